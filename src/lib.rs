@@ -1,0 +1,4 @@
+//! unhang: turns a hung-server alert into one diagnostic interrupt, at most once, with proof.
+//!
+//! `docs/ARCHITECTURE.md` is the map of the rooms.
+
