@@ -2,3 +2,4 @@
 //!
 //! `docs/ARCHITECTURE.md` is the map of the rooms.
 
+pub mod domain;

@@ -1,0 +1,305 @@
+//! The questions asked of a remediation that already lives: at the end of its hold-down, at an approval,
+//! and inside the intent transaction.
+//!
+//! Never: answers "go" from a remembered answer. Every guard is asked with facts read in the same transaction.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::alert::Alert;
+use super::facts::Facts;
+use super::guard::{Check, Reason, Trace, Verdict};
+use super::limits;
+use super::policy::{Mode, Policy, Rules};
+use super::server::{Identity, Server};
+use super::standing::{Standing, ask_standing};
+
+/// Oldest pre-flight read that an intent may rest on.
+pub const PREFLIGHT_AGE_MAX: SignedDuration = SignedDuration::from_secs(30);
+/// Oldest approval that an intent may rest on.
+pub const APPROVAL_AGE_MAX: SignedDuration = SignedDuration::from_mins(10);
+/// A server that was seen busy is read again after this long.
+pub const BUSY_READ_AGAIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// What is known of the remediation itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Its identifier.
+    pub remediation_id: String,
+    /// Source that opened it.
+    pub source: String,
+    /// Alert that opened it.
+    pub alert: Alert,
+    /// Server as it was when decided.
+    pub server: Server,
+    /// Policy in charge.
+    pub policy: String,
+    /// Hash of that policy when decided.
+    pub policy_hash: String,
+    /// Whether a person must approve, decided at the beginning.
+    pub needs_person: bool,
+    /// When the last firing notice came, or a person vouched for it.
+    pub last_notice_at: Timestamp,
+    /// When the episode began.
+    pub episode_started_at: Option<Timestamp>,
+    /// When it began to wait for approval.
+    pub waiting_since: Timestamp,
+    /// When a person approved.
+    pub approved_at: Option<Timestamp>,
+}
+
+/// What the pre-flight read saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preflight {
+    /// When the answer came.
+    pub read_at: Timestamp,
+    /// The server, or what went wrong.
+    pub seen: PreflightSeen,
+}
+
+/// Result of a pre-flight read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PreflightSeen {
+    /// The server as it is.
+    Server(Box<Server>),
+    /// The cloud does not know it any more.
+    Gone,
+    /// The read failed.
+    Unreadable(String),
+}
+
+/// Things about ourselves that forbid sending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Why we may not send at all: foreign epoch, an outcome that could not be stored, shutting down.
+    pub halted: Option<String>,
+    /// Why the clock cannot be trusted.
+    pub clock: Option<String>,
+}
+
+/// What the intent transaction may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Commit the intent; the server is as the pre-flight saw it.
+    Go(Box<Server>),
+    /// Read the server first.
+    NeedPreflight,
+    /// Stay queued and ask again.
+    Wait(Check),
+    /// Take it back.
+    Cancel(Check),
+    /// Too old.
+    Expire(Check),
+}
+
+/// What the end of the hold-down leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// May be claimed.
+    Queue,
+    /// A person is asked.
+    AskPerson(Option<Reason>),
+    /// Take it back.
+    Cancel(Check),
+    /// Too old.
+    Expire(Check),
+}
+
+/// Asks whether the policy is still the one that was decided by.
+fn ask_policy<'r>(trace: &mut Trace, waiting: &Waiting, rules: &'r Rules) -> Option<&'r Policy> {
+    let policy =
+        rules.policies.iter().find(|policy| policy.name == waiting.policy && policy.mode != Mode::Off);
+    let same = policy.filter(|policy| policy.hash() == waiting.policy_hash);
+    let seen = match (policy, same) {
+        (None, _) => "the policy is gone or switched off",
+        (Some(_), None) => "the policy was changed",
+        (Some(_), Some(_)) => "unchanged",
+    };
+    let verdict = if same.is_some() { Verdict::Pass } else { Verdict::Stop };
+    trace.note(Reason::Cancelled, verdict, seen, format!("policy {}", waiting.policy), None);
+    same
+}
+
+fn ask_notice(trace: &mut Trace, waiting: &Waiting, policy: &Policy, now: Timestamp) {
+    let age = now.duration_since(waiting.last_notice_at);
+    let verdict = if age > policy.notice_age_max { Verdict::Expire } else { Verdict::Pass };
+    let limit = format!("≤ {:#}", policy.notice_age_max);
+    trace.note(Reason::Expired, verdict, format!("last notice {age:#} ago"), limit, None);
+}
+
+fn ask_resolved(trace: &mut Trace, waiting: &Waiting, facts: &Facts) {
+    let over = facts
+        .newest_resolved_end
+        .is_some_and(|end| waiting.alert.starts_at.is_none_or(|starts_at| starts_at <= end));
+    let verdict = if over { Verdict::Stop } else { Verdict::Pass };
+    trace.note(Reason::Resolved, verdict, if over { "resolved" } else { "firing" }, "still firing", None);
+}
+
+/// Asks all guards that do not need a pre-flight read, on `server`.
+fn ask_all(
+    waiting: &Waiting,
+    server: &Server,
+    rules: &Rules,
+    facts: &Facts,
+    now: Timestamp,
+) -> (Trace, Option<Policy>) {
+    let mut trace = Trace::default();
+    let policy = ask_policy(&mut trace, waiting, rules);
+    ask_resolved(&mut trace, waiting, facts);
+    if let Some(policy) = policy {
+        let on = Standing { rules, policy, facts, alert: &waiting.alert, source: &waiting.source, server };
+        ask_standing(&mut trace, &on, now);
+    }
+    (trace, policy.cloned())
+}
+
+/// What the end of the hold-down leads to.
+pub fn settled(waiting: &Waiting, rules: &Rules, facts: &Facts, now: Timestamp) -> (Settled, Trace) {
+    let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, now);
+    if let Some(policy) = &policy {
+        ask_notice(&mut trace, waiting, policy, now);
+    }
+    if let Some(stop) = trace.first(Verdict::Stop).cloned() {
+        return (Settled::Cancel(stop), trace);
+    }
+    if let Some(old) = trace.first(Verdict::Expire).cloned() {
+        return (Settled::Expire(old), trace);
+    }
+    let old_episode = policy.as_ref().is_some_and(|policy| episode_is_old(waiting, policy, now));
+    let verdict = match (waiting.needs_person, old_episode) {
+        (true, _) => Settled::AskPerson(None),
+        (false, true) => Settled::AskPerson(Some(Reason::Stale)),
+        (false, false) => Settled::Queue,
+    };
+    (verdict, trace)
+}
+
+fn episode_is_old(waiting: &Waiting, policy: &Policy, now: Timestamp) -> bool {
+    waiting.episode_started_at.is_some_and(|at| now.duration_since(at) > policy.episode_age_max)
+}
+
+/// Whether an approval may be taken now: every guard that stops, asked again.
+pub fn approvable(
+    waiting: &Waiting,
+    rules: &Rules,
+    facts: &Facts,
+    now: Timestamp,
+) -> (Result<(), Check>, Trace) {
+    let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, now);
+    if let Some(policy) = &policy {
+        let waited = now.duration_since(waiting.waiting_since);
+        let verdict = if waited > policy.approval_wait { Verdict::Expire } else { Verdict::Pass };
+        let limit = format!("≤ {:#}", policy.approval_wait);
+        trace.note(Reason::Expired, verdict, format!("waited {waited:#}"), limit, None);
+    }
+    let no = trace.first(Verdict::Stop).or_else(|| trace.first(Verdict::Expire)).cloned();
+    (no.map_or(Ok(()), Err), trace)
+}
+
+/// The intent transaction's question: every guard, on the server as the pre-flight saw it.
+/// Stops win over ages, ages over waits.
+pub fn claim(
+    waiting: &Waiting,
+    rules: &Rules,
+    facts: &Facts,
+    preflight: Option<&Preflight>,
+    health: &Health,
+    now: Timestamp,
+) -> (Claim, Trace) {
+    let fresh = preflight.filter(|seen| now.duration_since(seen.read_at) <= PREFLIGHT_AGE_MAX);
+    let seen = fresh.map(|preflight| &preflight.seen);
+    let server = match seen {
+        Some(PreflightSeen::Server(server)) => server.as_ref(),
+        Some(PreflightSeen::Gone | PreflightSeen::Unreadable(_)) | None => &waiting.server,
+    };
+    let (mut trace, policy) = ask_all(waiting, server, rules, facts, now);
+    ask_health(&mut trace, health);
+    if let Some(policy) = &policy {
+        ask_notice(&mut trace, waiting, policy, now);
+        ask_approval(&mut trace, waiting, policy, now);
+    }
+    limits::ask_pace(&mut trace, rules, &facts.attempts, &waiting.remediation_id, now);
+    ask_preflight(&mut trace, seen, &waiting.server.identity());
+
+    let verdict = if let Some(stop) = trace.first(Verdict::Stop) {
+        Claim::Cancel(stop.clone())
+    } else if let Some(old) = trace.first(Verdict::Expire) {
+        Claim::Expire(old.clone())
+    } else if let Some(wait) = first_wait(&trace, fresh.is_none(), server) {
+        let busy = !server.is_idle();
+        let read_long_ago = preflight.is_none_or(|seen| now.duration_since(seen.read_at) >= BUSY_READ_AGAIN);
+        // A new read is also what shows that the clocks agree again.
+        let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_))) || health.clock.is_some();
+        if (busy || unseen) && read_long_ago { Claim::NeedPreflight } else { Claim::Wait(wait) }
+    } else {
+        match seen {
+            Some(PreflightSeen::Server(server)) => Claim::Go(server.clone()),
+            Some(PreflightSeen::Gone | PreflightSeen::Unreadable(_)) | None => Claim::NeedPreflight,
+        }
+    };
+    (verdict, trace)
+}
+
+/// The first wait that counts. Without a fresh pre-flight the operation seen when deciding says nothing.
+fn first_wait(trace: &Trace, without_preflight: bool, server: &Server) -> Option<Check> {
+    let stale_operation =
+        |check: &Check| without_preflight && check.guard == Reason::NotEligible && !server.is_idle();
+    trace.0.iter().find(|check| check.verdict == Verdict::Wait && !stale_operation(check)).cloned()
+}
+
+fn ask_health(trace: &mut Trace, health: &Health) {
+    let mut ask = |no: &Option<String>, limit: &str| {
+        let verdict = if no.is_some() { Verdict::Wait } else { Verdict::Pass };
+        trace.note(Reason::Blind, verdict, no.as_deref().unwrap_or("sound"), limit, None);
+    };
+    ask(&health.halted, "this process may send");
+    ask(&health.clock, "a clock that agrees with store and cloud");
+}
+
+fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, now: Timestamp) {
+    if let Some(approved_at) = waiting.approved_at {
+        let age = now.duration_since(approved_at);
+        let verdict = if age > APPROVAL_AGE_MAX { Verdict::Expire } else { Verdict::Pass };
+        let limit = format!("≤ {APPROVAL_AGE_MAX:#}");
+        trace.note(Reason::Expired, verdict, format!("approved {age:#} ago"), limit, None);
+    } else {
+        let asked = waiting.needs_person;
+        let verdict = if asked { Verdict::Stop } else { Verdict::Pass };
+        let seen = if asked { "nobody approved" } else { "no approval needed" };
+        trace.note(Reason::Cancelled, verdict, seen, "an approval where one is needed", None);
+        // It was young when its hold-down ended, and grew old in the queue: a later notice asks a person.
+        let verdict = if episode_is_old(waiting, policy, now) { Verdict::Expire } else { Verdict::Pass };
+        let limit = format!("≤ {:#} without a person", policy.episode_age_max);
+        trace.note(Reason::Stale, verdict, "age of the episode", limit, None);
+    }
+}
+
+fn ask_preflight(trace: &mut Trace, seen: Option<&PreflightSeen>, identity: &Identity) {
+    match seen {
+        None => {}
+        Some(PreflightSeen::Gone) => {
+            trace.note(
+                Reason::NotEligible,
+                Verdict::Stop,
+                "the cloud does not know it any more",
+                "a server",
+                None,
+            );
+        }
+        Some(PreflightSeen::Unreadable(why)) => {
+            trace.note(Reason::Blind, Verdict::Wait, why, "a readable pre-flight", None);
+        }
+        Some(PreflightSeen::Server(server)) => {
+            let same = server.identity() == *identity;
+            let verdict = if same { Verdict::Pass } else { Verdict::Stop };
+            let seen = format!("{} created {}", server.name, server.created_at);
+            let limit = format!("{} created {}", identity.name, identity.created_at);
+            trace.note(Reason::NotEligible, verdict, seen, limit, None);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "claim_tests.rs"]
+mod tests;

@@ -1,0 +1,198 @@
+//! What the intent transaction may do, one sentence per rule.
+
+use super::super::facts::Past;
+use super::super::guard::Verdict;
+use super::super::hold::{Hold, HoldScope};
+use super::super::policy::{Budget, Mode, Rules};
+use super::super::remediation::Outcome;
+use super::super::testing::{at, elsewhere, facts, past, rules, server, waiting};
+use super::*;
+
+struct Case {
+    waiting: Waiting,
+    rules: Rules,
+    facts: Facts,
+    preflight: Option<Preflight>,
+    health: Health,
+}
+
+fn case(mode: Mode) -> Case {
+    Case {
+        waiting: waiting(mode),
+        rules: rules(mode),
+        facts: facts(),
+        preflight: Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(server())) }),
+        health: Health::default(),
+    }
+}
+
+impl Case {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+fn check_at(seconds: i64, case: Case, expected: &str) {
+    let Case { waiting, rules, facts, preflight, health } = case;
+    let (verdict, trace) = claim(&waiting, &rules, &facts, preflight.as_ref(), &health, at(seconds));
+    let said = match verdict {
+        Claim::Go(_) => "go".to_owned(),
+        Claim::NeedPreflight => "read".to_owned(),
+        Claim::Wait(check) => format!("wait {}", check.guard.as_str()),
+        Claim::Cancel(check) => format!("cancel {}", check.guard.as_str()),
+        Claim::Expire(check) => format!("expire {}", check.guard.as_str()),
+    };
+    assert_eq!(said, expected, "{trace:#?}");
+}
+
+fn check(case: Case, expected: &str) {
+    check_at(0, case, expected);
+}
+
+#[test]
+fn with_every_guard_passed_it_goes() {
+    check(case(Mode::Auto), "go");
+}
+
+#[test]
+fn the_preflight_must_be_there_fresh_and_of_the_same_running_server() {
+    check(case(Mode::Auto).with(|c| c.preflight = None), "read");
+    check_at(30, case(Mode::Auto), "go");
+    check_at(31, case(Mode::Auto), "read");
+    let seen = |seen| case(Mode::Auto).with(|c| c.preflight = Some(Preflight { read_at: at(0), seen }));
+    check(seen(PreflightSeen::Gone), "cancel not_eligible");
+    check(seen(PreflightSeen::Unreadable("503".into())), "wait blind");
+    let with_server = |change: fn(&mut Server)| {
+        let mut changed = server();
+        change(&mut changed);
+        seen(PreflightSeen::Server(Box::new(changed)))
+    };
+    check(with_server(|s| s.name = "other".into()), "cancel not_eligible");
+    check(with_server(|s| s.created_at = at(-5)), "cancel not_eligible");
+    check(with_server(|s| s.status_code = "NSTOP".into()), "cancel not_eligible");
+    check(with_server(|s| s.platform_code = "LNX64".into()), "cancel not_eligible");
+    check(with_server(|s| s.operation_code = "SETUP".into()), "wait not_eligible");
+    check_at(3, with_server(|s| s.operation_code = "SETUP".into()), "read");
+    // What the list said of the operation minutes ago does not keep the pre-flight from being read.
+    check(
+        case(Mode::Auto).with(|c| {
+            c.waiting.server.operation_code = "SETUP".into();
+            c.preflight = None;
+        }),
+        "read",
+    );
+}
+
+#[test]
+fn stops_cancel() {
+    let hold = Hold {
+        id: 1,
+        scope: HoldScope::Global,
+        author: "kim".into(),
+        reason: "x".into(),
+        set_at: at(0),
+        until: None,
+    };
+    check(case(Mode::Auto).with(|c| c.facts.holds.push(hold)), "cancel hold");
+    check(case(Mode::Auto).with(|c| c.facts.hold_file = Some("unreadable".into())), "cancel hold");
+    check(case(Mode::Auto).with(|c| c.facts.newest_resolved_end = Some(at(-1))), "cancel resolved");
+    check(case(Mode::Auto).with(|c| c.rules.policies[0].mode = Mode::Off), "cancel cancelled");
+    check(case(Mode::Auto).with(|c| c.rules.policies[0].cooldown *= 2), "cancel cancelled");
+    check(case(Mode::Auto).with(|c| c.rules.policies.clear()), "cancel cancelled");
+    check(
+        case(Mode::Auto).with(|c| c.facts.attempts.push(past(-60, Some(Outcome::Unknown)))),
+        "cancel dump_window",
+    );
+    check(
+        case(Mode::Auto).with(|c| c.facts.attempts.push(past(-7200, Some(Outcome::Accepted)))),
+        "cancel cooldown",
+    );
+}
+
+#[test]
+fn ages_expire() {
+    check_at(900, case(Mode::Auto).with(|c| c.preflight = None), "read");
+    check_at(901, case(Mode::Auto).with(|c| c.preflight = None), "expire expired");
+    let approved = |seconds: i64| {
+        case(Mode::Approve).with(move |c| {
+            c.waiting.approved_at = Some(at(-seconds));
+            c.waiting.last_notice_at = at(0);
+        })
+    };
+    check(approved(600), "go");
+    check(approved(601), "expire expired");
+}
+
+#[test]
+fn nobody_is_asked_twice_but_somebody_must_have_been_asked() {
+    check(case(Mode::Approve), "cancel cancelled");
+    check(case(Mode::Auto).with(|c| c.waiting.needs_person = true), "cancel cancelled");
+    // What grows old in the queue does not act without a person; what a person approved does.
+    let old = |mode| case(mode).with(|c| c.waiting.episode_started_at = Some(at(-6 * 3600 - 1)));
+    check(old(Mode::Auto), "expire stale");
+    check(old(Mode::Approve).with(|c| c.waiting.approved_at = Some(at(0))), "go");
+}
+
+#[test]
+fn limits_of_pace_and_budget_wait() {
+    let with = |attempts: Vec<Past>| case(Mode::Auto).with(|c| c.facts.attempts = attempts);
+    check(with(vec![elsewhere(-60)]), "go");
+    check(with(vec![elsewhere(-59)]), "wait spacing");
+    let in_flight = Past { outcome: None, ..elsewhere(-100) };
+    check(with(vec![in_flight]), "wait spacing");
+    check(with(vec![elsewhere(-100), elsewhere(-200)]), "wait budget_region");
+    check(with(vec![elsewhere(-100), elsewhere(-3600)]), "go");
+    check(with(vec![elsewhere(-100), elsewhere(-3599)]), "wait budget_region");
+    check(
+        case(Mode::Auto).with(|c| c.rules.limits.global = vec![Budget::parse("0/1h").unwrap()]),
+        "wait budget_global",
+    );
+    // A try of this very remediation that is proven not sent keeps no spacing, but its budget is spent.
+    let own = |seconds| Past { remediation_id: "this".into(), ..past(seconds, Some(Outcome::NotSent)) };
+    check(with(vec![own(-5)]), "go");
+    check(with(vec![own(-20), own(-5)]), "wait budget_policy");
+}
+
+#[test]
+fn a_process_that_may_not_send_waits() {
+    check(case(Mode::Auto).with(|c| c.health.halted = Some("stopping".into())), "wait blind");
+    check(case(Mode::Auto).with(|c| c.health.clock = Some("a day off".into())), "wait blind");
+}
+
+#[test]
+fn a_stop_wins_over_a_wait_and_an_age() {
+    check_at(
+        5000,
+        case(Mode::Auto).with(|c| {
+            c.facts.hold_file = Some("there".into());
+            c.facts.attempts.push(elsewhere(4999));
+        }),
+        "cancel hold",
+    );
+}
+
+#[test]
+fn the_end_of_the_hold_down_queues_or_asks() {
+    let said = |case: Case, seconds| settled(&case.waiting, &case.rules, &case.facts, at(seconds)).0;
+    assert_eq!(said(case(Mode::Auto), 120), Settled::Queue);
+    assert_eq!(said(case(Mode::Approve), 120), Settled::AskPerson(None));
+    assert_eq!(
+        said(case(Mode::Auto).with(|c| c.waiting.episode_started_at = Some(at(-6 * 3600))), 120),
+        Settled::AskPerson(Some(Reason::Stale))
+    );
+    assert!(matches!(said(case(Mode::Auto), 901), Settled::Expire(_)));
+    assert!(matches!(
+        said(case(Mode::Auto).with(|c| c.facts.hold_file = Some("x".into())), 120),
+        Settled::Cancel(_)
+    ));
+}
+
+#[test]
+fn an_approval_is_taken_only_in_time_and_with_every_guard_asked_again() {
+    let said = |case: Case, seconds| approvable(&case.waiting, &case.rules, &case.facts, at(seconds)).0;
+    assert!(said(case(Mode::Approve), 3600).is_ok());
+    assert_eq!(said(case(Mode::Approve), 3601).unwrap_err().verdict, Verdict::Expire);
+    let refused = said(case(Mode::Approve).with(|c| c.facts.hold_file = Some("x".into())), 1).unwrap_err();
+    assert_eq!(refused.guard, Reason::Hold);
+}

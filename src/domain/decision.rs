@@ -1,0 +1,351 @@
+//! `decide()`: what one alert leads to, and why. Facts in, one value out.
+//!
+//! Never: reads a store or a clock, and never answers without a trace of every guard it asked.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Alert, AlertStatus};
+use super::facts::{Facts, TargetFact};
+use super::guard::{Reason, Trace, Verdict};
+use super::limits;
+use super::policy::{Mode, Policy, Rules, Trust};
+use super::remediation::State;
+use super::server::Server;
+use super::standing::{Standing, ask_standing};
+
+/// An alert that claims to begin later than this after now is refused.
+pub const FUTURE_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+/// The word that answers an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// A remediation was created and will act by itself.
+    Remediate,
+    /// A remediation was created and a person is asked.
+    AwaitingApproval,
+    /// The target must be looked up first.
+    Pending,
+    /// A remediation of the same server lives; this alert joined it.
+    Duplicate,
+    /// A guard said no.
+    Suppressed,
+    /// The alert says it is over.
+    Resolved,
+    /// Nothing here is meant to act on it.
+    Ignored,
+    /// It could not be used.
+    Quarantined,
+}
+
+impl Decision {
+    /// All words.
+    pub const ALL: [Self; 8] = [
+        Self::Remediate,
+        Self::AwaitingApproval,
+        Self::Pending,
+        Self::Duplicate,
+        Self::Suppressed,
+        Self::Resolved,
+        Self::Ignored,
+        Self::Quarantined,
+    ];
+
+    /// The word used in JSON, store and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Remediate => "remediate",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Pending => "pending",
+            Self::Duplicate => "duplicate",
+            Self::Suppressed => "suppressed",
+            Self::Resolved => "resolved",
+            Self::Ignored => "ignored",
+            Self::Quarantined => "quarantined",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|decision| decision.as_str() == text)
+    }
+
+    /// Whether a remediation comes of it.
+    pub fn creates_remediation(self) -> bool {
+        matches!(self, Self::Remediate | Self::AwaitingApproval)
+    }
+}
+
+/// Who brings the alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// Its source, just now.
+    Source,
+    /// A person who replays a stored delivery or orders by hand. Sender-time age and the source's trust are
+    /// not asked; every other guard is.
+    Person(&'a str),
+}
+
+/// A decision with its reason and the guards behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decided {
+    /// The word.
+    pub decision: Decision,
+    /// The reason of a no, or of asking a person.
+    pub reason: Option<Reason>,
+    /// When time lifts the no.
+    pub until: Option<Timestamp>,
+    /// One sentence for people.
+    pub detail: String,
+    /// The policy in charge, where exactly one matched.
+    pub policy: Option<String>,
+    /// Every guard that was asked.
+    pub trace: Trace,
+}
+
+/// Which policies claim an alert.
+#[derive(Debug)]
+pub enum Route<'r> {
+    /// Exactly one.
+    One(&'r Policy),
+    /// None.
+    None,
+    /// More than one: nobody can say which limits hold, so nothing is done.
+    Several(Vec<&'r str>),
+}
+
+/// Finds the policy for an alert.
+pub fn route<'r>(rules: &'r Rules, source: &str, alert: &Alert) -> Route<'r> {
+    let mut claiming = rules.policies.iter().filter(|policy| policy.claims(source, alert));
+    match (claiming.next(), claiming.next()) {
+        (None, _) => Route::None,
+        (Some(policy), None) => Route::One(policy),
+        (Some(first), Some(second)) => {
+            Route::Several([first, second].into_iter().chain(claiming).map(|p| p.name.as_str()).collect())
+        }
+    }
+}
+
+/// What is asked about one alert.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The alert.
+    pub alert: &'a Alert,
+    /// Its source.
+    pub source: &'a str,
+    /// How far that source is believed.
+    pub trust: Trust,
+    /// When the delivery came in.
+    pub received_at: Timestamp,
+    /// The delivery left alerts out.
+    pub truncated: bool,
+    /// Who brings it.
+    pub origin: Origin<'a>,
+}
+
+/// Decides one alert. Guards are asked in the order of the contract; the first no gives the reason.
+pub fn decide(question: &Question<'_>, rules: &Rules, facts: &Facts, now: Timestamp) -> Decided {
+    let alert = question.alert;
+    let mut trace = Trace::default();
+    if alert.status == AlertStatus::Resolved {
+        return answer(Decision::Resolved, None, None, "the sender says that it is over", None, trace);
+    }
+    if let Some(why) = &alert.never_actionable {
+        trace.note(Reason::QuarantinedAlert, Verdict::Stop, why, "an alert about a server", None);
+        return answer(Decision::Ignored, Some(Reason::QuarantinedAlert), None, why, None, trace);
+    }
+    let policy = match route(rules, question.source, alert) {
+        Route::One(policy) => policy,
+        Route::None => {
+            trace.note(Reason::NoPolicy, Verdict::Stop, "0 policies match", "exactly 1", None);
+            let why = "no enabled policy matches its labels";
+            return answer(Decision::Ignored, Some(Reason::NoPolicy), None, why, None, trace);
+        }
+        Route::Several(names) => {
+            let why = format!("policies {} match; exactly one must", names.join(", "));
+            trace.note(Reason::AmbiguousPolicy, Verdict::Stop, names.join(", "), "exactly 1", None);
+            return answer(Decision::Suppressed, Some(Reason::AmbiguousPolicy), None, &why, None, trace);
+        }
+    };
+    decide_under(policy, question, rules, facts, now)
+}
+
+/// Decides one alert under a policy that is already known: found by [`route`], or named by a person, which is
+/// the match that the laws ask for.
+pub fn decide_under(
+    policy: &Policy,
+    question: &Question<'_>,
+    rules: &Rules,
+    facts: &Facts,
+    now: Timestamp,
+) -> Decided {
+    let alert = question.alert;
+    let mut trace = Trace::default();
+    trace.note(Reason::NoPolicy, Verdict::Pass, &policy.name, "exactly 1", None);
+    ask_ages(&mut trace, question, policy, facts, now);
+    let Some(server) = ask_target(&mut trace, &facts.target) else {
+        return conclude_without_server(policy, facts, trace);
+    };
+    ask_live(&mut trace, facts);
+    ask_standing(&mut trace, &Standing { rules, policy, facts, alert, source: question.source, server }, now);
+    ask_mode(&mut trace, question, policy, now);
+    conclude(policy, facts, trace)
+}
+
+fn ask_ages(trace: &mut Trace, question: &Question<'_>, policy: &Policy, facts: &Facts, now: Timestamp) {
+    let alert = question.alert;
+    if let Some(starts_at) = alert.starts_at {
+        let latest = limits::later(now, FUTURE_MAX);
+        let verdict = if starts_at > latest { Verdict::Stop } else { Verdict::Pass };
+        trace.note(Reason::FromFuture, verdict, starts_at.to_string(), format!("≤ {latest}"), None);
+    }
+    match (question.origin, alert.sender_time) {
+        (Origin::Source, Some(sent_at)) => {
+            let age = question.received_at.duration_since(sent_at);
+            let fresh = age <= policy.delivery_age_max && age >= -FUTURE_MAX;
+            let verdict = if fresh { Verdict::Pass } else { Verdict::Stop };
+            trace.note(
+                Reason::Stale,
+                verdict,
+                format!("{age:#}"),
+                format!("≤ {:#}", policy.delivery_age_max),
+                None,
+            );
+        }
+        (Origin::Source, None) => {
+            trace.note(
+                Reason::Stale,
+                Verdict::NotConfigured,
+                "the sender gives no time of its own",
+                "-",
+                None,
+            );
+        }
+        (Origin::Person(_), _) => {
+            trace.note(Reason::Stale, Verdict::NotConfigured, "ordered by a person", "-", None);
+        }
+    }
+    if let Some(ended_at) = facts.newest_resolved_end {
+        // Without a start nobody can tell this notice from a late one of the ended episode.
+        let over = alert.starts_at.is_none_or(|starts_at| starts_at <= ended_at);
+        let verdict = if over { Verdict::Stop } else { Verdict::Pass };
+        let seen = alert.starts_at.map_or_else(|| "no start".to_owned(), |at| at.to_string());
+        trace.note(Reason::Resolved, verdict, seen, format!("after {ended_at}"), None);
+    }
+    let verdict = if question.truncated { Verdict::Stop } else { Verdict::Pass };
+    let seen = if question.truncated { "the sender left alerts out" } else { "complete" };
+    trace.note(Reason::Storm, verdict, seen, "a complete group", None);
+}
+
+fn ask_target<'f>(trace: &mut Trace, target: &'f TargetFact) -> Option<&'f Server> {
+    let mut no = |reason, seen: &str, limit: &str| {
+        trace.note(reason, Verdict::Stop, seen, limit, None);
+        None
+    };
+    match target {
+        TargetFact::Missing { labels } => {
+            no(Reason::TargetMissing, "none of the labels is present", &labels.join(", "))
+        }
+        TargetFact::Malformed { label, why } => no(Reason::QuarantinedAlert, label, why),
+        TargetFact::Pending => no(Reason::TargetUnknown, "not looked up yet", "an entry of a fresh list"),
+        TargetFact::Unreadable { why } => no(Reason::Blind, why, "a complete answer of the cloud"),
+        TargetFact::Unknown { named } => no(Reason::TargetUnknown, named, "a server of the region"),
+        TargetFact::Ambiguous { named, count } => {
+            no(Reason::TargetAmbiguous, &format!("{named}: {count} servers"), "exactly 1")
+        }
+        TargetFact::Found(server) => {
+            trace.note(Reason::TargetUnknown, Verdict::Pass, server.no.as_str(), "exactly 1", None);
+            Some(server)
+        }
+    }
+}
+
+fn conclude_without_server(policy: &Policy, facts: &Facts, trace: Trace) -> Decided {
+    let earlier = trace.first(Verdict::Stop).cloned();
+    let reason = earlier.as_ref().map(|check| check.guard);
+    let pending = matches!(facts.target, TargetFact::Pending)
+        && trace.0.iter().filter(|check| check.verdict == Verdict::Stop).count() == 1;
+    let decision = match (pending, reason) {
+        (true, _) => Decision::Pending,
+        (false, Some(Reason::QuarantinedAlert)) => Decision::Quarantined,
+        (false, _) => Decision::Suppressed,
+    };
+    let reason = if pending { None } else { reason };
+    let detail = earlier.map_or_else(String::new, |check| sentence(&check.seen, &check.limit));
+    answer(decision, reason, None, &detail, Some(&policy.name), trace)
+}
+
+fn ask_live(trace: &mut Trace, facts: &Facts) {
+    let Some(live) = &facts.live else {
+        trace.note(Reason::Duplicate, Verdict::Pass, "none", "no live remediation", None);
+        return;
+    };
+    let guard = if live.state == State::Unknown { Reason::UnknownOpen } else { Reason::Duplicate };
+    let seen = format!("{} is {}", live.remediation_id, live.state.as_str());
+    trace.note(guard, Verdict::Stop, seen, "no live remediation", None);
+}
+
+fn ask_mode(trace: &mut Trace, question: &Question<'_>, policy: &Policy, now: Timestamp) {
+    let verdict = match policy.mode {
+        Mode::Off | Mode::Shadow => Verdict::Stop,
+        Mode::Approve => Verdict::AskPerson,
+        Mode::Auto => Verdict::Pass,
+    };
+    trace.note(Reason::Shadow, verdict, format!("mode {}", policy.mode.as_str()), "mode auto", None);
+    if question.origin == Origin::Source {
+        let verdict = if question.trust == Trust::Act { Verdict::Pass } else { Verdict::AskPerson };
+        let seen = if question.trust == Trust::Act { "trust act" } else { "trust propose" };
+        trace.note(Reason::ProposeOnly, verdict, seen, "trust act", None);
+    }
+    if let Some(starts_at) = question.alert.starts_at {
+        let age = now.duration_since(starts_at);
+        let verdict = if age > policy.episode_age_max { Verdict::AskPerson } else { Verdict::Pass };
+        let limit = format!("≤ {:#} without a person", policy.episode_age_max);
+        trace.note(Reason::Stale, verdict, format!("episode of {age:#}"), limit, None);
+    }
+}
+
+fn conclude(policy: &Policy, facts: &Facts, trace: Trace) -> Decided {
+    let name = Some(policy.name.as_str());
+    if let Some(stop) = trace.first(Verdict::Stop).cloned() {
+        let decision =
+            if stop.guard == Reason::Duplicate { Decision::Duplicate } else { Decision::Suppressed };
+        let detail = sentence(&stop.seen, &stop.limit);
+        return answer(decision, Some(stop.guard), stop.until, &detail, name, trace);
+    }
+    debug_assert!(facts.live.is_none(), "a live remediation stops");
+    let asks: Vec<Reason> =
+        trace.0.iter().filter(|check| check.verdict == Verdict::AskPerson).map(|check| check.guard).collect();
+    if asks.is_empty() {
+        return answer(Decision::Remediate, None, None, "every guard passed", name, trace);
+    }
+    // The mode itself is no reason worth a word; a source that may only propose, or an old episode, is.
+    let reason = asks.into_iter().find(|guard| *guard != Reason::Shadow);
+    let detail = match reason {
+        Some(Reason::ProposeOnly) => "the source may only propose; a person must approve",
+        Some(_) => "the episode is old; a person must approve",
+        None => "the policy asks a person",
+    };
+    answer(Decision::AwaitingApproval, reason, None, detail, name, trace)
+}
+
+fn sentence(seen: &str, limit: &str) -> String {
+    format!("{seen} (wanted: {limit})")
+}
+
+fn answer(
+    decision: Decision,
+    reason: Option<Reason>,
+    until: Option<Timestamp>,
+    detail: &str,
+    policy: Option<&str>,
+    trace: Trace,
+) -> Decided {
+    Decided { decision, reason, until, detail: detail.to_owned(), policy: policy.map(str::to_owned), trace }
+}
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -1,0 +1,275 @@
+//! What one alert leads to, one sentence per rule.
+
+use jiff::SignedDuration;
+
+use super::super::alert::{Alert, AlertStatus};
+use super::super::facts::{Facts, Live, Past, TargetFact};
+use super::super::hold::{Hold, HoldScope, Maintenance, Silence};
+use super::super::matcher::{Matcher, Matchers};
+use super::super::policy::{Mode, Rules, Trust};
+use super::super::remediation::{Outcome, State};
+use super::super::testing::{alert, at, elsewhere, facts, past, policy, rules, server};
+use super::*;
+
+struct Case {
+    alert: Alert,
+    rules: Rules,
+    facts: Facts,
+    trust: Trust,
+    truncated: bool,
+    person: Option<&'static str>,
+}
+
+fn case(mode: Mode) -> Case {
+    Case {
+        alert: alert(),
+        rules: rules(mode),
+        facts: facts(),
+        trust: Trust::Act,
+        truncated: false,
+        person: None,
+    }
+}
+
+impl Case {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn decided(&self) -> Decided {
+        let question = Question {
+            alert: &self.alert,
+            source: "alertmanager",
+            trust: self.trust,
+            received_at: at(0),
+            truncated: self.truncated,
+            origin: self.person.map_or(Origin::Source, Origin::Person),
+        };
+        decide(&question, &self.rules, &self.facts, at(0))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a case is built for one check")]
+fn check(case: Case, expected: &str) {
+    let decided = case.decided();
+    let mut said = decided.decision.as_str().to_owned();
+    if let Some(reason) = decided.reason {
+        said.push(' ');
+        said.push_str(reason.as_str());
+    }
+    if let Some(until) = decided.until {
+        let seconds = until.duration_since(at(0)).as_secs();
+        said = format!("{said} until +{seconds}");
+    }
+    assert_eq!(said, expected, "{:#?}", decided.trace);
+}
+
+#[test]
+fn the_mode_decides_who_acts() {
+    check(case(Mode::Auto), "remediate");
+    check(case(Mode::Approve), "awaiting_approval");
+    check(case(Mode::Shadow), "suppressed shadow");
+    check(case(Mode::Off), "ignored no_policy");
+}
+
+#[test]
+fn a_source_of_trust_propose_only_proposes_unless_a_person_orders() {
+    check(case(Mode::Auto).with(|c| c.trust = Trust::Propose), "awaiting_approval propose_only");
+    check(
+        case(Mode::Auto).with(|c| {
+            c.trust = Trust::Propose;
+            c.person = Some("kim");
+        }),
+        "remediate",
+    );
+}
+
+#[test]
+fn exactly_one_policy_must_match() {
+    check(
+        case(Mode::Auto).with(|c| c.rules.policies.push(Policy { name: "b".into(), ..policy(Mode::Auto) })),
+        "suppressed ambiguous_policy",
+    );
+    check(
+        case(Mode::Auto).with(|c| {
+            c.alert.labels.insert("alertname".into(), "DiskFull".into());
+        }),
+        "ignored no_policy",
+    );
+    check(
+        case(Mode::Auto).with(|c| c.rules.policies[0].sources = vec!["grafana".into()]),
+        "ignored no_policy",
+    );
+}
+
+#[test]
+fn the_target_must_be_one_known_eligible_server() {
+    let target = |fact: TargetFact| case(Mode::Auto).with(|c| c.facts.target = fact);
+    check(target(TargetFact::Missing { labels: vec!["x".into()] }), "suppressed target_missing");
+    check(
+        target(TargetFact::Malformed { label: "x".into(), why: "digits".into() }),
+        "quarantined quarantined_alert",
+    );
+    check(target(TargetFact::Pending), "pending");
+    check(target(TargetFact::Unknown { named: "x".into() }), "suppressed target_unknown");
+    check(target(TargetFact::Ambiguous { named: "x".into(), count: 2 }), "suppressed target_ambiguous");
+    check(target(TargetFact::Unreadable { why: "503".into() }), "suppressed blind");
+    let with_server = |change: fn(&mut Server)| {
+        let mut changed = server();
+        change(&mut changed);
+        target(TargetFact::Found(Box::new(changed)))
+    };
+    check(with_server(|s| s.platform_code = "LNX64".into()), "suppressed not_eligible");
+    check(with_server(|s| s.hypervisor_code = "RHV".into()), "suppressed not_eligible");
+    check(with_server(|s| s.status_code = "NSTOP".into()), "suppressed not_eligible");
+    // Busy now says nothing about later: it is asked again before the intent.
+    check(with_server(|s| s.operation_code = "SETUP".into()), "remediate");
+    check(
+        case(Mode::Auto).with(|c| c.rules.policies[0].deny_servers = vec!["win-app-01".into()]),
+        "suppressed denied_server",
+    );
+}
+
+#[test]
+fn a_pending_target_does_not_hide_an_earlier_no() {
+    check(
+        case(Mode::Auto).with(|c| {
+            c.facts.target = TargetFact::Pending;
+            c.truncated = true;
+        }),
+        "suppressed storm",
+    );
+}
+
+#[test]
+fn old_and_future_notices_do_not_act() {
+    let sent = |seconds| case(Mode::Auto).with(move |c| c.alert.sender_time = Some(at(seconds)));
+    check(sent(-300), "remediate");
+    check(sent(-301), "suppressed stale");
+    check(sent(301), "suppressed stale");
+    check(sent(-301).with(|c| c.person = Some("kim")), "remediate");
+    let starts = |seconds| case(Mode::Auto).with(move |c| c.alert.starts_at = Some(at(seconds)));
+    check(starts(300), "remediate");
+    check(starts(301), "suppressed from_future");
+    check(starts(-6 * 3600), "remediate");
+    check(starts(-6 * 3600 - 1), "awaiting_approval stale");
+}
+
+#[test]
+fn a_resolved_notice_and_whatever_began_before_it_do_not_act() {
+    check(case(Mode::Auto).with(|c| c.alert.status = AlertStatus::Resolved), "resolved");
+    let ended = |seconds| case(Mode::Auto).with(move |c| c.facts.newest_resolved_end = Some(at(seconds)));
+    check(ended(-300), "suppressed resolved");
+    check(ended(-301), "remediate");
+    check(ended(-301).with(|c| c.alert.starts_at = None), "suppressed resolved");
+    check(ended(-300).with(|c| c.person = Some("kim")), "suppressed resolved");
+}
+
+#[test]
+fn a_truncated_group_and_a_no_data_alert_do_not_act() {
+    check(case(Mode::Auto).with(|c| c.truncated = true), "suppressed storm");
+    check(
+        case(Mode::Auto).with(|c| c.alert.never_actionable = Some("no data".into())),
+        "ignored quarantined_alert",
+    );
+}
+
+#[test]
+fn people_can_mute_and_stop() {
+    let silence = Silence {
+        id: 1,
+        matchers: Matchers(vec![Matcher::equal("alertname", "WindowsVmHung")]),
+        author: "kim".into(),
+        comment: "known".into(),
+        starts_at: at(-10),
+        ends_at: at(10),
+    };
+    check(case(Mode::Auto).with(|c| c.facts.silences.push(silence)), "suppressed silenced until +10");
+    let hold =
+        |scope, until| Hold { id: 1, scope, author: "kim".into(), reason: "x".into(), set_at: at(-1), until };
+    let stopped_by = |scope| case(Mode::Auto).with(move |c| c.facts.holds.push(hold(scope, None)));
+    check(stopped_by(HoldScope::Global), "suppressed hold");
+    check(stopped_by(HoldScope::Source("alertmanager".into())), "suppressed hold");
+    check(stopped_by(HoldScope::Policy("hung-windows".into())), "suppressed hold");
+    check(stopped_by(HoldScope::Region("KR".into())), "suppressed hold");
+    check(stopped_by(HoldScope::Server("90000001".into())), "suppressed hold");
+    check(stopped_by(HoldScope::Server("90000002".into())), "remediate");
+    check(case(Mode::Auto).with(|c| c.facts.holds.push(hold(HoldScope::Global, Some(at(0))))), "remediate");
+    check(
+        case(Mode::Auto).with(|c| c.facts.holds.push(hold(HoldScope::Global, Some(at(1))))),
+        "suppressed hold until +1",
+    );
+    check(case(Mode::Auto).with(|c| c.facts.hold_file = Some("there".into())), "suppressed hold");
+    let window = Maintenance {
+        name: "patch".into(),
+        from: at(-10),
+        until: at(10),
+        servers: vec!["win-app-01".into()],
+        region: None,
+        matchers: Matchers::default(),
+    };
+    check(case(Mode::Auto).with(|c| c.rules.maintenance.push(window)), "suppressed maintenance until +10");
+}
+
+#[test]
+fn a_live_remediation_is_joined_and_an_unknown_one_blocks() {
+    let live = |state| {
+        let live = Live { remediation_id: "r".into(), incident_id: "i".into(), state };
+        case(Mode::Auto).with(move |c| c.facts.live = Some(live))
+    };
+    check(live(State::Settling), "duplicate duplicate");
+    check(live(State::Accepted), "duplicate duplicate");
+    check(live(State::Unconfirmed), "duplicate duplicate");
+    check(live(State::Unknown), "suppressed unknown_open");
+}
+
+#[test]
+fn an_attempt_that_may_have_acted_blocks_its_server() {
+    let after = |seconds: i64, outcome| {
+        case(Mode::Auto).with(move |c| c.facts.attempts.push(past(-seconds, outcome)))
+    };
+    let hour = 3600;
+    // 8 GiB: 2 × 8.6 GB ÷ 50 MB/s + 15 min is less than 30 min.
+    check(after(1799, Some(Outcome::Accepted)), "suppressed dump_window until +1");
+    check(after(1800, Some(Outcome::Accepted)), &format!("suppressed cooldown until +{}", 24 * hour - 1800));
+    check(after(24 * hour, Some(Outcome::Accepted)), "remediate");
+    check(after(1800, Some(Outcome::Unknown)), &format!("suppressed cooldown until +{}", 24 * hour - 1800));
+    check(after(1800, None), &format!("suppressed cooldown until +{}", 24 * hour - 1800));
+    check(after(899, Some(Outcome::Rejected)), "suppressed cooldown until +1");
+    check(after(900, Some(Outcome::Rejected)), "remediate");
+    check(after(1, Some(Outcome::NotSent)), "remediate");
+    check(case(Mode::Auto).with(|c| c.facts.attempts.push(elsewhere(-1))), "remediate");
+    // A policy with a shorter cooldown does not shorten the one that was promised when it was sent.
+    let promised = Past { cooldown_until: at(10), ..past(-1800, Some(Outcome::Accepted)) };
+    check(
+        case(Mode::Auto).with(|c| {
+            c.rules.policies[0].cooldown = SignedDuration::from_mins(1);
+            c.facts.attempts.push(promised);
+        }),
+        "suppressed cooldown until +10",
+    );
+}
+
+#[test]
+fn a_bigger_server_has_a_longer_dump_window() {
+    assert_eq!(limits::dump_window(8 << 30), SignedDuration::from_mins(30));
+    assert_eq!(limits::dump_window(64 << 30).as_secs(), 15 * 60 + 2749);
+    assert!(limits::dump_window(u64::MAX) > SignedDuration::from_hours(24));
+}
+
+#[test]
+fn waits_are_recorded_at_the_decision_and_do_not_suppress() {
+    let decided = case(Mode::Auto)
+        .with(|c| c.facts.attempts = vec![elsewhere(-5), elsewhere(-4), elsewhere(-3)])
+        .decided();
+    assert_eq!(decided.decision, Decision::Remediate);
+    let waits: Vec<_> = decided
+        .trace
+        .0
+        .iter()
+        .filter(|check| check.verdict == Verdict::Wait)
+        .map(|check| check.guard)
+        .collect();
+    assert_eq!(waits, [Reason::BudgetRegion, Reason::BudgetGlobal]);
+}

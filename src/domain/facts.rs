@@ -1,0 +1,187 @@
+//! Facts that decisions are made from, as values. The store and the inventory fill them in.
+//!
+//! Never: a judgement. Cooldown, budgets and windows are computed from these in `limits`.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alert::Alert;
+use super::hold::{Hold, Silence};
+use super::policy::{Policy, TargetKind};
+use super::remediation::{Outcome, State};
+use super::server::{RegionCode, Server, ServerNo};
+
+/// How an alert names its server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "by", content = "value", rename_all = "snake_case")]
+pub enum TargetName {
+    /// By `serverInstanceNo`.
+    No(ServerNo),
+    /// By address.
+    Ip(IpAddr),
+    /// By exact `serverName`.
+    Name(String),
+}
+
+impl std::fmt::Display for TargetName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::No(no) => write!(f, "server {no}"),
+            Self::Ip(ip) => write!(f, "address {ip}"),
+            Self::Name(name) => write!(f, "name {name}"),
+        }
+    }
+}
+
+/// What the policy's target rules read from an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// None of the labels is present.
+    Missing {
+        /// The labels that were looked for.
+        labels: Vec<String>,
+    },
+    /// The label is there, but is not what it should be.
+    Malformed {
+        /// The label.
+        label: String,
+        /// What was expected.
+        why: String,
+    },
+    /// A well-formed name.
+    Target(TargetName),
+}
+
+/// Reads the target's name; the first label that is present and not empty decides.
+pub fn target_name(policy: &Policy, alert: &Alert) -> Named {
+    let present = |label: &str| alert.labels.get(label).map(|v| v.trim()).filter(|v| !v.is_empty());
+    let Some((rule, value)) = policy.targets.iter().find_map(|rule| Some((rule, present(&rule.label)?)))
+    else {
+        return Named::Missing { labels: policy.targets.iter().map(|rule| rule.label.clone()).collect() };
+    };
+    let malformed =
+        |why: &str| Named::Malformed { label: format!("label {}", rule.label), why: why.to_owned() };
+    match rule.kind {
+        TargetKind::ServerNo => match ServerNo::parse(value) {
+            Ok(no) => Named::Target(TargetName::No(no)),
+            Err(error) => malformed(&error.to_string()),
+        },
+        TargetKind::Ip => match address(value) {
+            Some(ip) => Named::Target(TargetName::Ip(ip)),
+            None => malformed("expected an IP address, with or without a port"),
+        },
+        TargetKind::Name if value.len() <= 255 && !value.chars().any(char::is_control) => {
+            Named::Target(TargetName::Name(value.to_owned()))
+        }
+        TargetKind::Name => malformed("expected a server name of at most 255 characters"),
+    }
+}
+
+fn address(value: &str) -> Option<IpAddr> {
+    let with_port = || value.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip());
+    let bracketed = || value.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    value.parse().ok().or_else(with_port).or_else(bracketed)
+}
+
+/// What is known of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetFact {
+    /// No label names one.
+    Missing {
+        /// The labels that were looked for.
+        labels: Vec<String>,
+    },
+    /// The label's value is no such name.
+    Malformed {
+        /// The label.
+        label: String,
+        /// What was expected.
+        why: String,
+    },
+    /// Not in a fresh list; it must be looked up.
+    Pending,
+    /// The look-up failed; nothing can be said.
+    Unreadable {
+        /// What failed.
+        why: String,
+    },
+    /// A complete answer of the cloud does not hold it.
+    Unknown {
+        /// How it was named.
+        named: String,
+    },
+    /// A complete answer of the cloud holds several.
+    Ambiguous {
+        /// How it was named.
+        named: String,
+        /// How many.
+        count: usize,
+    },
+    /// Exactly one server.
+    Found(Box<Server>),
+}
+
+/// The live remediation of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Live {
+    /// Its identifier.
+    pub remediation_id: String,
+    /// Its incident.
+    pub incident_id: String,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// One attempt of the past, as far as limits look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Past {
+    /// Its remediation.
+    pub remediation_id: String,
+    /// When the intent was committed.
+    pub intent_at: Timestamp,
+    /// Its server.
+    pub server_no: ServerNo,
+    /// Its region.
+    pub region: RegionCode,
+    /// Its policy.
+    pub policy: String,
+    /// How it ended; `None` while in flight.
+    pub outcome: Option<Outcome>,
+    /// Memory of the server, which the dump must hold.
+    pub memory_bytes: u64,
+    /// End of the cooldown by the policy that sent it: a laxer policy does not shorten it.
+    pub cooldown_until: Timestamp,
+}
+
+impl Past {
+    /// Whether the request may have had an effect. Only *not sent* and *rejected* certainly had none.
+    pub fn may_have_acted(&self) -> bool {
+        match self.outcome {
+            Some(Outcome::NotSent | Outcome::Rejected) => false,
+            Some(Outcome::Accepted | Outcome::Unknown) | None => true,
+        }
+    }
+}
+
+/// All facts about one question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The target.
+    pub target: TargetFact,
+    /// End of the newest resolved notice of the same fingerprint, from any source.
+    pub newest_resolved_end: Option<Timestamp>,
+    /// The server's live remediation.
+    pub live: Option<Live>,
+    /// Every attempt that any limit may still count, newest first.
+    pub attempts: Vec<Past>,
+    /// Holds that have not been cleared.
+    pub holds: Vec<Hold>,
+    /// Why the hold file stops everything: it is there, or cannot be read.
+    pub hold_file: Option<String>,
+    /// Silences that have not ended.
+    pub silences: Vec<Silence>,
+}

@@ -1,0 +1,158 @@
+//! The operator's ways to say no: holds, silences, maintenance windows.
+//!
+//! Never: reads where they are kept; facts arrive as values.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alert::Labels;
+use super::matcher::Matchers;
+use super::server::{RegionCode, ServerNo};
+
+/// What a hold stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "scope", content = "name", rename_all = "snake_case")]
+pub enum HoldScope {
+    /// Everything.
+    Global,
+    /// Remediations born of one source.
+    Source(String),
+    /// Remediations of one policy.
+    Policy(String),
+    /// Servers of one region.
+    Region(String),
+    /// One server.
+    Server(String),
+}
+
+impl HoldScope {
+    /// Reads the two words used in the store and the API.
+    pub fn from_parts(scope: &str, name: &str) -> Option<Self> {
+        let named = |make: fn(String) -> Self| (!name.is_empty()).then(|| make(name.to_owned()));
+        match scope {
+            "global" => name.is_empty().then_some(Self::Global),
+            "source" => named(Self::Source),
+            "policy" => named(Self::Policy),
+            "region" => named(Self::Region),
+            "server" => named(Self::Server),
+            _ => None,
+        }
+    }
+
+    /// The two words used in the store and the API.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Global => ("global", ""),
+            Self::Source(name) => ("source", name),
+            Self::Policy(name) => ("policy", name),
+            Self::Region(name) => ("region", name),
+            Self::Server(name) => ("server", name),
+        }
+    }
+}
+
+/// What a question about holds is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Source that told of the alert.
+    pub source: &'a str,
+    /// Policy in charge.
+    pub policy: &'a str,
+    /// Region of the server.
+    pub region: &'a RegionCode,
+    /// The server.
+    pub server: &'a ServerNo,
+}
+
+/// An operator's stop of all acting in a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Row number.
+    pub id: i64,
+    /// What it stops.
+    #[serde(flatten)]
+    pub scope: HoldScope,
+    /// Who set it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub set_at: Timestamp,
+    /// Its own end; `None` until a person clears it.
+    pub until: Option<Timestamp>,
+}
+
+impl Hold {
+    /// Whether it stops acting on the subject at `now`.
+    pub fn stops(&self, subject: Subject<'_>, now: Timestamp) -> bool {
+        let covered = match &self.scope {
+            HoldScope::Global => true,
+            HoldScope::Source(name) => name == subject.source,
+            HoldScope::Policy(name) => name == subject.policy,
+            HoldScope::Region(name) => name == subject.region.as_str(),
+            HoldScope::Server(name) => name == subject.server.as_str(),
+        };
+        covered && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// An operator's mute of matching alerts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Silence {
+    /// Row number.
+    pub id: i64,
+    /// Labels it mutes.
+    pub matchers: Matchers,
+    /// Who set it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// From when.
+    pub starts_at: Timestamp,
+    /// Until when.
+    pub ends_at: Timestamp,
+}
+
+impl Silence {
+    /// Whether it mutes an alert with these labels at `now`.
+    pub fn mutes(&self, labels: &Labels, now: Timestamp) -> bool {
+        self.starts_at <= now && now < self.ends_at && self.matchers.matches(labels)
+    }
+}
+
+/// A planned mute from the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Maintenance {
+    /// Name, for people.
+    pub name: String,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Servers by number or exact name; empty with no region and no labels is refused by the configuration.
+    pub servers: Vec<String>,
+    /// Region code it covers.
+    pub region: Option<RegionCode>,
+    /// Labels it covers.
+    #[serde(rename = "match")]
+    pub matchers: Matchers,
+}
+
+impl Maintenance {
+    /// Whether the window covers the server or the alert at `now`.
+    pub fn covers(
+        &self,
+        server_no: &ServerNo,
+        server_name: &str,
+        region: &RegionCode,
+        labels: &Labels,
+        now: Timestamp,
+    ) -> bool {
+        let named = self.servers.iter().any(|s| s == server_no.as_str() || s == server_name);
+        let in_region = self.region.as_ref().is_some_and(|r| r == region);
+        self.from <= now && now < self.until && (named || in_region || self.matchers.matches(labels))
+    }
+}

@@ -1,0 +1,67 @@
+//! Sliding windows, over every window and not only at its ends.
+
+use proptest::prelude::*;
+
+use super::super::testing::at;
+use super::*;
+
+fn check(count: u32, spent: &[i64], now: i64, expected: (usize, bool, Option<i64>)) {
+    let budget = Budget { count, window: SignedDuration::from_secs(100) };
+    let spent: Vec<_> = spent.iter().copied().map(at).collect();
+    let usage = usage(budget, &spent, at(now));
+    let free_at = usage.free_at.map(|free_at| free_at.duration_since(at(0)).as_secs());
+    assert_eq!((usage.spent, usage.free, free_at), expected);
+}
+
+#[test]
+fn a_window_slides() {
+    check(2, &[], 0, (0, true, None));
+    check(2, &[0], 50, (1, true, None));
+    check(2, &[0, 50], 99, (2, false, Some(100)));
+    check(2, &[0, 50], 100, (1, true, None));
+    check(1, &[0, 50], 60, (2, false, Some(150)));
+}
+
+#[test]
+fn zero_means_never() {
+    check(0, &[], 0, (0, false, None));
+    check(0, &[1], 50, (1, false, None));
+}
+
+proptest! {
+    /// Whoever attempts as soon as `usage` says so never has more than `count` in any window of any position.
+    #[test]
+    fn no_window_anywhere_holds_more_than_the_budget(
+        count in 0_u32..4,
+        steps in prop::collection::vec(0_i64..60, 1..60),
+    ) {
+        let budget = Budget { count, window: SignedDuration::from_secs(100) };
+        let mut spent: Vec<i64> = Vec::new();
+        let mut now = 0;
+        for step in steps {
+            now += step;
+            let times: Vec<_> = spent.iter().copied().map(at).collect();
+            if usage(budget, &times, at(now)).free {
+                spent.push(now);
+            }
+        }
+        for begin in 0..=now {
+            let inside = spent.iter().filter(|t| **t > begin - 1 && **t <= begin + 99).count();
+            prop_assert!(inside <= usize::try_from(count).unwrap(), "window at {begin}: {spent:?}");
+        }
+    }
+
+    /// The time that is given as the end of a no really is its end, and nothing earlier is.
+    #[test]
+    fn free_at_is_the_first_moment_that_is_free(
+        count in 1_u32..4,
+        spent in prop::collection::vec(0_i64..300, 0..8),
+    ) {
+        let budget = Budget { count, window: SignedDuration::from_secs(100) };
+        let times: Vec<_> = spent.iter().copied().map(at).collect();
+        if let Some(free_at) = usage(budget, &times, at(300)).free_at {
+            prop_assert!(usage(budget, &times, free_at).free);
+            prop_assert!(!usage(budget, &times, earlier(free_at, SignedDuration::from_secs(1))).free);
+        }
+    }
+}

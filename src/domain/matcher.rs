@@ -1,0 +1,181 @@
+//! Label matchers in Alertmanager's form: `=`, `!=`, `=~`, `!~`; a missing label is the empty string.
+//!
+//! Never: matches everything by being empty. An empty list matches nothing.
+
+use std::fmt;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::alert::Labels;
+
+/// Why a matcher could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a label matcher such as alertname=\"WindowsVmHung\" or env!~\"dev|test\", got {given:?}: {why}"
+)]
+pub struct InvalidMatcher {
+    /// The text as given.
+    pub given: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    NotEqual,
+    Matches,
+    NotMatches,
+}
+
+impl Operator {
+    const ALL: [(&'static str, Self); 4] =
+        [("=~", Self::Matches), ("!~", Self::NotMatches), ("!=", Self::NotEqual), ("=", Self::Equal)];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Matches => "=~",
+            Self::NotMatches => "!~",
+        }
+    }
+}
+
+/// One condition on one label.
+#[derive(Debug, Clone)]
+pub struct Matcher {
+    label: String,
+    operator: Operator,
+    value: String,
+    regex: Option<Regex>,
+}
+
+impl Matcher {
+    /// A plain equality.
+    pub fn equal(label: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { label: label.into(), operator: Operator::Equal, value: value.into(), regex: None }
+    }
+
+    /// Reads `label=value`, `label!=value`, `label=~regex` or `label!~regex`; the value may be quoted.
+    /// Regular expressions are anchored at both ends and run in linear time.
+    pub fn parse(given: &str) -> Result<Self, InvalidMatcher> {
+        let fail = |why: &str| InvalidMatcher { given: given.to_owned(), why: why.to_owned() };
+        let at = given.find(['=', '!']).ok_or_else(|| fail("no operator"))?;
+        let (label, rest) = given.split_at(at);
+        let (sign, operator) = Operator::ALL
+            .into_iter()
+            .find(|(sign, _)| rest.starts_with(sign))
+            .ok_or_else(|| fail("unknown operator"))?;
+        let label = label.trim();
+        let name_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b':' || b == b'.' || b == b'-';
+        if label.is_empty() || !label.bytes().all(name_ok) {
+            return Err(fail(
+                "the label name is empty or has other characters than letters, digits, _ : . -",
+            ));
+        }
+        let value = rest.strip_prefix(sign).unwrap_or_default().trim();
+        let value = match value.strip_prefix('"') {
+            None => value,
+            Some(open) => open.strip_suffix('"').ok_or_else(|| fail("the quote is not closed"))?,
+        };
+        let regex = match operator {
+            Operator::Equal | Operator::NotEqual => None,
+            Operator::Matches | Operator::NotMatches => {
+                Some(Regex::new(&format!("^(?:{value})$")).map_err(|e| fail(&e.to_string()))?)
+            }
+        };
+        Ok(Self { label: label.to_owned(), operator, value: value.to_owned(), regex })
+    }
+
+    /// Whether the labels satisfy this condition.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        let actual = labels.get(&self.label).map_or("", String::as_str);
+        let hit = self.regex.as_ref().map_or_else(|| actual == self.value, |regex| regex.is_match(actual));
+        match self.operator {
+            Operator::Equal | Operator::Matches => hit,
+            Operator::NotEqual | Operator::NotMatches => !hit,
+        }
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}\"{}\"", self.label, self.operator.as_str(), self.value)
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.label, self.operator, &self.value) == (&other.label, other.operator, &other.value)
+    }
+}
+
+/// Several conditions that must all hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matchers(pub Vec<Matcher>);
+
+impl Matchers {
+    /// Whether all conditions hold. No condition at all matches nothing: an empty selector read as
+    /// "everything" has wiped fleets elsewhere.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|matcher| matcher.matches(labels))
+    }
+
+    /// Reads a list of matcher texts.
+    pub fn parse(texts: &[String]) -> Result<Self, InvalidMatcher> {
+        texts.iter().map(|text| Matcher::parse(text)).collect::<Result<Vec<_>, _>>().map(Self)
+    }
+
+    /// The matchers as texts that [`Matchers::parse`] reads back.
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(Matcher::to_string).collect()
+    }
+}
+
+impl Serialize for Matchers {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.texts().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Matchers {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        Self::parse(&texts).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(matchers: &[&str], labels: &[(&str, &str)], expected: bool) {
+        let matchers = Matchers::parse(&matchers.iter().map(|&m| m.to_owned()).collect::<Vec<_>>()).unwrap();
+        let labels = labels.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        assert_eq!(matchers.matches(&labels), expected, "{matchers:?} on {labels:?}");
+    }
+
+    #[test]
+    fn all_four_operators_work_and_a_missing_label_is_empty() {
+        check(&["a=\"1\""], &[("a", "1")], true);
+        check(&["a=1", "b!=2"], &[("a", "1")], true);
+        check(&["a=~\"x|y\""], &[("a", "y")], true);
+        check(&["a=~\"x|y\""], &[("a", "yy")], false);
+        check(&["a!~\"x.*\""], &[("a", "xy")], false);
+        check(&["missing=\"\""], &[("a", "1")], true);
+    }
+
+    #[test]
+    fn an_empty_selector_matches_nothing() {
+        check(&[], &[("a", "1")], false);
+    }
+
+    #[test]
+    fn a_bad_matcher_says_what_is_wrong() {
+        for bad in ["", "abc", "=x", "a=\"x", "a=~\"(\"", "a b=\"x\""] {
+            assert!(Matcher::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

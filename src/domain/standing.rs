@@ -1,0 +1,83 @@
+//! The guards that may change their mind while a remediation waits.
+//!
+//! Never: asked with remembered facts. Each caller reads them anew.
+
+use jiff::Timestamp;
+
+use super::alert::Alert;
+use super::facts::Facts;
+use super::guard::{Reason, Trace, Verdict};
+use super::hold::Subject;
+use super::limits;
+use super::policy::{Policy, Rules};
+use super::server::Server;
+
+/// What the guards that are asked again and again look at: at the decision, at the end of the hold-down,
+/// at an approval and inside the intent transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// Active configuration.
+    pub rules: &'a Rules,
+    /// Policy in charge.
+    pub policy: &'a Policy,
+    /// Facts read now.
+    pub facts: &'a Facts,
+    /// The alert that opened it.
+    pub alert: &'a Alert,
+    /// Its source.
+    pub source: &'a str,
+    /// The server.
+    pub server: &'a Server,
+}
+
+/// Asks every guard that may change its mind while a remediation waits.
+pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
+    ask_server(trace, on);
+    ask_mutes(trace, on, now);
+    ask_holds(trace, on, now);
+    limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, now);
+    limits::ask_budgets(trace, on.rules, on.policy, &on.facts.attempts, on.server, now);
+}
+
+fn ask_server(trace: &mut Trace, on: &Standing<'_>) {
+    let Standing { rules, policy, server, .. } = *on;
+    let denied = policy.deny_servers.iter().any(|s| s == server.no.as_str() || *s == server.name);
+    note_stop(trace, Reason::DeniedServer, denied, &server.name, "not on the policy's deny list", None);
+    let kind = format!("{} {}", server.hypervisor_code, server.os().as_str());
+    let allowed = rules.eligibility.allows(server);
+    note_stop(trace, Reason::NotEligible, !allowed, &kind, "the eligibility table", None);
+    note_stop(trace, Reason::NotEligible, !server.is_running(), &server.status_code, "RUN", None);
+    let verdict = if server.is_idle() { Verdict::Pass } else { Verdict::Wait };
+    trace.note(Reason::NotEligible, verdict, format!("operation {}", server.operation_code), "NULL", None);
+}
+
+fn ask_mutes(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
+    let Standing { rules, facts, alert, server, .. } = *on;
+    let silence = facts.silences.iter().find(|silence| silence.mutes(&alert.labels, now));
+    let seen = silence.map_or_else(|| "none".to_owned(), |s| format!("silence {} by {}", s.id, s.author));
+    note_stop(trace, Reason::Silenced, silence.is_some(), &seen, "no silence", silence.map(|s| s.ends_at));
+    let window = rules
+        .maintenance
+        .iter()
+        .find(|window| window.covers(&server.no, &server.name, &server.region, &alert.labels, now));
+    let seen = window.map_or("none", |w| w.name.as_str());
+    note_stop(trace, Reason::Maintenance, window.is_some(), seen, "no window", window.map(|w| w.until));
+}
+
+fn ask_holds(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
+    let Standing { policy, facts, source, server, .. } = *on;
+    let subject = Subject { source, policy: &policy.name, region: &server.region, server: &server.no };
+    let row = facts.holds.iter().find(|hold| hold.stops(subject, now));
+    let seen = match (&facts.hold_file, row) {
+        (Some(why), _) => why.clone(),
+        (None, Some(hold)) => format!("hold {} by {}: {}", hold.id, hold.author, hold.reason),
+        (None, None) => "none".to_owned(),
+    };
+    let stops = facts.hold_file.is_some() || row.is_some();
+    note_stop(trace, Reason::Hold, stops, &seen, "no hold", row.and_then(|hold| hold.until));
+}
+
+fn note_stop(trace: &mut Trace, guard: Reason, no: bool, seen: &str, limit: &str, until: Option<Timestamp>) {
+    let verdict = if no { Verdict::Stop } else { Verdict::Pass };
+    trace.note(guard, verdict, seen, limit, if no { until } else { None });
+}
