@@ -2,4 +2,6 @@
 //!
 //! `docs/ARCHITECTURE.md` is the map of the rooms.
 
+pub mod clock;
+pub mod config;
 pub mod domain;

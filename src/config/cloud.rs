@@ -1,0 +1,127 @@
+//! `[cloud]`: where the NAVER Cloud API is, how it is called, with which keys.
+//!
+//! Never: fills in a region, or lets keys travel over plain HTTP to another machine.
+
+use std::net::IpAddr;
+
+use jiff::SignedDuration;
+
+use super::secret::Vault;
+use super::section::Section;
+use super::{CallMethod, CloudConfig, ResponseFormat};
+use crate::domain::server::RegionCode;
+
+const PUBLIC: &str = "https://ncloud.apigw.ntruss.com";
+const SITES: [(&str, &str); 3] = [
+    ("public", PUBLIC),
+    ("gov", "https://ncloud.apigw.gov-ntruss.com"),
+    ("fin", "https://fin-ncloud.apigw.fin-ntruss.com"),
+];
+/// Above this, a stop (timeout + 5 s) outlives the 45 s that the shipped units allow.
+const QUIET_TIMEOUT_MAX: SignedDuration = SignedDuration::from_secs(40);
+
+/// `[cloud]`; the region is handed back by itself, because policies need it even when a key is missing.
+pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<RegionCode>, Option<CloudConfig>) {
+    let endpoint = endpoint(&mut section);
+    let region = region(&mut section);
+    let methods = [("POST", CallMethod::Post), ("GET", CallMethod::Get)];
+    let method = section.choice("method", &methods);
+    let formats = [("json", ResponseFormat::Json), ("xml", ResponseFormat::Xml)];
+    let response_format = section.choice("response_format", &formats);
+    let access_key = vault.cloud_key(&mut section, "access_key", "access_key_file", "NCLOUD_ACCESS_KEY_ID");
+    let secret_key = vault.cloud_key(&mut section, "secret_key", "secret_key_file", "NCLOUD_SECRET_KEY");
+    let second = SignedDuration::from_secs(1);
+    let timeout =
+        section.duration("timeout", SignedDuration::from_secs(30), second..=SignedDuration::from_mins(2));
+    if timeout > QUIET_TIMEOUT_MAX {
+        section
+            .warning("timeout", "a stop waits for this time and 5 s more; the shipped units kill after 45 s");
+    }
+    let read_timeout = section.duration(
+        "read_timeout",
+        SignedDuration::from_secs(10),
+        second..=SignedDuration::from_mins(1),
+    );
+    let reads_per_second = section.whole("reads_per_second", 10, 1..=1000);
+    let clock_skew_max = section.duration(
+        "clock_skew_max",
+        SignedDuration::from_secs(60),
+        second..=SignedDuration::from_mins(4),
+    );
+    section.finish();
+    let (Some(endpoint), Some(code), Some(access_key), Some(secret_key)) =
+        (endpoint, region.clone(), access_key, secret_key)
+    else {
+        return (region, None);
+    };
+    let config = CloudConfig {
+        endpoint,
+        region: code,
+        method: method.unwrap_or(CallMethod::Post),
+        response_format: response_format.unwrap_or(ResponseFormat::Json),
+        access_key,
+        secret_key,
+        timeout,
+        read_timeout,
+        reads_per_second,
+        clock_skew_max,
+    };
+    (region, Some(config))
+}
+
+/// Whether the endpoint is this machine: a simulator, not the cloud.
+pub(super) fn is_local(endpoint: &str) -> bool {
+    reqwest::Url::parse(endpoint).is_ok_and(|url| is_loopback(&url))
+}
+
+fn region(section: &mut Section<'_>) -> Option<RegionCode> {
+    const EXPECTED: &str =
+        "a region code such as \"KR\" (A-Z, 0-9, -); without one the cloud silently takes its first region";
+    if !section.has("region") {
+        section.problem("region", format!("missing; expected {EXPECTED}"));
+    }
+    section.parsed("region", EXPECTED, |text| RegionCode::parse(text).ok())
+}
+
+fn endpoint(section: &mut Section<'_>) -> Option<String> {
+    if section.has("endpoint") && section.has("site") {
+        section.problem("site", "cloud.endpoint is set as well; keep one");
+    }
+    let site_written = section.has("site");
+    let site = section.choice("site", &SITES);
+    let Some(text) = section.text("endpoint") else {
+        return site.or((!site_written).then_some(PUBLIC)).map(str::to_owned);
+    };
+    match checked_endpoint(&text) {
+        Ok(endpoint) => Some(endpoint),
+        Err(why) => {
+            section.problem("endpoint", why);
+            None
+        }
+    }
+}
+
+fn checked_endpoint(text: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str = "expected a scheme and a host such as \"https://ncloud.apigw.ntruss.com\", without path, user or query";
+    let url = reqwest::Url::parse(text).ok().ok_or(EXPECTED)?;
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.has_host();
+    match url.scheme() {
+        "https" | "http" if !bare => Err(EXPECTED),
+        "http" if !is_loopback(&url) => {
+            Err("plain http is allowed to a loopback address only; expected https")
+        }
+        "https" | "http" => Ok(url.origin().ascii_serialization()),
+        _ => Err(EXPECTED),
+    }
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,101 @@
+//! The hash of the effective configuration: equal for equal behaviour, however it was written.
+//!
+//! Never: contains a secret or anything derived from one.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig, SourceConfig,
+    StoreConfig, StormConfig, TokenConfig, VerifyConfig,
+};
+
+/// SHA-256 (hex) over everything but secrets.
+pub(super) fn hash(config: &Config) -> String {
+    let Config { hash: _, server, store, cloud, sources, rules, storm, dispatch, verify, inventory, tokens } =
+        config;
+    let StoreConfig { path, hold_file } = store;
+    let StormConfig { share, count, same_zone, window } = storm;
+    let DispatchConfig { tick } = dispatch;
+    let VerifyConfig { poll, window: verify_window, give_up } = verify;
+    let InventoryConfig { refresh, fresh_for, lookup_for } = inventory;
+    let whole = json!({
+        "server": server_value(server),
+        "store": { "path": path.to_string_lossy(), "holdFile": hold_file.to_string_lossy() },
+        "cloud": cloud_value(cloud),
+        "sources": sources.iter().map(source_value).collect::<Vec<_>>(),
+        "rules": serde_json::to_value(rules).unwrap_or_else(|_| Value::String(format!("{rules:?}"))),
+        "storm": { "share": share, "count": count, "sameZone": same_zone, "window": window },
+        "dispatch": { "tick": tick },
+        "verify": { "poll": poll, "window": verify_window, "giveUp": give_up },
+        "inventory": { "refresh": refresh, "freshFor": fresh_for, "lookupFor": lookup_for },
+        "tokens": tokens.iter().map(token_value).collect::<Vec<_>>(),
+    });
+    hex::encode(Sha256::digest(whole.to_string()))
+}
+
+fn server_value(server: &ServerConfig) -> Value {
+    let ServerConfig {
+        listen,
+        body_bytes_max,
+        alerts_max,
+        label_bytes_max,
+        labels_max,
+        body_timeout,
+        deliveries_per_second,
+        queue_max,
+        status_page,
+        trusted_proxies,
+    } = server;
+    json!({
+        "listen": listen, "bodyBytesMax": body_bytes_max, "alertsMax": alerts_max,
+        "labelBytesMax": label_bytes_max, "labelsMax": labels_max, "bodyTimeout": body_timeout,
+        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "statusPage": status_page, "trustedProxies": trusted_proxies,
+    })
+}
+
+fn cloud_value(cloud: &CloudConfig) -> Value {
+    let CloudConfig {
+        endpoint,
+        region,
+        method,
+        response_format,
+        access_key: _,
+        secret_key: _,
+        timeout,
+        read_timeout,
+        reads_per_second,
+        clock_skew_max,
+    } = cloud;
+    json!({
+        "endpoint": endpoint, "region": region, "method": method.as_str(),
+        "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,
+        "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max,
+    })
+}
+
+fn source_value(source: &SourceConfig) -> Value {
+    let SourceConfig { name, kind, trust, auth, allow_from, firing_values, resolved_values } = source;
+    json!({
+        "name": name, "kind": kind.as_str(), "trust": trust,
+        "auth": auth.iter().map(credential_value).collect::<Vec<_>>(),
+        "allowFrom": allow_from, "firingValues": firing_values, "resolvedValues": resolved_values,
+    })
+}
+
+fn credential_value(credential: &CredentialConfig) -> Value {
+    match credential {
+        CredentialConfig::Bearer { secret: _ } => json!({ "kind": "bearer" }),
+        CredentialConfig::Basic { username, secret: _ } => json!({ "kind": "basic", "username": username }),
+        CredentialConfig::Header { name, secret: _ } => json!({ "kind": "header", "name": name }),
+        CredentialConfig::Hmac { secret: _, signature_header, timestamp_header, tolerance } => json!({
+            "kind": "hmac", "signatureHeader": signature_header,
+            "timestampHeader": timestamp_header, "tolerance": tolerance,
+        }),
+    }
+}
+
+fn token_value(token: &TokenConfig) -> Value {
+    let TokenConfig { name, role, sha256: _ } = token;
+    json!({ "name": name, "role": role.as_str() })
+}

@@ -1,0 +1,157 @@
+//! Reads the file, lays the environment over it, checks every section and puts the pieces together.
+//!
+//! Never: prints a line of the file, or starts anything with half a configuration.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use toml::Table;
+use toml::de::DeTable;
+
+use super::cloud::is_local;
+use super::environment::Environment;
+use super::problem::{Findings, Problem};
+use super::secret::Vault;
+use super::section::Section;
+use super::{Config, cloud, hash, policies, rules, service, sources, tokens};
+use crate::domain::policy::Rules;
+
+/// Largest configuration file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A configuration that may be used, and what is odd about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is allowed but should be known.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads the configuration from a file (none: the environment alone) and the environment.
+/// All problems are told at once. Relative paths of secrets start from the file's folder, the
+/// store's path from the working directory.
+pub fn load(path: Option<&Path>, env: &Environment) -> Result<Loaded, Vec<Problem>> {
+    let Some(path) = path else {
+        return load_text("", "environment", Path::new(""), env);
+    };
+    let key = path.display().to_string();
+    let refuse = |message: String| vec![Problem { key: key.clone(), message }];
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_string(&mut text))
+        .map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        return Err(refuse(format!("larger than {FILE_BYTES_MAX} bytes")));
+    }
+    load_text(&text, &key, path.parent().unwrap_or(Path::new("")), env)
+}
+
+/// Reads the configuration from a text. `origin` names it in complaints about its syntax.
+pub(super) fn load_text(
+    text: &str,
+    origin: &str,
+    base: &Path,
+    env: &Environment,
+) -> Result<Loaded, Vec<Problem>> {
+    let table = parse(text).map_err(|messages| {
+        let problem = |message| Problem { key: origin.to_owned(), message };
+        messages.into_iter().map(problem).collect::<Vec<_>>()
+    })?;
+    let findings = Findings::default();
+    let table = env.overlay(table, &findings);
+    let config = read(table, Vault { base, env }, &findings);
+    let (mut problems, warnings) = findings.into_parts();
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+        Some(_) | None => {
+            if problems.is_empty() {
+                problems.push(Problem {
+                    key: origin.to_owned(),
+                    message: "incomplete, though no key was found wrong; please report this".to_owned(),
+                });
+            }
+            Err(problems)
+        }
+    }
+}
+
+/// The syntax errors of a text with their places, never with their lines.
+fn parse(text: &str) -> Result<Table, Vec<String>> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    let told = |error: &toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or_default();
+        let line = before.matches('\n').count().saturating_add(1);
+        let column = before.chars().rev().take_while(|&c| c != '\n').count().saturating_add(1);
+        format!("line {line}, column {column}: {}", error.message())
+    };
+    if errors.is_empty() {
+        text.parse().map_err(|error| vec![told(&error)])
+    } else {
+        Err(errors.iter().map(told).collect())
+    }
+}
+
+fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
+    let mut root = Section::root(table, findings);
+    let server = service::server(root.section("server"));
+    let store = service::store(root.section("store"));
+    let (region, cloud) = cloud::cloud(root.section("cloud"), vault);
+    let (names, sources) = sources::sources(root.sections("sources"), vault);
+    let policies = policies::policies(root.sections("policies"), region.as_ref(), &names);
+    let limits = rules::limits(root.section("limits"));
+    let eligibility = rules::eligibility(root.has("eligibility"), root.section("eligibility"));
+    let maintenance = rules::maintenance(root.sections("maintenance"));
+    let storm_guard = service::storm(root.section("storm"));
+    let dispatch = service::dispatch(root.section("dispatch"));
+    let verify = service::verify(root.section("verify"));
+    let inventory = service::inventory(root.section("inventory"));
+    let written = root.sections("tokens");
+    let people_written = written.len();
+    let people = tokens::tokens(written);
+    root.finish();
+    if people.len() == people_written {
+        tokens::judge(&policies, &people, findings);
+    }
+    judge_whole(&names, policies.is_empty(), findings);
+    let mut config = Config {
+        hash: String::new(),
+        server,
+        store,
+        cloud: cloud?,
+        sources,
+        rules: Rules { policies, limits, eligibility, maintenance },
+        storm: storm_guard,
+        dispatch,
+        verify,
+        inventory,
+        tokens: people,
+    };
+    judge_examples(is_local(&config.cloud.endpoint), findings);
+    config.hash = hash::hash(&config);
+    Some(config)
+}
+
+fn judge_whole(sources: &[String], no_policies: bool, findings: &Findings) {
+    if sources.is_empty() {
+        findings.warning("sources", "none is configured: no alert can come in");
+    }
+    if no_policies {
+        findings.warning("policies", "none is configured: alerts are recorded and nothing is done");
+    }
+}
+
+/// Published credentials pass while everything is an example or a simulation, and are refused beside real keys.
+fn judge_examples(simulated: bool, findings: &Findings) {
+    let examples = findings.examples();
+    let real_keys = !examples.iter().any(|key| key.starts_with("cloud."));
+    for key in examples {
+        if real_keys && !simulated {
+            findings.problem(key, "an example credential beside real cloud keys; replace it");
+        } else {
+            findings.warning(key, "example credential in use; replace it before going live");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Configuration: TOML, environment and secret files become types, or a list of problems with their keys.
+//!
+//! Never: echoes a secret, guesses a value, or fills in a limit as "none". The only reader of the environment.
+
+mod cloud;
+mod environment;
+mod hash;
+mod load;
+mod policies;
+mod problem;
+mod rules;
+mod secret;
+mod section;
+mod service;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use secrecy::SecretString;
+
+use crate::domain::policy::{Rules, Trust};
+use crate::domain::server::RegionCode;
+
+pub use environment::Environment;
+pub use load::{Loaded, load};
+pub use problem::{Problem, check_report};
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// SHA-256 (hex) of the effective configuration without secrets; stored with every decision.
+    pub hash: String,
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[cloud]`
+    pub cloud: CloudConfig,
+    /// `[[sources]]`
+    pub sources: Vec<SourceConfig>,
+    /// `[[policies]]`, `[limits]`, `[eligibility]`, `[[maintenance]]`
+    pub rules: Rules,
+    /// `[storm]`
+    pub storm: StormConfig,
+    /// `[dispatch]`
+    pub dispatch: DispatchConfig,
+    /// `[verify]`
+    pub verify: VerifyConfig,
+    /// `[inventory]`
+    pub inventory: InventoryConfig,
+    /// `[[tokens]]`
+    pub tokens: Vec<TokenConfig>,
+}
+
+/// `[server]`: the HTTP door.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Largest body of a delivery in bytes (default 4 MiB).
+    pub body_bytes_max: usize,
+    /// Most alerts in one delivery (default 2000).
+    pub alerts_max: usize,
+    /// Longest label value in bytes (default 4096).
+    pub label_bytes_max: usize,
+    /// Most labels on one alert (default 64).
+    pub labels_max: usize,
+    /// Time in which a body must have arrived (default 10 s).
+    pub body_timeout: SignedDuration,
+    /// Deliveries per second that one source may send before it is answered 503 (default 2000).
+    pub deliveries_per_second: u32,
+    /// Deliveries that may wait for the writer before the door answers 503 (default 1024).
+    pub queue_max: usize,
+    /// Shows the status page at `/` without a token to whoever reaches a loopback address (default off). It names
+    /// servers and people: leave it off where a proxy on this machine serves others.
+    pub status_page: bool,
+    /// Proxies whose `X-Forwarded-For` is believed for IP lists; empty: the peer address counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `[store]`: where facts live.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Path of the SQLite file, from `url = "sqlite://…"`.
+    pub path: PathBuf,
+    /// File whose presence is a global hold (default: `HOLD` beside the store).
+    pub hold_file: PathBuf,
+}
+
+/// How the cloud is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallMethod {
+    /// Form body (default).
+    Post,
+    /// Query string.
+    Get,
+}
+
+impl CallMethod {
+    /// The word used in configuration and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET",
+        }
+    }
+}
+
+/// Which format the cloud is asked for; both are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFormat {
+    /// `responseFormatType=json` (default)
+    Json,
+    /// `responseFormatType=xml`
+    Xml,
+}
+
+impl ResponseFormat {
+    /// The word used in configuration and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Xml => "xml",
+        }
+    }
+}
+
+/// `[cloud]`: the NAVER Cloud API.
+#[derive(Debug, Clone)]
+pub struct CloudConfig {
+    /// Scheme and host, without a trailing slash. Plain `http` only to a loopback address.
+    pub endpoint: String,
+    /// Region of everything that names none.
+    pub region: RegionCode,
+    /// POST or GET.
+    pub method: CallMethod,
+    /// JSON or XML.
+    pub response_format: ResponseFormat,
+    /// Access key id.
+    pub access_key: SecretString,
+    /// Secret key.
+    pub secret_key: SecretString,
+    /// Longest wait for the answer of an interrupt (default 30 s).
+    pub timeout: SignedDuration,
+    /// Longest wait for the answer of a read (default 10 s).
+    pub read_timeout: SignedDuration,
+    /// Reads per second (default 10).
+    pub reads_per_second: u32,
+    /// Largest difference between our clock and the cloud's `Date` before nothing is sent (default 60 s;
+    /// the cloud itself refuses above five minutes).
+    pub clock_skew_max: SignedDuration,
+}
+
+/// Dialect of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Prometheus Alertmanager, webhook payload version 4.
+    Alertmanager,
+    /// Grafana Alerting's webhook contact point.
+    Grafana,
+    /// NAVER Cloud Insight's outgoing webhook with our payload template.
+    CloudInsight,
+}
+
+impl SourceKind {
+    /// The word used in configuration and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::Grafana => "grafana",
+            Self::CloudInsight => "cloud_insight",
+        }
+    }
+}
+
+/// `[[sources]]`: one sender of alerts.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Name in the path `/webhooks/{name}`.
+    pub name: String,
+    /// Dialect.
+    pub kind: SourceKind,
+    /// How far it is believed (default propose).
+    pub trust: Trust,
+    /// Credentials; any one of them suffices, so that they can be rotated. Never empty.
+    pub auth: Vec<CredentialConfig>,
+    /// Networks it may call from; empty: any.
+    pub allow_from: Vec<IpNet>,
+    /// Cloud Insight only: exact `EVENT_STATUS` texts that mean firing (UNCONFIRMED by the vendor; default `ALARM`).
+    pub firing_values: Vec<String>,
+    /// Cloud Insight only: exact `EVENT_STATUS` texts that mean resolved (default `RESOLVE`).
+    pub resolved_values: Vec<String>,
+}
+
+/// One credential of a source.
+#[derive(Debug, Clone)]
+pub enum CredentialConfig {
+    /// `Authorization: Bearer …`
+    Bearer {
+        /// The token.
+        secret: SecretString,
+    },
+    /// `Authorization: Basic …`
+    Basic {
+        /// User name.
+        username: String,
+        /// Password.
+        secret: SecretString,
+    },
+    /// A static header, for senders that can do no more.
+    Header {
+        /// Header name.
+        name: String,
+        /// Expected value.
+        secret: SecretString,
+    },
+    /// HMAC-SHA256 over `timestamp:body` in lower-case hex, as Grafana signs.
+    Hmac {
+        /// Shared key.
+        secret: SecretString,
+        /// Header with the signature (default `X-Grafana-Alerting-Signature`).
+        signature_header: String,
+        /// Header with the unix seconds (default `X-Grafana-Alerting-Timestamp`; the sender must be told to send it).
+        timestamp_header: String,
+        /// Largest difference between that time and ours (default 300 s).
+        tolerance: SignedDuration,
+    },
+}
+
+/// `[storm]`: too many servers at once. Trips above max(count, share × eligible servers of the region).
+#[derive(Debug, Clone, PartialEq)]
+pub struct StormConfig {
+    /// Part of the eligible servers of a region, above 0 and up to 1 (default 0.1).
+    pub share: f64,
+    /// Servers that are always bearable (default 2).
+    pub count: u32,
+    /// Servers in one zone at which it trips (default 3).
+    pub same_zone: u32,
+    /// Window in which distinct servers are counted (default 10 min).
+    pub window: SignedDuration,
+}
+
+/// `[dispatch]`
+#[derive(Debug, Clone)]
+pub struct DispatchConfig {
+    /// Longest time between two looks at the queue (default 1 s).
+    pub tick: SignedDuration,
+}
+
+/// `[verify]`
+#[derive(Debug, Clone)]
+pub struct VerifyConfig {
+    /// Gap between two looks at a server (default 10 s).
+    pub poll: SignedDuration,
+    /// Time after which an accepted interrupt without a reboot is unconfirmed, on top of the dump window (default 30 min).
+    pub window: SignedDuration,
+    /// Time after which the verifier stops looking for late evidence (default 24 h).
+    pub give_up: SignedDuration,
+}
+
+/// `[inventory]`
+#[derive(Debug, Clone)]
+pub struct InventoryConfig {
+    /// Gap between two reads of the whole server list (default 5 min).
+    pub refresh: SignedDuration,
+    /// Age up to which an entry is believed (default 10 min).
+    pub fresh_for: SignedDuration,
+    /// How long a look-up of one target is repeated (default 60 s).
+    pub lookup_for: SignedDuration,
+}
+
+/// What a person may do; each role includes the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Replays, orders by hand, silences, holds, cancels.
+    Operator,
+    /// Approves, denies, settles.
+    Approver,
+    /// All.
+    Admin,
+}
+
+impl Role {
+    /// The word used in configuration and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// `[[tokens]]`: one person's key to the API.
+#[derive(Clone)]
+pub struct TokenConfig {
+    /// The person.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// SHA-256 of the token.
+    pub sha256: [u8; 32],
+}
+
+impl fmt::Debug for TokenConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenConfig")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}

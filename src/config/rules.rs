@@ -1,0 +1,142 @@
+//! `[limits]`, `[eligibility]`, `[[maintenance]]`: what holds beyond a single policy.
+//!
+//! Never: reads a missing or empty limit as "no limit".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp, Zoned};
+use toml::Value;
+
+use super::policies::selector;
+use super::section::{Section, printable};
+use crate::domain::hold::Maintenance;
+use crate::domain::policy::{Budget, Limits};
+use crate::domain::server::{Eligibility, Os, RegionCode};
+
+/// Longest window that is counted in.
+const BUDGET_WINDOW_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// Gap below which a person cannot follow.
+const SPACING_USUAL_MIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// `[limits]`
+pub(super) fn limits(mut section: Section<'_>) -> Limits {
+    let limits = Limits {
+        server: budgets(&mut section, "server", &["2/24h"]),
+        region: budgets(&mut section, "region", &["2/1h"]),
+        global: budgets(&mut section, "global", &["3/1h", "6/24h"]),
+        in_flight: section.whole("in_flight", 1, 1..=100),
+        spacing: section.duration(
+            "spacing",
+            SignedDuration::from_secs(60),
+            SignedDuration::from_millis(1)..=SignedDuration::from_hours(24),
+        ),
+    };
+    if limits.spacing < SPACING_USUAL_MIN {
+        section.warning("spacing", "below 10s: nobody can stop the next interrupt after seeing the last");
+    }
+    section.finish();
+    limits
+}
+
+/// A list of budgets; the default when it is not written, a problem when it is empty.
+pub(super) fn budgets(section: &mut Section<'_>, key: &'static str, default: &[&str]) -> Vec<Budget> {
+    if section.is_empty_list(key) {
+        section.problem(key, "an empty list is never read as no limit; leave the key out for the default");
+    }
+    let parse = |text: &str| Budget::parse(text).ok().filter(|budget| budget.window <= BUDGET_WINDOW_MAX);
+    let budgets = section.list(
+        key,
+        "COUNT/WINDOW such as \"2/1h\"; 0/WINDOW means never, the longest window is 744h",
+        parse,
+    );
+    budgets.unwrap_or_else(|| default.iter().filter_map(|text| Budget::parse(text).ok()).collect())
+}
+
+/// `[eligibility]`; written, it replaces the whole default table.
+pub(super) fn eligibility(written: bool, mut section: Section<'_>) -> Eligibility {
+    if !written {
+        return Eligibility::default();
+    }
+    let mut table = BTreeMap::new();
+    for (hypervisor, systems) in section.take_rest() {
+        let key = printable(&hypervisor);
+        let code_ok = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        if !(1..=20).contains(&hypervisor.len()) || !hypervisor.bytes().all(code_ok) {
+            section.problem(&key, "expected a hypervisor code such as XEN or KVM");
+            continue;
+        }
+        let Value::Array(systems) = systems else {
+            section
+                .problem(&key, format!("expected a list such as [\"windows\"], got {}", systems.type_str()));
+            continue;
+        };
+        let mut set = BTreeSet::new();
+        for (index, system) in systems.iter().enumerate() {
+            match system.as_str() {
+                Some("windows") => drop(set.insert(Os::Windows)),
+                Some("linux") => drop(set.insert(Os::Linux)),
+                Some(_) | None => {
+                    section.problem(&format!("{key}[{index}]"), "expected one of windows, linux");
+                }
+            }
+        }
+        table.insert(hypervisor, set);
+    }
+    if table.values().all(BTreeSet::is_empty) {
+        section.warning("", "lists no system: no server may be interrupted");
+    }
+    Eligibility(table)
+}
+
+/// `[[maintenance]]`
+pub(super) fn maintenance(sections: Vec<Section<'_>>) -> Vec<Maintenance> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut windows = Vec::new();
+    for mut section in sections {
+        let name = section.required_text("name", "a name for people");
+        if name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
+            section.problem("name", "an earlier window has the same name");
+        }
+        let from = instant(&mut section, "from");
+        let until = instant(&mut section, "until");
+        if let (Some(from), Some(until)) = (from, until)
+            && until <= from
+        {
+            section.problem("until", "must be later than from");
+        }
+        let servers = section.texts("servers").unwrap_or_default();
+        let whole_region = section.has("region");
+        let region =
+            section.parsed("region", "a region code such as \"KR\"", |text| RegionCode::parse(text).ok());
+        let matchers = selector(&mut section);
+        if servers.is_empty() && !whole_region && matchers.as_ref().is_some_and(|all| all.0.is_empty()) {
+            section.problem("", "covers nothing; expected servers, region or match");
+        }
+        section.finish();
+        if let (Some(name), Some(from), Some(until), Some(matchers)) = (name, from, until, matchers) {
+            windows.push(Maintenance { name, from, until, servers, region, matchers });
+        }
+    }
+    windows
+}
+
+/// An instant, written as RFC 3339, as local time with its zone in brackets, or as a TOML date-time with offset.
+fn instant(section: &mut Section<'_>, key: &'static str) -> Option<Timestamp> {
+    const EXPECTED: &str = "a time with its offset or zone, such as \"2026-12-01T02:00:00+09:00\" or \"2026-12-01T02:00[Asia/Seoul]\"";
+    let Some(value) = section.take(key) else {
+        section.problem(key, format!("missing; expected {EXPECTED}"));
+        return None;
+    };
+    let text = value.as_str().map(str::to_owned).or_else(|| value.as_datetime().map(ToString::to_string));
+    let Some(text) = text else {
+        section.problem(key, format!("expected {EXPECTED}, got {}", value.type_str()));
+        return None;
+    };
+    let zoned = || text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
+    let read = text.parse::<Timestamp>().ok().or_else(zoned);
+    if read.is_none() {
+        section.problem(key, format!("expected {EXPECTED}"));
+    }
+    read
+}

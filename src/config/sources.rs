@@ -1,0 +1,242 @@
+//! `[[sources]]`: who may send alerts, in which dialect, with which credentials.
+//!
+//! Never: lets a source through that anyone could speak for.
+
+use jiff::SignedDuration;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::secret::Vault;
+use super::section::{Section, is_name};
+use super::service::networks;
+use super::{CredentialConfig, SourceConfig, SourceKind};
+use crate::domain::policy::Trust;
+
+/// Cloud Insight's limit for the name and the value of a header together.
+const INSIGHT_HEADER_BYTES_MAX: usize = 100;
+/// Headers that mean something to HTTP itself.
+const RESERVED_HEADERS: [&str; 6] =
+    ["host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection"];
+
+/// All sources, and the names of all that were written, broken ones included.
+pub(super) fn sources(sections: Vec<Section<'_>>, vault: Vault<'_>) -> (Vec<String>, Vec<SourceConfig>) {
+    let mut names: Vec<String> = Vec::new();
+    let mut sources = Vec::new();
+    let mut secrets: Vec<(usize, String, SecretString)> = Vec::new();
+    for (index, mut section) in sections.into_iter().enumerate() {
+        let name = section.required_text("name", "a name for the path /webhooks/{name}");
+        let name = name.filter(|name| {
+            if !is_name(name) {
+                section.problem("name", "expected a-z, 0-9, _ and -, at most 63, not beginning with _ or -");
+            } else if names.contains(name) {
+                section.problem("name", "an earlier source has the same name");
+            } else {
+                return true;
+            }
+            false
+        });
+        names.extend(name.clone());
+        let kind = kind(&mut section);
+        let credentials = credentials(&mut section, kind, vault);
+        for (key, credential) in &credentials {
+            let secret = secret_of(credential);
+            let twin = secrets
+                .iter()
+                .find(|(owner, _, other)| *owner != index && other.expose_secret() == secret.expose_secret());
+            if let Some((_, twin, _)) = twin {
+                section
+                    .findings()
+                    .problem(key, format!("the same secret as {twin}; every source needs its own"));
+            }
+            secrets.push((index, key.clone(), secret.clone()));
+        }
+        let auth = credentials.into_iter().map(|(_, credential)| credential).collect();
+        sources.extend(finish(section, name, kind, auth));
+    }
+    (names, sources)
+}
+
+fn kind(section: &mut Section<'_>) -> Option<SourceKind> {
+    let kinds = [SourceKind::Alertmanager, SourceKind::Grafana, SourceKind::CloudInsight];
+    if !section.has("kind") {
+        section.problem("kind", "missing; expected one of alertmanager, grafana, cloud_insight");
+    }
+    section.choice("kind", &kinds.map(|kind| (kind.as_str(), kind)))
+}
+
+fn finish(
+    mut section: Section<'_>,
+    name: Option<String>,
+    kind: Option<SourceKind>,
+    auth: Vec<CredentialConfig>,
+) -> Option<SourceConfig> {
+    let trusts = [("act", Trust::Act), ("propose", Trust::Propose)];
+    let trust = section.choice("trust", &trusts).unwrap_or(Trust::Propose);
+    let allow_from = networks(&mut section, "allow_from");
+    let insight = kind == Some(SourceKind::CloudInsight);
+    if insight && trust == Trust::Act {
+        section.warning(
+            "trust",
+            "Cloud Insight cannot sign or date what it sends: whoever learns the header may act",
+        );
+    }
+    let mut values = |key: &'static str, default: &str| {
+        if kind.is_some() && !insight && section.has(key) {
+            section.problem(key, "only a source of kind cloud_insight has this key");
+        }
+        if section.is_empty_list(key) {
+            section.problem(key, "must not be empty");
+        }
+        let values = section.texts(key);
+        values.unwrap_or_else(|| vec![default.to_owned()])
+    };
+    let firing_values = values("firing_values", "ALARM");
+    let resolved_values = values("resolved_values", "RESOLVE");
+    if firing_values.iter().any(|value| resolved_values.contains(value)) {
+        section.problem("resolved_values", "a text cannot mean both firing and resolved");
+    }
+    section.finish();
+    Some(SourceConfig { name: name?, kind: kind?, trust, auth, allow_from, firing_values, resolved_values })
+}
+
+/// The credentials of one source, each with the key of its secret.
+fn credentials(
+    section: &mut Section<'_>,
+    kind: Option<SourceKind>,
+    vault: Vault<'_>,
+) -> Vec<(String, CredentialConfig)> {
+    if !section.has("auth") || section.is_empty_list("auth") {
+        section.problem(
+            "auth",
+            "no credential configured; anyone could send alerts, so the service does not start",
+        );
+    }
+    section.sections("auth").into_iter().filter_map(|entry| credential(entry, kind, vault)).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AuthKind {
+    Bearer,
+    Basic,
+    Header,
+    Hmac,
+}
+
+fn credential(
+    mut section: Section<'_>,
+    source: Option<SourceKind>,
+    vault: Vault<'_>,
+) -> Option<(String, CredentialConfig)> {
+    let kinds = [
+        ("bearer", AuthKind::Bearer),
+        ("basic", AuthKind::Basic),
+        ("header", AuthKind::Header),
+        ("hmac", AuthKind::Hmac),
+    ];
+    if !section.has("kind") {
+        section.problem("kind", "missing; expected one of bearer, basic, header, hmac");
+    }
+    let kind = section.choice("kind", &kinds);
+    let secret_key = section.key(if section.has("secret_env") { "secret_env" } else { "secret_file" });
+    let secret = vault.credential(&mut section);
+    let Some(kind) = kind else {
+        // Which other keys belong here is not known, so they are not judged.
+        return None;
+    };
+    if source == Some(SourceKind::CloudInsight) && kind != AuthKind::Header {
+        section.problem(
+            "kind",
+            "Cloud Insight can only send a static header of A-Z a-z 0-9 _ -; expected header",
+        );
+    }
+    let credential = match kind {
+        AuthKind::Bearer => secret
+            .filter(|secret| visible(&section, secret))
+            .map(|secret| CredentialConfig::Bearer { secret }),
+        AuthKind::Basic => basic(&mut section, secret),
+        AuthKind::Header => header(&mut section, secret, source),
+        AuthKind::Hmac => hmac(&mut section, secret),
+    };
+    section.finish();
+    credential.map(|credential| (secret_key, credential))
+}
+
+fn basic(section: &mut Section<'_>, secret: Option<SecretString>) -> Option<CredentialConfig> {
+    let username = section.required_text("username", "a user name");
+    if username.as_ref().is_some_and(|name| name.contains(':')) {
+        section.problem("username", "must not contain a colon");
+    }
+    Some(CredentialConfig::Basic { username: username?, secret: secret? })
+}
+
+fn header(
+    section: &mut Section<'_>,
+    secret: Option<SecretString>,
+    source: Option<SourceKind>,
+) -> Option<CredentialConfig> {
+    if !section.has("name") {
+        section.problem("name", "missing; expected the name of a header such as \"X-Unhang-Token\"");
+    }
+    let name = header_name(section, "name");
+    let secret = secret.filter(|secret| visible(section, secret))?;
+    let name = name?;
+    if source == Some(SourceKind::CloudInsight) {
+        let value = secret.expose_secret();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !value.bytes().all(plain) {
+            section.problem("", "Cloud Insight sends only A-Z a-z 0-9 _ - in a header; change the secret");
+        }
+        if !name.bytes().all(plain) {
+            section.problem("name", "Cloud Insight sends only A-Z a-z 0-9 _ - in a header");
+        }
+        if name.len().saturating_add(value.len()) > INSIGHT_HEADER_BYTES_MAX {
+            section.problem(
+                "",
+                format!(
+                    "Cloud Insight takes at most {INSIGHT_HEADER_BYTES_MAX} bytes of header name and value together"
+                ),
+            );
+        }
+    }
+    Some(CredentialConfig::Header { name, secret })
+}
+
+fn hmac(section: &mut Section<'_>, secret: Option<SecretString>) -> Option<CredentialConfig> {
+    let signature_header = header_name(section, "signature_header");
+    let timestamp_header = header_name(section, "timestamp_header");
+    let tolerance = section.duration(
+        "tolerance",
+        SignedDuration::from_secs(300),
+        SignedDuration::from_secs(1)..=SignedDuration::from_mins(10),
+    );
+    Some(CredentialConfig::Hmac {
+        secret: secret?,
+        signature_header: signature_header.unwrap_or_else(|| "X-Grafana-Alerting-Signature".to_owned()),
+        timestamp_header: timestamp_header.unwrap_or_else(|| "X-Grafana-Alerting-Timestamp".to_owned()),
+        tolerance,
+    })
+}
+
+fn header_name(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    section.parsed(key, "the name of a header that HTTP does not use itself", |text| {
+        let free = !RESERVED_HEADERS.contains(&text.to_ascii_lowercase().as_str());
+        (text.len() <= 64 && free && text.bytes().all(token)).then(|| text.to_owned())
+    })
+}
+
+fn visible(section: &Section<'_>, secret: &SecretString) -> bool {
+    let visible = secret.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+    if !visible {
+        section.problem("", "the secret travels in a header: visible ASCII only, no spaces");
+    }
+    visible
+}
+
+fn secret_of(credential: &CredentialConfig) -> &SecretString {
+    match credential {
+        CredentialConfig::Bearer { secret }
+        | CredentialConfig::Basic { secret, .. }
+        | CredentialConfig::Header { secret, .. }
+        | CredentialConfig::Hmac { secret, .. } => secret,
+    }
+}

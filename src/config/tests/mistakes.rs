@@ -1,0 +1,194 @@
+//! Every mistake is told with its exact key.
+//!
+//! Never: expects the wording, only the place.
+
+use super::*;
+
+#[test]
+fn mistakes_of_the_service_are_told_with_their_key() {
+    for (text, key) in [
+        ("[server]\nlisten = \"8080\"", "server.listen"),
+        ("[server]\nlisten = 8080", "server.listen"),
+        ("[server]\nlisten_addr = \"127.0.0.1:1\"", "server.listen_addr"),
+        ("[server]\nbody_bytes_max = 0", "server.body_bytes_max"),
+        ("[server]\nbody_timeout = \"0s\"", "server.body_timeout"),
+        ("[server]\nbody_timeout = \"-5s\"", "server.body_timeout"),
+        ("[server]\nbody_timeout = 5", "server.body_timeout"),
+        ("[server]\nqueue_max = -1", "server.queue_max"),
+        ("[server]\nqueue_max = \"9\"", "server.queue_max"),
+        ("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]", "server.trusted_proxies[0]"),
+        ("server = 1", "server"),
+        ("[store]\nurl = \"data/unhang.db\"", "store.url"),
+        ("[store]\nurl = \"sqlite://:memory:\"", "store.url"),
+        ("[store]\nurl = \"postgres://u:p@h/d\"", "store.url"),
+        ("[store]\nhold_file = \"data/unhang.db\"", "store.hold_file"),
+        ("[storm]\nshare = 0", "storm.share"),
+        ("[storm]\nshare = 1.5", "storm.share"),
+        ("[storm]\nshare = \"10%\"", "storm.share"),
+        ("[storm]\nwindow = \"1s\"", "storm.window"),
+        ("[dispatch]\ntick = \"1h\"", "dispatch.tick"),
+        ("[verify]\ngive_up = \"1h\"\nwindow = \"2h\"", "verify.give_up"),
+        ("[inventory]\nfresh_for = \"5m\"", "inventory.fresh_for"),
+        ("[limts]\nserver = []", "limts"),
+    ] {
+        check(text, &[key]);
+    }
+}
+
+#[test]
+fn mistakes_of_the_cloud_are_told_with_their_key() {
+    for (line, key) in [
+        ("endpoint = \"https://a.example\"\nsite = \"gov\"", "cloud.site"),
+        ("site = \"korea\"", "cloud.site"),
+        ("endpoint = \"http://ncloud.apigw.ntruss.com\"", "cloud.endpoint"),
+        ("endpoint = \"https://h/path\"", "cloud.endpoint"),
+        ("endpoint = \"https://u:p@h\"", "cloud.endpoint"),
+        ("endpoint = \"ftp://h\"", "cloud.endpoint"),
+        ("endpoint = \"h\"", "cloud.endpoint"),
+        ("method = \"PUT\"", "cloud.method"),
+        ("response_format = \"yaml\"", "cloud.response_format"),
+        ("timeout = \"10m\"", "cloud.timeout"),
+        ("clock_skew_max = \"5m\"", "cloud.clock_skew_max"),
+        ("access_key = \"x\"", "cloud.access_key"),
+        ("secret_key = \"x\"", "cloud.secret_key"),
+        ("secret_key_file = \"nowhere\"", "cloud.secret_key_file"),
+    ] {
+        check(&format!("[cloud]\nregion = \"KR\"\n{line}"), &[key]);
+    }
+    check("[cloud]\n", &["cloud.region"]);
+    check("[cloud]\nregion = \"kr\"", &["cloud.region"]);
+    for endpoint in ["http://127.0.0.1:9", "http://[::1]:9", "http://localhost:9", "https://h.example/"] {
+        let text = format!("[cloud]\nregion = \"KR\"\nendpoint = \"{endpoint}\"");
+        let config = outcome(&text, &[]).unwrap().config;
+        assert_eq!(config.cloud.endpoint, endpoint.trim_end_matches('/'));
+    }
+}
+
+#[test]
+fn mistakes_of_sources_are_told_with_their_key() {
+    let bearer = "auth = [{ kind = \"bearer\", secret_env = \"AM_SECRET\" }]";
+    let with = |lines: &str| source(&format!("kind = \"grafana\"\n{lines}"));
+    for (text, key) in [
+        (format!("[[sources]]\nkind = \"grafana\"\n{bearer}"), "sources[0].name"),
+        (format!("[[sources]]\nname = \"A b\"\nkind = \"grafana\"\n{bearer}"), "sources[0].name"),
+        (format!("{SOURCE}{}", SOURCE.replace("AM_", "GRAFANA_")), "sources[1].name"),
+        (format!("{SOURCE}{}", SOURCE.replace("\"am\"", "\"b\"")), "sources[1].auth[0].secret_env"),
+        (source(bearer), "sources[0].kind"),
+        (source(&format!("kind = \"graphana\"\n{bearer}")), "sources[0].kind"),
+        (with(""), "sources[0].auth"),
+        (with("auth = []"), "sources[0].auth"),
+        (with("auth = [\"bearer\"]"), "sources[0].auth[0]"),
+        (with("auth = [{ secret_env = \"AM_SECRET\" }]"), "sources[0].auth[0].kind"),
+        (with("auth = [{ kind = \"bearer\" }]"), "sources[0].auth[0].secret_file"),
+        (with("auth = [{ kind = \"bearer\", secret_env = \"NOT_SET\" }]"), "sources[0].auth[0].secret_env"),
+        (
+            with("auth = [{ kind = \"bearer\", secret_env = \"A\", secret_file = \"b\" }]"),
+            "sources[0].auth[0].secret_env",
+        ),
+        (with("auth = [{ kind = \"basic\", secret_env = \"AM_SECRET\" }]"), "sources[0].auth[0].username"),
+        (with("auth = [{ kind = \"header\", secret_env = \"AM_SECRET\" }]"), "sources[0].auth[0].name"),
+        (
+            with("auth = [{ kind = \"header\", name = \"Host\", secret_env = \"AM_SECRET\" }]"),
+            "sources[0].auth[0].name",
+        ),
+        (
+            with("auth = [{ kind = \"hmac\", secret_env = \"AM_SECRET\", tolerance = \"1h\" }]"),
+            "sources[0].auth[0].tolerance",
+        ),
+        (
+            with("auth = [{ kind = \"hmac\", secret_env = \"AM_SECRET\", header = \"x\" }]"),
+            "sources[0].auth[0].header",
+        ),
+        (with(&format!("trust = \"full\"\n{bearer}")), "sources[0].trust"),
+        (with(&format!("allow_from = [\"here\"]\n{bearer}")), "sources[0].allow_from[0]"),
+        (with(&format!("firing_values = [\"ALARM\"]\n{bearer}")), "sources[0].firing_values"),
+        (source(&format!("kind = \"cloud_insight\"\n{bearer}")), "sources[0].auth[0].kind"),
+    ] {
+        check(&text, &[key]);
+    }
+}
+
+#[test]
+fn a_cloud_insight_secret_must_fit_what_it_can_send() {
+    let text = format!(
+        "{CLOUD}{}",
+        source(
+            "kind = \"cloud_insight\"\nauth = [{ kind = \"header\", name = \"X-Token\", secret_env = \"S\" }]"
+        )
+    );
+    let long = "a".repeat(94);
+    for (secret, good) in [("abc_DEF-0123456789", true), ("abc+def/0123456789", false), (&long, false)] {
+        assert_eq!(outcome(&text, &[("S", secret)]).is_ok(), good, "{secret}");
+    }
+    assert_eq!(problems(&text, &[("S", &long)])[0].key, "sources[0].auth[0]");
+}
+
+#[test]
+fn mistakes_of_policies_are_told_with_their_key() {
+    for (line, key) in [
+        ("mode = \"automatic\"", "policies.p.mode"),
+        ("cooldown = \"1 day\"", "policies.p.cooldown"),
+        ("cooldown = \"0s\"", "policies.p.cooldown"),
+        ("settle = \"-1m\"", "policies.p.settle"),
+        ("budget = []", "policies.p.budget"),
+        ("budget = \"2/1h\"", "policies.p.budget"),
+        ("budget = [\"2/1h\", \"x\"]", "policies.p.budget[1]"),
+        ("target = []", "policies.p.target"),
+        ("target = [\"server_instance_no\"]", "policies.p.target[0]"),
+        ("sources = [\"nobody\"]", "policies.p.sources[0]"),
+        ("region = \"seoul\"", "policies.p.region"),
+        ("deny_servers = [7]", "policies.p.deny_servers[0]"),
+        ("cool_down = \"1h\"", "policies.p.cool_down"),
+        ("approval_wait = \"0s\"", "policies.p.approval_wait"),
+    ] {
+        check(&policy(line), &[key]);
+    }
+    for (selector, key) in [
+        ("", "policies.p.match"),
+        ("match = {}", "policies.p.match"),
+        ("match = []", "policies.p.match"),
+        ("match = \"a=1\"", "policies.p.match"),
+        ("match = { a = 1 }", "policies.p.match.a"),
+        ("match = { a = \"\" }", "policies.p.match"),
+        ("match = [\"a!=x\"]", "policies.p.match"),
+        ("match = [\"a=1\", \"b=~(\"]", "policies.p.match[1]"),
+        ("match = { \"a b\" = \"1\" }", "policies.p.match.a b"),
+    ] {
+        check(&format!("[[policies]]\nname = \"p\"\n{selector}\n{PEOPLE}"), &[key]);
+    }
+    let again = |second: &str| format!("{}\n[[policies]]\n{second}", policy(""));
+    check(&again("name = \"p\"\nmatch = { a = \"2\" }"), &["policies[1].name"]);
+    check(&again("name = \"q\"\nmatch = [\"a=1\"]"), &["policies.q.match"]);
+    loaded(&again("name = \"q\"\nmatch = [\"a=1\"]\nmode = \"off\""));
+}
+
+#[test]
+fn mistakes_of_limits_eligibility_and_maintenance_are_told_with_their_key() {
+    for (text, key) in [
+        ("[limits]\nserver = []", "limits.server"),
+        ("[limits]\nglobal = [\"3/0s\"]", "limits.global[0]"),
+        ("[limits]\nin_flight = 0", "limits.in_flight"),
+        ("[limits]\nspacing = \"0s\"", "limits.spacing"),
+        ("[eligibility]\nXEN = [\"macos\"]", "eligibility.XEN[0]"),
+        ("[eligibility]\nXEN = \"windows\"", "eligibility.XEN"),
+        ("[eligibility]\nxen = [\"windows\"]", "eligibility.xen"),
+    ] {
+        check(text, &[key]);
+    }
+    let window = |lines: &str| format!("[[maintenance]]\nname = \"w\"\n{lines}");
+    let from = "from = \"2026-12-01T02:00:00+09:00\"";
+    let until = "until = \"2026-12-01T05:00[Asia/Seoul]\"";
+    for (lines, key) in [
+        (format!("{from}\n{until}"), "maintenance[0]"),
+        (format!("{from}\nregion = \"KR\""), "maintenance[0].until"),
+        (format!("{until}\nfrom = \"2026-12-01T02:00\"\nregion = \"KR\""), "maintenance[0].from"),
+        (format!("{until}\nfrom = 2026-12-01T02:00:00\nregion = \"KR\""), "maintenance[0].from"),
+        (format!("{until}\nfrom = \"2026-12-01T05:00:00+09:00\"\nregion = \"KR\""), "maintenance[0].until"),
+    ] {
+        check(&window(&lines), &[key]);
+    }
+    let rules = loaded(&window(&format!("{from}\n{until}\nservers = [\"42\"]"))).config.rules;
+    assert_eq!(rules.maintenance[0].until.to_string(), "2026-11-30T20:00:00Z");
+    loaded("limits = { server = [\"0/24h\"] }");
+    assert_eq!(loaded("eligibility = { XEN = [\"windows\"] }").config.rules.eligibility.0.len(), 1);
+}
