@@ -1,0 +1,34 @@
+//! NAVER Cloud: signs, sends, reads and understands the vendor's Server API. The vendor's words live here only.
+//!
+//! Owns: signature v2, the wire formats, the verdict over an interrupt's answer, the two HTTP clients.
+//! Never: decides whether to interrupt, sends a prepared interrupt twice, touches the store, asks a wall clock.
+
+pub mod client;
+pub mod outcome;
+pub mod read_error;
+pub mod reader;
+pub mod signature;
+pub mod text;
+pub mod wire;
+
+mod paging;
+mod request;
+
+#[cfg(test)]
+mod loopback;
+
+pub use client::{InterruptClient, PreparedInterrupt};
+pub use outcome::AttemptReport;
+pub use read_error::ReadError;
+pub use reader::{CloudClock, Reader};
+pub use request::{ClientError, endpoint_for_site};
+pub use wire::Region;
+
+/// The two ways to the cloud.
+#[derive(Debug)]
+pub struct Clients {
+    /// Reads, repeated where that is safe.
+    pub reader: Reader,
+    /// The one call that is not.
+    pub interrupt: InterruptClient,
+}

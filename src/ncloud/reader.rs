@@ -1,0 +1,346 @@
+//! The reader: regions and servers as the cloud describes them now.
+//!
+//! Owns: pacing and repeating of reads, whole lists, the cloud's clock. Never: calls an action that changes
+//! anything, returns half a list, picks one of several servers.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use governor::{DefaultDirectRateLimiter, Quota};
+use reqwest::{Client, Method, redirect, retry};
+
+use super::outcome::AnswerBody;
+use super::paging::{self, ListError, Next, Pages};
+use super::read_error::ReadError;
+use super::request::{self, CONNECT_TIMEOUT_MAX, ClientError, Cloud, USER_AGENT};
+use super::text::chain;
+use super::wire::{self, Answer, CloudError, Layer, Region, WireError};
+use crate::config::CloudConfig;
+use crate::domain::server::{RegionCode, Server, ServerNo};
+
+/// Most bytes read of a list.
+pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Tries beyond the first.
+const REPEATS_MAX: usize = 2;
+const REPEAT_DELAY_MIN: Duration = Duration::from_millis(200);
+const REPEAT_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// Half of the one-second step of a `Date` header.
+const DATE_MIDDLE_MS: i64 = 500;
+
+const REGION_LIST: &str = "getRegionList";
+const SERVER_LIST: &str = "getServerInstanceList";
+const SERVER_DETAIL: &str = "getServerInstanceDetail";
+
+type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Difference between the cloud's clock and ours, from the `Date` of every answer to a read.
+#[derive(Debug, Clone)]
+pub struct CloudClock(Arc<AtomicI64>);
+
+impl CloudClock {
+    const NOT_SEEN: i64 = i64::MIN;
+
+    fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(Self::NOT_SEEN)))
+    }
+
+    /// Cloud minus ours in milliseconds, good to about a second; `None` before the first answer.
+    pub fn skew_ms(&self) -> Option<i64> {
+        let skew = self.0.load(Ordering::Relaxed);
+        (skew != Self::NOT_SEEN).then_some(skew)
+    }
+
+    fn observe(&self, date_ms: i64, sent_ms: i64, received_ms: i64) {
+        let ours = sent_ms.midpoint(received_ms);
+        let theirs = date_ms.saturating_add(DATE_MIDDLE_MS);
+        self.0.store(theirs.saturating_sub(ours), Ordering::Relaxed);
+    }
+}
+
+/// Reads regions and servers.
+pub struct Reader {
+    cloud: Cloud,
+    client: Client,
+    timeout: Duration,
+    pace: DefaultDirectRateLimiter,
+    now_ms: Clock,
+    clock: CloudClock,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("cloud", &self.cloud)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// `now_ms` gives our wall clock in epoch milliseconds; each try is signed with it.
+    pub fn new(
+        config: &CloudConfig,
+        now_ms: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Result<Self, ClientError> {
+        let cloud = Cloud::new(config)?;
+        let timeout = request::time_limit(config.read_timeout)?;
+        let client = Client::builder()
+            .http1_only()
+            .https_only(cloud.is_https())
+            .no_proxy()
+            .retry(retry::never())
+            .redirect(redirect::Policy::none())
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
+            .timeout(timeout)
+            .user_agent(USER_AGENT)
+            .build()
+            .map_err(|error| ClientError::Build(chain(&error)))?;
+        let per_second = NonZeroU32::new(config.reads_per_second).unwrap_or(NonZeroU32::MIN);
+        Ok(Self {
+            cloud,
+            client,
+            timeout,
+            pace: DefaultDirectRateLimiter::direct(Quota::per_second(per_second)),
+            now_ms: Arc::new(now_ms),
+            clock: CloudClock::new(),
+        })
+    }
+
+    /// Cloud minus ours in milliseconds; `None` before the first answer.
+    pub fn skew_ms(&self) -> Option<i64> {
+        self.clock.skew_ms()
+    }
+
+    /// The clock itself, to be kept by others.
+    pub fn clock(&self) -> CloudClock {
+        self.clock.clone()
+    }
+
+    /// All regions that the keys can see.
+    pub async fn regions(&self) -> Result<Vec<Region>, ReadError> {
+        let answer = self.read(REGION_LIST, &[], None).await?;
+        match answer.unreadable_rows.into_iter().next() {
+            Some(row) => Err(ReadError::List { action: REGION_LIST, why: ListError::UnreadableRow(row) }),
+            None => Ok(answer.regions),
+        }
+    }
+
+    /// All servers of a region, or an error: never a part of them.
+    pub async fn all_servers(&self, region: &RegionCode) -> Result<Vec<Server>, ReadError> {
+        self.list(region, &[]).await
+    }
+
+    /// The servers with these numbers; numbers that do not exist are missing from the result.
+    pub async fn servers_by_no(
+        &self,
+        region: &RegionCode,
+        numbers: &[ServerNo],
+    ) -> Result<Vec<Server>, ReadError> {
+        let rows_max = usize::try_from(paging::PAGE_ROWS).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        for chunk in numbers.chunks(rows_max) {
+            let keys: Vec<String> = (1..=chunk.len()).map(|n| format!("serverInstanceNoList.{n}")).collect();
+            let filter: Vec<(&str, &str)> =
+                keys.iter().map(String::as_str).zip(chunk.iter().map(ServerNo::as_str)).collect();
+            let servers = self.list(region, &filter).await?;
+            found.extend(servers.into_iter().filter(|server| chunk.contains(&server.no)));
+        }
+        Ok(found)
+    }
+
+    /// The servers with exactly this name. Whether the vendor's filter is exact is not documented, so the
+    /// names are compared here.
+    pub async fn servers_by_name(&self, region: &RegionCode, name: &str) -> Result<Vec<Server>, ReadError> {
+        let mut servers = self.list(region, &[("serverName", name)]).await?;
+        servers.retain(|server| server.name == name);
+        Ok(servers)
+    }
+
+    /// The servers that the vendor finds for a public or private address.
+    pub async fn servers_by_ip(&self, region: &RegionCode, ip: IpAddr) -> Result<Vec<Server>, ReadError> {
+        self.list(region, &[("ip", &ip.to_string())]).await
+    }
+
+    /// One server, or `None` if there is none with this number.
+    pub async fn server(
+        &self,
+        region: &RegionCode,
+        server_no: &ServerNo,
+    ) -> Result<Option<Server>, ReadError> {
+        let pairs = [("regionCode", region.as_str()), ("serverInstanceNo", server_no.as_str())];
+        match self.read(SERVER_DETAIL, &pairs, Some(region)).await {
+            Ok(answer) => only(answer, region, server_no),
+            // Whether an unknown number gives an empty list or a 400 is not documented: a 400 is believed to
+            // mean "none" only when the list has none either.
+            Err(
+                refused @ ReadError::Refused {
+                    status: 400,
+                    error: CloudError { layer: Layer::Service, code: _, message: _ },
+                    action: _,
+                },
+            ) => {
+                let listed = self.servers_by_no(region, std::slice::from_ref(server_no)).await?;
+                if listed.is_empty() { Ok(None) } else { Err(refused) }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn list(&self, region: &RegionCode, filter: &[(&str, &str)]) -> Result<Vec<Server>, ReadError> {
+        let mut pages = Pages::default();
+        let mut page_no = Pages::FIRST;
+        let page_rows = paging::PAGE_ROWS.to_string();
+        loop {
+            let page = page_no.to_string();
+            let mut pairs = vec![("regionCode", region.as_str())];
+            pairs.extend_from_slice(filter);
+            pairs.extend([("pageNo", page.as_str()), ("pageSize", page_rows.as_str())]);
+            let answer = self.read(SERVER_LIST, &pairs, Some(region)).await?;
+            let next =
+                pages.add(page_no, answer).map_err(|why| ReadError::List { action: SERVER_LIST, why })?;
+            match next {
+                Next::Done(servers) => return all_of(region, servers),
+                Next::Page(next) => page_no = next,
+            }
+        }
+    }
+
+    /// One read with its repeats.
+    async fn read(
+        &self,
+        action: &'static str,
+        pairs: &[(&str, &str)],
+        region: Option<&RegionCode>,
+    ) -> Result<Answer, ReadError> {
+        let mut pairs = pairs.to_vec();
+        pairs.push(self.cloud.format_pair());
+        let query = request::encode(&pairs);
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(REPEAT_DELAY_MIN)
+            .with_max_delay(REPEAT_DELAY_MAX)
+            .with_max_times(REPEATS_MAX)
+            .with_jitter();
+        (|| self.read_once(action, &query, region))
+            .retry(delays)
+            .when(ReadError::may_repeat)
+            .notify(|error, delay| {
+                tracing::debug!(%error, delay_ms = delay.as_millis(), "read is repeated");
+            })
+            .await
+    }
+
+    /// One try, signed afresh.
+    async fn read_once(
+        &self,
+        action: &'static str,
+        query: &str,
+        region: Option<&RegionCode>,
+    ) -> Result<Answer, ReadError> {
+        self.pace.until_ready().await;
+        let url = self.cloud.url(action, Some(query));
+        let sent_ms = (self.now_ms)();
+        let headers = self.cloud.sign(&Method::GET, &url, sent_ms);
+        let request = headers.finish(self.client.get(url)).map_err(|error| self.failed(action, error))?;
+        let response = match self.client.execute(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(self.failed(action, error)),
+        };
+        if let Some(date_ms) = request::date_ms(&response) {
+            self.clock.observe(date_ms, sent_ms, (self.now_ms)());
+        }
+        let status = response.status().as_u16();
+        let unreadable = |why: String| ReadError::Unreadable { action, status, why };
+        let bytes = match request::read_capped(response, LIST_BYTES_MAX).await {
+            AnswerBody::Complete(bytes) => bytes,
+            AnswerBody::Broken { read: _, why } => return Err(ReadError::Broken { action, why }),
+            AnswerBody::Oversize(_) => {
+                return Err(unreadable(format!("it is longer than {LIST_BYTES_MAX} bytes")));
+            }
+        };
+        let answer = wire::parse(&bytes, region).map_err(|error: WireError| unreadable(error.to_string()))?;
+        accepted(action, status, answer)
+    }
+
+    fn failed(&self, action: &'static str, error: reqwest::Error) -> ReadError {
+        let error = error.without_url();
+        let why = chain(&error);
+        if error.is_builder() {
+            ReadError::NotMade { action, why }
+        } else if error.is_connect() {
+            ReadError::Unreachable { action, why }
+        } else if error.is_timeout() {
+            ReadError::TimedOut { action, limit: self.timeout }
+        } else {
+            ReadError::Broken { action, why }
+        }
+    }
+}
+
+/// 2xx, the envelope of this action, return code 0.
+fn accepted(action: &'static str, status: u16, answer: Answer) -> Result<Answer, ReadError> {
+    let error = match (answer.error, answer.return_code.as_deref()) {
+        (Some(error), _) => error,
+        (None, Some("0") | None) => {
+            let fits = answer.envelope.strip_suffix("Response") == Some(action);
+            if fits && answer.return_code.is_some() && (200..300).contains(&status) {
+                return Ok(Answer { error: None, ..answer });
+            }
+            return Err(ReadError::Unreadable {
+                action,
+                status,
+                why: format!("{:?} is no success of {action}", answer.envelope),
+            });
+        }
+        (None, Some(code)) => CloudError {
+            layer: Layer::Service,
+            code: code.to_owned(),
+            message: answer.return_message.unwrap_or_default(),
+        },
+    };
+    Err(ReadError::Refused { action, status, error })
+}
+
+/// None or one server, and that the one asked for.
+/// A list of another region is no list of this one, whatever the numbers in it.
+fn all_of(region: &RegionCode, servers: Vec<Server>) -> Result<Vec<Server>, ReadError> {
+    match servers.iter().find(|server| server.region != *region) {
+        None => Ok(servers),
+        Some(stray) => {
+            let row = format!("server {} of region {}, asked for {region}", stray.no, stray.region);
+            Err(ReadError::List { action: SERVER_LIST, why: ListError::UnreadableRow(row) })
+        }
+    }
+}
+
+fn only(answer: Answer, region: &RegionCode, server_no: &ServerNo) -> Result<Option<Server>, ReadError> {
+    let list = |why| ReadError::List { action: SERVER_DETAIL, why };
+    if let Some(row) = answer.unreadable_rows.into_iter().next() {
+        return Err(list(ListError::UnreadableRow(row)));
+    }
+    let Some(numbers) = answer.server_numbers else {
+        return Err(list(ListError::NoList));
+    };
+    let mut servers = answer.servers.into_iter();
+    match (servers.next(), servers.next()) {
+        (None, _) if numbers.is_empty() => Ok(None),
+        (Some(server), None) if server.no == *server_no && server.region == *region && numbers.len() == 1 => {
+            Ok(Some(server))
+        }
+        (_, _) => Err(ReadError::WrongServer {
+            action: SERVER_DETAIL,
+            server_no: server_no.clone(),
+            got: numbers.join(", "),
+        }),
+    }
+}
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

@@ -1,0 +1,280 @@
+//! What both clients need to make a request: where to, with which keys, in which bytes.
+//!
+//! Never: prints a key. The string that is signed is taken from the address that is sent.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::DATE;
+use reqwest::{Method, Request, RequestBuilder, Response, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::outcome::AnswerBody;
+use super::signature;
+use super::text::chain;
+use crate::config::{CloudConfig, ResponseFormat};
+
+/// Longest wait for a connection.
+pub(super) const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(3);
+
+/// Base path of the VPC Server API.
+const BASE_PATH: &str = "/vserver/v2";
+
+/// Headers of signature v2. <https://api.ncloud-docs.com/docs/en/compute-vserver>
+const TIMESTAMP_HEADER: &str = "x-ncp-apigw-timestamp";
+const ACCESS_KEY_HEADER: &str = "x-ncp-iam-access-key";
+const SIGNATURE_HEADER: &str = "x-ncp-apigw-signature-v2";
+
+/// How we introduce ourselves.
+pub(super) const USER_AGENT: &str = concat!("unhang/", env!("CARGO_PKG_VERSION"));
+
+/// API host of each site.
+///
+/// Sources: <https://api.ncloud-docs.com/docs/en/compute-vserver>,
+/// <https://api-gov.ncloud-docs.com/docs/compute-vserver>, and for `fin` the vendor's Terraform provider.
+const SITES: [(&str, &str); 3] = [
+    ("public", "https://ncloud.apigw.ntruss.com"),
+    ("gov", "https://ncloud.apigw.gov-ntruss.com"),
+    ("fin", "https://fin-ncloud.apigw.fin-ntruss.com"),
+];
+
+/// The endpoint of `public`, `gov` or `fin`.
+pub fn endpoint_for_site(site: &str) -> Option<&'static str> {
+    SITES.iter().find(|(name, _)| *name == site).map(|(_, endpoint)| *endpoint)
+}
+
+/// Why a client cannot be made from the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Not `https://host`, or `http://` to another host than a loopback address.
+    #[error(
+        "cloud.endpoint must be https://host without path, query or user, or http:// to a loopback address"
+    )]
+    Endpoint,
+    /// The access key is empty or cannot stand in a header.
+    #[error("cloud.access_key must be the access key id: visible ASCII characters, not empty")]
+    AccessKey,
+    /// The secret key is empty.
+    #[error("cloud.secret_key must not be empty")]
+    SecretKey,
+    /// A time limit is not above zero.
+    #[error("cloud.timeout and cloud.read_timeout must be above zero")]
+    Timeout,
+    /// TLS could not be set up; commonly an image without CA certificates.
+    #[error("the HTTP client cannot be built (are CA certificates installed?): {0}")]
+    Build(String),
+}
+
+/// Where the cloud is, with the keys for it.
+#[derive(Debug)]
+pub(super) struct Cloud {
+    origin: Url,
+    access_key: SecretString,
+    secret_key: SecretString,
+    format: ResponseFormat,
+}
+
+impl Cloud {
+    pub(super) fn new(config: &CloudConfig) -> Result<Self, ClientError> {
+        let access_key = config.access_key.expose_secret();
+        if access_key.is_empty() || !access_key.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(ClientError::AccessKey);
+        }
+        if config.secret_key.expose_secret().is_empty() {
+            return Err(ClientError::SecretKey);
+        }
+        Ok(Self {
+            origin: origin(&config.endpoint).ok_or(ClientError::Endpoint)?,
+            access_key: config.access_key.clone(),
+            secret_key: config.secret_key.clone(),
+            format: config.response_format,
+        })
+    }
+
+    /// Plain `http` is only ever a loopback address.
+    pub(super) fn is_https(&self) -> bool {
+        self.origin.scheme() == "https"
+    }
+
+    /// The parameter that asks for a format.
+    pub(super) fn format_pair(&self) -> (&'static str, &'static str) {
+        let format = match self.format {
+            ResponseFormat::Json => "json",
+            ResponseFormat::Xml => "xml",
+        };
+        ("responseFormatType", format)
+    }
+
+    /// The address of an action, with an encoded query.
+    pub(super) fn url(&self, action: &str, query: Option<&str>) -> Url {
+        let mut url = self.origin.clone();
+        url.set_path(&format!("{BASE_PATH}/{action}"));
+        url.set_query(query);
+        url
+    }
+
+    /// The three headers of signature v2 over this very address.
+    pub(super) fn sign(&self, method: &Method, url: &Url, timestamp_ms: i64) -> SignedHeaders {
+        let path = path_and_query(url);
+        let signature =
+            signature::sign(method.as_str(), &path, timestamp_ms, &self.access_key, &self.secret_key);
+        SignedHeaders {
+            timestamp_ms,
+            access_key: self.access_key.clone(),
+            signature: SecretString::from(signature),
+        }
+    }
+}
+
+/// Headers of signature v2; access key and signature do not show in `Debug`.
+#[derive(Debug)]
+pub(super) struct SignedHeaders {
+    pub(super) timestamp_ms: i64,
+    access_key: SecretString,
+    signature: SecretString,
+}
+
+impl SignedHeaders {
+    /// Adds the headers and finishes the request; the secret ones will not show in its `Debug`.
+    pub(super) fn finish(&self, builder: RequestBuilder) -> Result<Request, reqwest::Error> {
+        let mut request = builder
+            .header(TIMESTAMP_HEADER, self.timestamp_ms)
+            .header(ACCESS_KEY_HEADER, self.access_key.expose_secret())
+            .header(SIGNATURE_HEADER, self.signature.expose_secret())
+            .build()?;
+        for name in [ACCESS_KEY_HEADER, SIGNATURE_HEADER] {
+            if let Some(value) = request.headers_mut().get_mut(name) {
+                value.set_sensitive(true);
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// Path and query exactly as they are sent.
+pub(super) fn path_and_query(url: &Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+/// `a=b&c=d` with everything but unreserved characters percent-encoded: `%20`, never `+`, so that the bytes
+/// pass every URL library unchanged.
+pub(super) fn encode(pairs: &[(&str, &str)]) -> String {
+    let encoded: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{}={}", percent(key), percent(value))).collect();
+    encoded.join("&")
+}
+
+fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(format!("%{byte:02X}").chars());
+        }
+    }
+    out
+}
+
+fn origin(endpoint: &str) -> Option<Url> {
+    let url = Url::parse(endpoint).ok()?;
+    let host = url.host_str()?;
+    let loopback = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let secure = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+    (bare && secure).then_some(url)
+}
+
+/// A time limit above zero.
+pub(super) fn time_limit(limit: SignedDuration) -> Result<Duration, ClientError> {
+    match Duration::try_from(limit) {
+        Ok(limit) if !limit.is_zero() => Ok(limit),
+        Ok(_) | Err(_) => Err(ClientError::Timeout),
+    }
+}
+
+/// The `Date` header in epoch milliseconds.
+pub(super) fn date_ms(response: &Response) -> Option<i64> {
+    let text = response.headers().get(DATE)?.to_str().ok()?;
+    let timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(timestamp.as_millisecond())
+}
+
+/// Reads a body up to a limit.
+pub(super) async fn read_capped(mut response: Response, bytes_max: usize) -> AnswerBody {
+    let mut read = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if read.len().saturating_add(chunk.len()) > bytes_max => {
+                let left = bytes_max.saturating_sub(read.len());
+                read.extend(chunk.iter().take(left));
+                return AnswerBody::Oversize(read);
+            }
+            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
+            Ok(None) => return AnswerBody::Complete(read),
+            Err(error) => {
+                let why = chain(&error.without_url());
+                return AnswerBody::Broken { read, why };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_have_endpoints() {
+        assert_eq!(endpoint_for_site("public"), Some("https://ncloud.apigw.ntruss.com"));
+        assert_eq!(endpoint_for_site("gov"), Some("https://ncloud.apigw.gov-ntruss.com"));
+        assert_eq!(endpoint_for_site("fin"), Some("https://fin-ncloud.apigw.fin-ntruss.com"));
+        assert_eq!(endpoint_for_site("moon"), None);
+        assert!(SITES.iter().all(|(_, endpoint)| origin(endpoint).is_some()));
+    }
+
+    #[test]
+    fn plain_http_goes_to_loopback_only() {
+        for good in [
+            "https://a.example",
+            "https://a.example:8443/",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://localhost:1",
+        ] {
+            assert!(origin(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "a.example",
+            "http://a.example",
+            "http://127.0.0.1.example",
+            "ftp://localhost",
+            "https://a.example/api",
+            "https://u:p@a.example",
+            "https://a.example?x=1",
+        ] {
+            assert!(origin(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn encoding_survives_the_address_unchanged() {
+        let query = encode(&[("serverName", "a b+c'\"&=%/?#한\u{7f}"), ("x", "-._~")]);
+        assert_eq!(query, "serverName=a%20b%2Bc%27%22%26%3D%25%2F%3F%23%ED%95%9C%7F&x=-._~");
+        let mut url = Url::parse("https://a.example").unwrap();
+        url.set_path("/vserver/v2/getServerInstanceList");
+        url.set_query(Some(&query));
+        assert_eq!(path_and_query(&url), format!("/vserver/v2/getServerInstanceList?{query}"));
+    }
+}
