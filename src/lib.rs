@@ -7,3 +7,5 @@ pub mod config;
 pub mod domain;
 pub mod ncloud;
 pub mod sources;
+pub mod store;
+pub mod telemetry;

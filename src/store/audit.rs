@@ -1,0 +1,65 @@
+//! Writing the audit: one event per fact, in the transaction of the fact, chained by hash.
+//!
+//! Never: a row without its place in the chain.
+
+use crate::domain::audit::{AuditEvent, GENESIS, chain_hash};
+
+use super::rows::ms;
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+impl Tx {
+    /// Appends an event and returns its `seq`.
+    pub async fn append(&mut self, event: &AuditEvent) -> Result<i64, StoreError> {
+        let (last_seq, prev_hash) = self.audit_head().await?;
+        let seq = last_seq + 1;
+        let hash = chain_hash(&prev_hash, seq, event);
+        sqlx::query(
+            "INSERT INTO audit (seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
+             remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
+             request_id, return_code, return_message, http_status, detail, prev_hash, hash) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(seq)
+        .bind(ms(event.at))
+        .bind(&event.kind)
+        .bind(event.actor.kind.as_str())
+        .bind(&event.actor.name)
+        .bind(&event.trace_id)
+        .bind(&event.delivery_id)
+        .bind(&event.incident_id)
+        .bind(&event.remediation_id)
+        .bind(event.attempt_id)
+        .bind(&event.server_instance_no)
+        .bind(&event.region_code)
+        .bind(&event.source)
+        .bind(&event.policy)
+        .bind(&event.decision)
+        .bind(&event.reason)
+        .bind(&event.outcome)
+        .bind(&event.request_id)
+        .bind(&event.return_code)
+        .bind(&event.return_message)
+        .bind(event.http_status)
+        .bind(&event.detail)
+        .bind(&prev_hash)
+        .bind(&hash)
+        .execute(&mut *self.inner)
+        .await
+        .doing("appending to the audit")?;
+        self.audit_head = Some((seq, hash));
+        Ok(seq)
+    }
+
+    async fn audit_head(&mut self) -> Result<(i64, String), StoreError> {
+        if let Some(head) = self.audit_head.take() {
+            return Ok(head);
+        }
+        let head: Option<(i64, String)> =
+            sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+                .fetch_optional(&mut *self.inner)
+                .await
+                .doing("reading the end of the audit")?;
+        Ok(head.unwrap_or_else(|| (0, GENESIS.to_owned())))
+    }
+}

@@ -1,0 +1,279 @@
+//! Deliveries, their raw bodies, and the decision on each alert.
+//!
+//! Never: forgets a body that was authenticated.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::alert::Alert;
+use crate::domain::decision::Decided;
+use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
+use crate::domain::limits::earlier;
+
+use super::open::Store;
+use super::rows::{Columns, json, ms, ms_opt};
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+/// The same body from the same source within this time is the same delivery.
+pub const SAME_DELIVERY_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// A delivery to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// Its identifier.
+    pub id: DeliveryId,
+    /// Our trace.
+    pub trace_id: String,
+    /// Source it came from.
+    pub source: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Peer address.
+    pub peer: String,
+    /// Which of the source's credentials matched, counted from 0.
+    pub credential: i64,
+    /// SHA-256 of the body, hex.
+    pub body_sha256: String,
+    /// The raw body.
+    pub body: Vec<u8>,
+    /// The sender's own signed time.
+    pub sender_time: Option<Timestamp>,
+    /// Alerts in it.
+    pub alert_count: i64,
+    /// Alerts left out by the sender.
+    pub truncated: i64,
+    /// Holds no resolved alert, so that an identical body may be taken for the same delivery.
+    pub dedupable: bool,
+    /// The stored delivery that a person replays.
+    pub replay_of: Option<DeliveryId>,
+    /// Source or person.
+    pub actor: String,
+    /// Hash of the active configuration.
+    pub config_hash: String,
+}
+
+/// A delivery that was already answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Its answer, as JSON.
+    pub answer: String,
+    /// It came within [`SAME_DELIVERY_WITHIN`], so that this is the same delivery and not a renewed notice.
+    pub same: bool,
+}
+
+/// One alert's decision, to be recorded.
+#[derive(Debug, Clone)]
+pub struct AlertDecision<'a> {
+    /// The delivery.
+    pub delivery_id: &'a DeliveryId,
+    /// Place in the delivery.
+    pub idx: usize,
+    /// Its source.
+    pub source: &'a str,
+    /// Fingerprint where it could be read.
+    pub fingerprint: Option<&'a str>,
+    /// The alert where it could be read.
+    pub alert: Option<&'a Alert>,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// Server and region where the target is known.
+    pub server_no: Option<&'a str>,
+    /// Region of the policy.
+    pub region_code: Option<&'a str>,
+    /// The decision.
+    pub decided: &'a Decided,
+    /// Hash of the active configuration.
+    pub config_hash: &'a str,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Incident it joined.
+    pub incident_id: Option<&'a IncidentId>,
+    /// Remediation it opened or joined.
+    pub remediation_id: Option<&'a RemediationId>,
+}
+
+/// A stored delivery with what is needed to replay it.
+#[derive(Debug, Clone)]
+pub struct DeliveryRow {
+    /// Its source.
+    pub source: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The sender's own signed time.
+    pub sender_time: Option<Timestamp>,
+    /// The raw body.
+    pub body: Vec<u8>,
+    /// Its answer.
+    pub answer: String,
+}
+
+impl Tx {
+    /// The newest delivery of the same body from the same source, if that body may be deduplicated.
+    pub async fn earlier_delivery(
+        &mut self,
+        source: &str,
+        body_sha256: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAnswer>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, answer, received_at FROM delivery \
+             WHERE source = ? AND body_sha256 = ? AND dedupable = 1 AND replay_of IS NULL \
+             ORDER BY received_at DESC LIMIT 1",
+        )
+        .bind(source)
+        .bind(body_sha256)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .doing("looking for the same delivery")?;
+        let Some(row) = row else { return Ok(None) };
+        let same = row.time("received_at")? > earlier(now, SAME_DELIVERY_WITHIN);
+        Ok(Some(StoredAnswer {
+            id: DeliveryId::from_text(row.text("id")?),
+            answer: row.text("answer")?,
+            same,
+        }))
+    }
+
+    /// Records a delivery and its body. The answer follows with [`Tx::set_answer`].
+    pub async fn insert_delivery(
+        &mut self,
+        new: &NewDelivery,
+        repeat_of: Option<&DeliveryId>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO body (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(&new.body_sha256)
+            .bind(&new.body)
+            .execute(&mut *self.inner)
+            .await
+            .doing("keeping the body")?;
+        sqlx::query(
+            "INSERT INTO delivery (id, trace_id, source, received_at, peer, credential, body_sha256, sender_time, \
+             alert_count, truncated, dedupable, repeat_of, replay_of, actor, config_hash, answer) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
+        )
+        .bind(new.id.as_str())
+        .bind(&new.trace_id)
+        .bind(&new.source)
+        .bind(ms(new.received_at))
+        .bind(&new.peer)
+        .bind(new.credential)
+        .bind(&new.body_sha256)
+        .bind(ms_opt(new.sender_time))
+        .bind(new.alert_count)
+        .bind(new.truncated)
+        .bind(i64::from(new.dedupable))
+        .bind(repeat_of.map(DeliveryId::as_str))
+        .bind(new.replay_of.as_ref().map(DeliveryId::as_str))
+        .bind(&new.actor)
+        .bind(&new.config_hash)
+        .execute(&mut *self.inner)
+        .await
+        .doing("recording a delivery")
+        .map(|_| ())
+    }
+
+    /// Whether the delivery is stored; an order by hand has none.
+    pub async fn has_delivery(&mut self, id: &DeliveryId) -> Result<bool, StoreError> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM delivery WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(&mut *self.inner)
+            .await
+            .doing("looking for a delivery")?;
+        Ok(found.is_some())
+    }
+
+    /// Keeps the answer that the delivery gets.
+    pub async fn set_answer(&mut self, id: &DeliveryId, answer: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE delivery SET answer = ? WHERE id = ?")
+            .bind(answer)
+            .bind(id.as_str())
+            .execute(&mut *self.inner)
+            .await
+            .doing("keeping an answer")
+            .map(|_| ())
+    }
+
+    /// Records the decision on one alert.
+    pub async fn insert_alert(&mut self, row: &AlertDecision<'_>) -> Result<i64, StoreError> {
+        let result = sqlx::query(
+            "INSERT INTO alert (delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
+             region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
+             remediation_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.delivery_id.as_str())
+        .bind(i64::try_from(row.idx).unwrap_or(i64::MAX))
+        .bind(row.source)
+        .bind(row.fingerprint)
+        .bind(row.alert.map(|alert| alert.status.as_str()))
+        .bind(row.alert.map(json).transpose()?)
+        .bind(ms(row.received_at))
+        .bind(row.server_no)
+        .bind(row.region_code)
+        .bind(&row.decided.policy)
+        .bind(row.decided.decision.as_str())
+        .bind(row.decided.reason.map(crate::domain::guard::Reason::as_str))
+        .bind(ms_opt(row.decided.until))
+        .bind(&row.decided.detail)
+        .bind(json(&row.decided.trace)?)
+        .bind(row.config_hash)
+        .bind(ms(row.decided_at))
+        .bind(row.incident_id.map(IncidentId::as_str))
+        .bind(row.remediation_id.map(RemediationId::as_str))
+        .execute(&mut *self.inner)
+        .await
+        .doing("recording a decision")?;
+        Ok(result.last_insert_rowid())
+    }
+
+    /// Replaces the decision of a pending alert. Returns false when it is not pending any more.
+    pub async fn redecide_alert(&mut self, id: i64, row: &AlertDecision<'_>) -> Result<bool, StoreError> {
+        let result = sqlx::query(
+            "UPDATE alert SET server_no = ?, region_code = ?, policy = ?, decision = ?, reason = ?, until = ?, \
+             detail = ?, trace = ?, config_hash = ?, decided_at = ?, incident_id = ?, remediation_id = ? \
+             WHERE id = ? AND decision = 'pending'",
+        )
+        .bind(row.server_no)
+        .bind(row.region_code)
+        .bind(&row.decided.policy)
+        .bind(row.decided.decision.as_str())
+        .bind(row.decided.reason.map(crate::domain::guard::Reason::as_str))
+        .bind(ms_opt(row.decided.until))
+        .bind(&row.decided.detail)
+        .bind(json(&row.decided.trace)?)
+        .bind(row.config_hash)
+        .bind(ms(row.decided_at))
+        .bind(row.incident_id.map(IncidentId::as_str))
+        .bind(row.remediation_id.map(RemediationId::as_str))
+        .bind(id)
+        .execute(&mut *self.inner)
+        .await
+        .doing("deciding a pending alert")?;
+        Ok(result.rows_affected() == 1)
+    }
+}
+
+impl Store {
+    /// A stored delivery with its raw body.
+    pub async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryRow>, StoreError> {
+        let row = sqlx::query(
+            "SELECT d.source, d.received_at, d.sender_time, d.answer, b.bytes \
+             FROM delivery d JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.readers)
+        .await
+        .doing("reading a delivery")?;
+        let Some(row) = row else { return Ok(None) };
+        let body: Vec<u8> =
+            sqlx::Row::try_get(&row, "bytes").map_err(|_error| StoreError::Unreadable { what: "body" })?;
+        Ok(Some(DeliveryRow {
+            source: row.text("source")?,
+            received_at: row.time("received_at")?,
+            sender_time: row.time_opt("sender_time")?,
+            body,
+            answer: row.text("answer")?,
+        }))
+    }
+}

@@ -1,0 +1,236 @@
+//! Loading the facts that decisions are made from, inside the transaction that acts on them.
+//!
+//! Never: a judgement; that is `crate::domain`.
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::SqliteConnection;
+
+use crate::domain::facts::{Facts, Live, Past, TargetFact, TargetName};
+use crate::domain::hold::{Hold, HoldScope, Silence};
+use crate::domain::remediation::{Outcome, State};
+use crate::domain::server::{RegionCode, ServerNo};
+
+use super::open::Store;
+use super::rows::{Columns, ms};
+use super::servers::find_target;
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+/// Which facts are wanted.
+#[derive(Debug, Clone)]
+pub struct FactsWanted {
+    /// What is known of the target.
+    pub target: TargetFact,
+    /// The server whose live remediation counts; `None` where the target is not known.
+    pub server: Option<(RegionCode, ServerNo)>,
+    /// Fingerprint whose newest end counts.
+    pub fingerprint: String,
+    /// Attempts since this time, and those whose cooldown lasts.
+    pub attempts_since: Timestamp,
+    /// Holds and silences that have ended by now are left out.
+    pub now: Timestamp,
+    /// What the hold file says.
+    pub hold_file: Option<String>,
+}
+
+/// Where facts are read: inside a write transaction to act on them, or beside it to explain.
+pub trait FactSource: Send {
+    /// What the inventory knows of a name; anything not known from a fresh answer is pending.
+    fn target(
+        &mut self,
+        region: &RegionCode,
+        name: &TargetName,
+        now: Timestamp,
+        fresh_for: SignedDuration,
+    ) -> impl Future<Output = Result<TargetFact, StoreError>> + Send;
+
+    /// All facts about one question.
+    fn facts(&mut self, wanted: FactsWanted) -> impl Future<Output = Result<Facts, StoreError>> + Send;
+}
+
+impl FactSource for Tx {
+    async fn target(
+        &mut self,
+        region: &RegionCode,
+        name: &TargetName,
+        now: Timestamp,
+        fresh_for: SignedDuration,
+    ) -> Result<TargetFact, StoreError> {
+        find_target(&mut self.inner, region, name, now, fresh_for).await
+    }
+
+    async fn facts(&mut self, wanted: FactsWanted) -> Result<Facts, StoreError> {
+        load(&mut self.inner, wanted).await
+    }
+}
+
+impl FactSource for Store {
+    async fn target(
+        &mut self,
+        region: &RegionCode,
+        name: &TargetName,
+        now: Timestamp,
+        fresh_for: SignedDuration,
+    ) -> Result<TargetFact, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        find_target(&mut connection, region, name, now, fresh_for).await
+    }
+
+    async fn facts(&mut self, wanted: FactsWanted) -> Result<Facts, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        load(&mut connection, wanted).await
+    }
+}
+
+impl Store {
+    /// Attempts since a time, newest first.
+    pub async fn attempts_since(&self, since: Timestamp, now: Timestamp) -> Result<Vec<Past>, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        attempts(&mut connection, since, now).await
+    }
+
+    /// Holds in force.
+    pub async fn holds(&self, now: Timestamp) -> Result<Vec<Hold>, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        holds(&mut connection, now).await
+    }
+
+    /// Silences that have not ended.
+    pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        silences(&mut connection, now).await
+    }
+}
+
+async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<Facts, StoreError> {
+    let newest_resolved_end = newest_resolved_end(connection, &wanted.fingerprint).await?;
+    let live = match &wanted.server {
+        Some((region, no)) => live(connection, region, no).await?,
+        None => None,
+    };
+    Ok(Facts {
+        target: wanted.target,
+        newest_resolved_end,
+        live,
+        attempts: attempts(connection, wanted.attempts_since, wanted.now).await?,
+        holds: holds(connection, wanted.now).await?,
+        hold_file: wanted.hold_file,
+        silences: silences(connection, wanted.now).await?,
+    })
+}
+
+async fn newest_resolved_end(
+    connection: &mut SqliteConnection,
+    fingerprint: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row = sqlx::query("SELECT ended_at FROM resolved_notice WHERE fingerprint = ?")
+        .bind(fingerprint)
+        .fetch_optional(connection)
+        .await
+        .doing("reading the newest end")?;
+    row.map(|row| row.time("ended_at")).transpose()
+}
+
+async fn live(
+    connection: &mut SqliteConnection,
+    region: &RegionCode,
+    no: &ServerNo,
+) -> Result<Option<Live>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, incident_id, state FROM remediation \
+         WHERE region_code = ? AND server_no = ? AND finished_at IS NULL",
+    )
+    .bind(region.as_str())
+    .bind(no.as_str())
+    .fetch_optional(connection)
+    .await
+    .doing("reading the live remediation")?;
+    let Some(row) = row else { return Ok(None) };
+    let state = State::parse(&row.text("state")?).ok_or(StoreError::Unreadable { what: "state" })?;
+    Ok(Some(Live { remediation_id: row.text("id")?, incident_id: row.text("incident_id")?, state }))
+}
+
+async fn attempts(
+    connection: &mut SqliteConnection,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Past>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT remediation_id, intent_at, server_no, region_code, policy, outcome, memory_bytes, cooldown_until \
+         FROM attempt WHERE intent_at >= ? OR cooldown_until >= ? ORDER BY intent_at DESC",
+    )
+    .bind(ms(since))
+    .bind(ms(now))
+    .fetch_all(connection)
+    .await
+    .doing("reading attempts")?;
+    rows.iter()
+        .map(|row| {
+            let unreadable = |what| move |_error| StoreError::Unreadable { what };
+            Ok(Past {
+                remediation_id: row.text("remediation_id")?,
+                intent_at: row.time("intent_at")?,
+                server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable("server_no"))?,
+                region: RegionCode::parse(&row.text("region_code")?).map_err(unreadable("region_code"))?,
+                policy: row.text("policy")?,
+                outcome: outcome(row.text_opt("outcome")?.as_deref())?,
+                memory_bytes: u64::try_from(row.int("memory_bytes")?).unwrap_or(0),
+                cooldown_until: row.time("cooldown_until")?,
+            })
+        })
+        .collect()
+}
+
+/// Reads an outcome word.
+pub(super) fn outcome(text: Option<&str>) -> Result<Option<Outcome>, StoreError> {
+    text.map(|word| Outcome::parse(word).ok_or(StoreError::Unreadable { what: "outcome" })).transpose()
+}
+
+async fn holds(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Hold>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, scope, name, author, reason, set_at, until FROM hold \
+         WHERE cleared_at IS NULL AND (until IS NULL OR until > ?) ORDER BY id",
+    )
+    .bind(ms(now))
+    .fetch_all(connection)
+    .await
+    .doing("reading holds")?;
+    rows.iter()
+        .map(|row| {
+            // A hold that cannot be read holds everything.
+            let scope =
+                HoldScope::from_parts(&row.text("scope")?, &row.text("name")?).unwrap_or(HoldScope::Global);
+            Ok(Hold {
+                id: row.int("id")?,
+                scope,
+                author: row.text("author")?,
+                reason: row.text("reason")?,
+                set_at: row.time("set_at")?,
+                until: row.time_opt("until")?,
+            })
+        })
+        .collect()
+}
+
+async fn silences(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, matchers, author, comment, starts_at, ends_at FROM silence \
+         WHERE expired_at IS NULL AND ends_at > ? ORDER BY id",
+    )
+    .bind(ms(now))
+    .fetch_all(connection)
+    .await
+    .doing("reading silences")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Silence {
+                id: row.int("id")?,
+                matchers: row.value("matchers")?,
+                author: row.text("author")?,
+                comment: row.text("comment")?,
+                starts_at: row.time("starts_at")?,
+                ends_at: row.time("ends_at")?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,140 @@
+//! Incidents: the open story of one server.
+//!
+//! Never: two open stories of one server; the schema forbids it too.
+
+use jiff::Timestamp;
+
+use crate::domain::ids::IncidentId;
+use crate::domain::server::Server;
+
+use super::rows::{Columns, ms, ms_up};
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+/// The incident that an alert belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedIncident {
+    /// Its identifier.
+    pub id: IncidentId,
+    /// This alert opened it.
+    pub opened: bool,
+}
+
+impl Tx {
+    /// Opens the server's incident, or joins the open one.
+    pub async fn join_incident(
+        &mut self,
+        server: &Server,
+        now: Timestamp,
+    ) -> Result<JoinedIncident, StoreError> {
+        let row = sqlx::query(
+            "UPDATE incident SET last_seen_at = max(last_seen_at, ?) \
+             WHERE region_code = ? AND server_no = ? AND closed_at IS NULL RETURNING id",
+        )
+        .bind(ms(now))
+        .bind(server.region.as_str())
+        .bind(server.no.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .doing("joining the incident")?;
+        if let Some(row) = row {
+            return Ok(JoinedIncident { id: IncidentId::from_text(row.text("id")?), opened: false });
+        }
+        let id = IncidentId::generate();
+        sqlx::query(
+            "INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.as_str())
+        .bind(server.no.as_str())
+        .bind(server.region.as_str())
+        .bind(&server.name)
+        .bind(ms(now))
+        .bind(ms(now))
+        .execute(&mut *self.inner)
+        .await
+        .doing("opening an incident")?;
+        Ok(JoinedIncident { id, opened: true })
+    }
+
+    /// Notes that an alert of the incident fires.
+    pub async fn note_firing(
+        &mut self,
+        incident: &IncidentId,
+        source: &str,
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO incident_alert (incident_id, source, fingerprint, firing, last_notice_at) \
+             VALUES (?, ?, ?, 1, ?) \
+             ON CONFLICT (incident_id, source, fingerprint) \
+             DO UPDATE SET firing = 1, last_notice_at = excluded.last_notice_at",
+        )
+        .bind(incident.as_str())
+        .bind(source)
+        .bind(fingerprint)
+        .bind(ms(now))
+        .execute(&mut *self.inner)
+        .await
+        .doing("noting a firing alert")
+        .map(|_| ())
+    }
+
+    /// Notes a resolved fingerprint: its newest end moves forward, and it fires in no incident any more.
+    /// Returns the open incidents it was part of.
+    pub async fn note_resolved(
+        &mut self,
+        fingerprint: &str,
+        ended_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<IncidentId>, StoreError> {
+        sqlx::query(
+            "INSERT INTO resolved_notice (fingerprint, ended_at, noticed_at) VALUES (?, ?, ?) \
+             ON CONFLICT (fingerprint) DO UPDATE SET \
+             ended_at = max(ended_at, excluded.ended_at), noticed_at = excluded.noticed_at",
+        )
+        .bind(fingerprint)
+        .bind(ms_up(ended_at))
+        .bind(ms(now))
+        .execute(&mut *self.inner)
+        .await
+        .doing("noting a resolved alert")?;
+        let rows = sqlx::query(
+            "UPDATE incident_alert SET firing = 0, last_notice_at = ? WHERE fingerprint = ? AND firing = 1 \
+             RETURNING incident_id",
+        )
+        .bind(ms(now))
+        .bind(fingerprint)
+        .fetch_all(&mut *self.inner)
+        .await
+        .doing("noting a resolved alert")?;
+        let mut incidents = Vec::new();
+        for row in rows {
+            let id = IncidentId::from_text(row.text("incident_id")?);
+            if !incidents.contains(&id) {
+                incidents.push(id);
+            }
+        }
+        Ok(incidents)
+    }
+
+    /// Closes an incident in which nothing fires and no remediation lives. Returns whether it was closed.
+    pub async fn close_incident_if_over(
+        &mut self,
+        id: &IncidentId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let result = sqlx::query(
+            "UPDATE incident SET closed_at = ? WHERE id = ? AND closed_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM incident_alert WHERE incident_id = incident.id AND firing = 1) \
+             AND NOT EXISTS (SELECT 1 FROM remediation WHERE incident_id = incident.id AND finished_at IS NULL)",
+        )
+        .bind(ms(now))
+        .bind(id.as_str())
+        .execute(&mut *self.inner)
+        .await
+        .doing("closing an incident")?;
+        Ok(result.rows_affected() > 0)
+    }
+}

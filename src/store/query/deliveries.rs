@@ -1,0 +1,212 @@
+//! Deliveries with their raw bodies, and the decision on each alert.
+//!
+//! Never: a credential; none is stored.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::{Page, PageRequest, cut, limit_of};
+use crate::store::rows::{Columns, from_json, ms};
+use crate::store::{Doing, Store, StoreError};
+
+/// One delivery in a list.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliverySummary {
+    /// Identifier.
+    pub id: String,
+    /// Our trace.
+    pub trace_id: String,
+    /// Source.
+    pub source: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Peer address.
+    pub peer: String,
+    /// SHA-256 of the body.
+    pub body_sha256: String,
+    /// Alerts in it.
+    pub alert_count: i64,
+    /// Alerts left out by the sender.
+    pub truncated: i64,
+    /// Earlier delivery with the same body.
+    pub repeat_of: Option<String>,
+    /// Delivery that a person replayed.
+    pub replay_of: Option<String>,
+    /// Source or person.
+    pub actor: String,
+}
+
+/// One decided alert.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertRow {
+    /// Delivery.
+    pub delivery_id: String,
+    /// Place in it.
+    pub idx: i64,
+    /// Source.
+    pub source: String,
+    /// Fingerprint.
+    pub fingerprint: Option<String>,
+    /// Firing or resolved.
+    pub status: Option<String>,
+    /// The alert as read.
+    pub alert: Option<serde_json::Value>,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// Server number, where known.
+    pub server_instance_no: Option<String>,
+    /// Region.
+    pub region_code: Option<String>,
+    /// Policy.
+    pub policy: Option<String>,
+    /// Decision word.
+    pub decision: String,
+    /// Reason word.
+    pub reason: Option<String>,
+    /// End of a no.
+    pub until: Option<Timestamp>,
+    /// One sentence.
+    pub detail: String,
+    /// Every guard that was asked.
+    pub trace: serde_json::Value,
+    /// Hash of the configuration it was decided by.
+    pub config_hash: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Incident.
+    pub incident_id: Option<String>,
+    /// Remediation.
+    pub remediation_id: Option<String>,
+}
+
+/// One delivery with everything in it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryDetail {
+    /// The delivery.
+    #[serde(flatten)]
+    pub summary: DeliverySummary,
+    /// Raw body, as text where it is UTF-8.
+    pub body: String,
+    /// The answer it got.
+    pub answer: serde_json::Value,
+    /// The decision on each alert.
+    pub alerts: Vec<AlertRow>,
+}
+
+const DELIVERY_COLUMNS: &str = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, \
+     d.alert_count, d.truncated, d.repeat_of, d.replay_of, d.actor FROM delivery d ";
+
+fn delivery_summary(row: &SqliteRow) -> Result<DeliverySummary, StoreError> {
+    Ok(DeliverySummary {
+        id: row.text("id")?,
+        trace_id: row.text("trace_id")?,
+        source: row.text("source")?,
+        received_at: row.time("received_at")?,
+        peer: row.text("peer")?,
+        body_sha256: row.text("body_sha256")?,
+        alert_count: row.int("alert_count")?,
+        truncated: row.int("truncated")?,
+        repeat_of: row.text_opt("repeat_of")?,
+        replay_of: row.text_opt("replay_of")?,
+        actor: row.text("actor")?,
+    })
+}
+
+const ALERT_COLUMNS: &str = "SELECT delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
+     region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
+     remediation_id FROM alert ";
+
+fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
+    let alert = row.text_opt("alert")?.map(|text| from_json(&text, "alert")).transpose()?;
+    Ok(AlertRow {
+        delivery_id: row.text("delivery_id")?,
+        idx: row.int("idx")?,
+        source: row.text("source")?,
+        fingerprint: row.text_opt("fingerprint")?,
+        status: row.text_opt("status")?,
+        alert,
+        received_at: row.time("received_at")?,
+        server_instance_no: row.text_opt("server_no")?,
+        region_code: row.text_opt("region_code")?,
+        policy: row.text_opt("policy")?,
+        decision: row.text("decision")?,
+        reason: row.text_opt("reason")?,
+        until: row.time_opt("until")?,
+        detail: row.text("detail")?,
+        trace: row.value("trace")?,
+        config_hash: row.text("config_hash")?,
+        decided_at: row.time("decided_at")?,
+        incident_id: row.text_opt("incident_id")?,
+        remediation_id: row.text_opt("remediation_id")?,
+    })
+}
+
+impl Store {
+    /// A page of deliveries.
+    pub async fn deliveries(
+        &self,
+        source: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<DeliverySummary>, StoreError> {
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(DELIVERY_COLUMNS);
+        query.push("WHERE 1 = 1");
+        if let Some(source) = source {
+            query.push(" AND d.source = ").push_bind(source.to_owned());
+        }
+        if let Some(cursor) = &page.cursor {
+            query.push(" AND d.id < ").push_bind(cursor.clone());
+        }
+        let limit = limit_of(page);
+        query.push(" ORDER BY d.id DESC LIMIT ").push_bind(limit + 1);
+        let rows = query.build().fetch_all(&self.readers).await.doing("reading deliveries")?;
+        let items = rows.iter().map(delivery_summary).collect::<Result<Vec<_>, _>>()?;
+        Ok(cut(items, limit, |item| item.id.clone()))
+    }
+
+    /// One delivery with its raw body and every decision.
+    pub async fn delivery_detail(&self, id: &str) -> Result<Option<DeliveryDetail>, StoreError> {
+        let sql = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, d.alert_count, \
+                   d.truncated, d.repeat_of, d.replay_of, d.actor, d.answer, b.bytes FROM delivery d \
+                   JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?";
+        let row =
+            sqlx::query(sql).bind(id).fetch_optional(&self.readers).await.doing("reading a delivery")?;
+        let Some(row) = row else { return Ok(None) };
+        let bytes: Vec<u8> =
+            sqlx::Row::try_get(&row, "bytes").map_err(|_error| StoreError::Unreadable { what: "body" })?;
+        let answer = row.text("answer")?;
+        Ok(Some(DeliveryDetail {
+            summary: delivery_summary(&row)?,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+            answer: serde_json::from_str(&answer).unwrap_or(serde_json::Value::Null),
+            alerts: self.alerts_where(" WHERE delivery_id = ? ORDER BY idx", id).await?,
+        }))
+    }
+
+    async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{ALERT_COLUMNS}{clause}")))
+            .bind(id)
+            .fetch_all(&self.readers)
+            .await
+            .doing("reading alerts")?;
+        rows.iter().map(alert_row).collect()
+    }
+
+    /// Newest decisions about a server at or before a time: "why did nothing happen?"
+    pub async fn decisions_about(&self, server_no: &str, at: Timestamp) -> Result<Vec<AlertRow>, StoreError> {
+        let sql = format!(
+            "{ALERT_COLUMNS} WHERE server_no = ? AND received_at <= ? ORDER BY received_at DESC, id DESC LIMIT 20"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(server_no)
+            .bind(ms(at))
+            .fetch_all(&self.readers)
+            .await
+            .doing("reading decisions")?;
+        rows.iter().map(alert_row).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! Queries for people: audit, deliveries, incidents, remediations, servers. Keyset pages, newest first.
+//!
+//! Never: writes, or keeps a row stream open across a wait.
+
+mod audit;
+mod deliveries;
+mod figures;
+mod remediations;
+
+use serde::Serialize;
+
+pub(super) use audit::audit_after;
+pub use audit::{AuditFilter, AuditItem};
+pub use deliveries::{AlertRow, DeliveryDetail, DeliverySummary};
+pub use figures::{ServerRow, StoreCounts};
+pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
+
+/// Most rows in a page.
+pub const PAGE_MAX: i64 = 1000;
+
+/// Which page is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct PageRequest {
+    /// Rows at most; clamped to 1..=1000.
+    pub limit: i64,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+}
+
+/// One page.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next_cursor: Option<String>,
+}
+
+fn cut<T>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = if more { items.last().map(cursor) } else { None };
+    Page { items, next_cursor }
+}
+
+fn limit_of(page: &PageRequest) -> i64 {
+    page.limit.clamp(1, PAGE_MAX)
+}

@@ -1,0 +1,313 @@
+//! The inventory: servers as the cloud last described them, and what look-ups found.
+//!
+//! Never: treats a failed read as an empty one.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::alert::Alert;
+use crate::domain::facts::{TargetFact, TargetName};
+use crate::domain::ids::DeliveryId;
+use crate::domain::limits::earlier;
+use crate::domain::server::{RegionCode, Server};
+
+use super::open::Store;
+use super::rows::{Columns, json, ms};
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+/// How long an empty look-up is believed.
+const NONE_BELIEVED_FOR: SignedDuration = SignedDuration::from_secs(60);
+
+/// When a region's list was last read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryAge {
+    /// Region.
+    pub region_code: String,
+    /// Last complete read.
+    pub completed_at: Option<Timestamp>,
+    /// Servers in it.
+    pub server_count: i64,
+    /// Last failed read.
+    pub failed_at: Option<Timestamp>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// An alert whose target must be looked up.
+#[derive(Debug, Clone)]
+pub struct PendingAlert {
+    /// Its row.
+    pub id: i64,
+    /// Its delivery.
+    pub delivery_id: DeliveryId,
+    /// Place in the delivery.
+    pub idx: usize,
+    /// Its source.
+    pub source: String,
+    /// The alert.
+    pub alert: Alert,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// The delivery left alerts out.
+    pub truncated: bool,
+    /// Our trace.
+    pub trace_id: String,
+    /// Person who replayed it.
+    pub person: Option<String>,
+    /// Delivery that was replayed.
+    pub replay_of: Option<DeliveryId>,
+}
+
+impl Tx {
+    /// Replaces a region's inventory by a complete list.
+    pub async fn replace_inventory(
+        &mut self,
+        region: &RegionCode,
+        servers: &[Server],
+        read_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        for server in servers {
+            self.upsert_server(server, read_at).await?;
+        }
+        sqlx::query("DELETE FROM server WHERE region_code = ? AND seen_at < ?")
+            .bind(region.as_str())
+            .bind(ms(read_at))
+            .execute(&mut *self.inner)
+            .await
+            .doing("removing servers that are gone")?;
+        sqlx::query(
+            "INSERT INTO inventory_read (region_code, completed_at, server_count) VALUES (?, ?, ?) \
+             ON CONFLICT (region_code) DO UPDATE SET completed_at = excluded.completed_at, \
+             server_count = excluded.server_count, failed_at = NULL, error = NULL",
+        )
+        .bind(region.as_str())
+        .bind(ms(read_at))
+        .bind(i64::try_from(servers.len()).unwrap_or(i64::MAX))
+        .execute(&mut *self.inner)
+        .await
+        .doing("noting a complete read")
+        .map(|_| ())
+    }
+
+    /// Notes a failed read. What is known stays, and grows old.
+    pub async fn inventory_failed(
+        &mut self,
+        region: &RegionCode,
+        error: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO inventory_read (region_code, failed_at, error) VALUES (?, ?, ?) \
+             ON CONFLICT (region_code) DO UPDATE SET failed_at = excluded.failed_at, error = excluded.error",
+        )
+        .bind(region.as_str())
+        .bind(ms(now))
+        .bind(error)
+        .execute(&mut *self.inner)
+        .await
+        .doing("noting a failed read")
+        .map(|_| ())
+    }
+
+    /// Keeps one server as a complete answer described it.
+    pub async fn upsert_server(&mut self, server: &Server, seen_at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO server (region_code, server_no, server_name, server, seen_at) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (region_code, server_no) DO UPDATE SET server_name = excluded.server_name, \
+             server = excluded.server, seen_at = max(seen_at, excluded.seen_at)",
+        )
+        .bind(server.region.as_str())
+        .bind(server.no.as_str())
+        .bind(&server.name)
+        .bind(json(server)?)
+        .bind(ms(seen_at))
+        .execute(&mut *self.inner)
+        .await
+        .doing("keeping a server")
+        .map(|_| ())
+    }
+
+    /// Keeps what a complete answer gave for a name.
+    pub async fn keep_lookup(
+        &mut self,
+        region: &RegionCode,
+        name: &TargetName,
+        servers: &[Server],
+        seen_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        for server in servers {
+            self.upsert_server(server, seen_at).await?;
+        }
+        let numbers: Vec<&str> = servers.iter().map(|server| server.no.as_str()).collect();
+        sqlx::query(
+            "INSERT INTO lookup (region_code, named, server_nos, seen_at) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (region_code, named) DO UPDATE SET server_nos = excluded.server_nos, seen_at = excluded.seen_at",
+        )
+        .bind(region.as_str())
+        .bind(name.to_string())
+        .bind(json(&numbers)?)
+        .bind(ms(seen_at))
+        .execute(&mut *self.inner)
+        .await
+        .doing("keeping a look-up")
+        .map(|_| ())
+    }
+}
+
+impl Store {
+    /// When each region's list was last read.
+    pub async fn inventory_ages(&self) -> Result<Vec<InventoryAge>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM inventory_read ORDER BY region_code")
+            .fetch_all(&self.readers)
+            .await
+            .doing("reading the inventory's age")?;
+        rows.iter()
+            .map(|row| {
+                Ok(InventoryAge {
+                    region_code: row.text("region_code")?,
+                    completed_at: row.time_opt("completed_at")?,
+                    server_count: row.int("server_count")?,
+                    failed_at: row.time_opt("failed_at")?,
+                    error: row.text_opt("error")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Alerts whose target must be looked up, oldest first.
+    pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT a.id, a.delivery_id, a.idx, a.source, a.alert, a.received_at, d.truncated, d.trace_id, \
+             d.replay_of, d.actor FROM alert a JOIN delivery d ON d.id = a.delivery_id \
+             WHERE a.decision = 'pending' ORDER BY a.id LIMIT 1000",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .doing("looking for pending alerts")?;
+        rows.iter()
+            .map(|row| {
+                let replay_of = row.text_opt("replay_of")?.map(DeliveryId::from_text);
+                Ok(PendingAlert {
+                    id: row.int("id")?,
+                    delivery_id: DeliveryId::from_text(row.text("delivery_id")?),
+                    idx: usize::try_from(row.int("idx")?).unwrap_or(usize::MAX),
+                    source: row.text("source")?,
+                    alert: row.value("alert")?,
+                    received_at: row.time("received_at")?,
+                    truncated: row.int("truncated")? > 0,
+                    trace_id: row.text("trace_id")?,
+                    person: if replay_of.is_some() { Some(row.text("actor")?) } else { None },
+                    replay_of,
+                })
+            })
+            .collect()
+    }
+}
+
+pub(super) async fn find_target(
+    connection: &mut sqlx::SqliteConnection,
+    region: &RegionCode,
+    name: &TargetName,
+    now: Timestamp,
+    fresh_for: SignedDuration,
+) -> Result<TargetFact, StoreError> {
+    let oldest = ms(earlier(now, fresh_for));
+    let looked_up = sqlx::query(
+        "SELECT server_nos, seen_at FROM lookup WHERE region_code = ? AND named = ? AND seen_at >= ?",
+    )
+    .bind(region.as_str())
+    .bind(name.to_string())
+    .bind(oldest)
+    .fetch_optional(&mut *connection)
+    .await
+    .doing("reading a look-up")?;
+    let mut found: BTreeMap<String, Server> = BTreeMap::new();
+    let mut keep = |server: Server| {
+        found.insert(server.no.as_str().to_owned(), server);
+    };
+    let mut complete = false;
+    if let Some(row) = looked_up {
+        let numbers: Vec<String> = row.value("server_nos")?;
+        // "None" is believed for a short time only: the server may have been made since.
+        complete = !numbers.is_empty() || row.time("seen_at")? >= earlier(now, NONE_BELIEVED_FOR);
+        for number in numbers {
+            match server_by_no(connection, region, &number, oldest).await? {
+                Some(server) => keep(server),
+                // It was found, and is gone from the list since: ask again.
+                None => complete = false,
+            }
+        }
+    }
+    match name {
+        TargetName::No(no) => {
+            if let Some(server) = server_by_no(connection, region, no.as_str(), oldest).await? {
+                keep(server);
+            }
+        }
+        // A name is unique only in a complete list: single servers that were looked up say nothing of the others.
+        TargetName::Name(exact) if list_is_fresh(connection, region, oldest).await? => {
+            for server in servers_by_name(connection, region, exact, oldest).await? {
+                keep(server);
+            }
+        }
+        TargetName::Name(_) | TargetName::Ip(_) => {}
+    }
+    let count = found.len();
+    Ok(match (found.into_values().next(), count) {
+        (Some(server), 1) => TargetFact::Found(Box::new(server)),
+        (Some(_), count) => TargetFact::Ambiguous { named: name.to_string(), count },
+        (None, _) if complete => TargetFact::Unknown { named: name.to_string() },
+        (None, _) => TargetFact::Pending,
+    })
+}
+
+async fn list_is_fresh(
+    connection: &mut sqlx::SqliteConnection,
+    region: &RegionCode,
+    oldest: i64,
+) -> Result<bool, StoreError> {
+    let completed: Option<Option<i64>> =
+        sqlx::query_scalar("SELECT completed_at FROM inventory_read WHERE region_code = ?")
+            .bind(region.as_str())
+            .fetch_optional(connection)
+            .await
+            .doing("reading the inventory's age")?;
+    Ok(completed.flatten().is_some_and(|at| at >= oldest))
+}
+
+async fn server_by_no(
+    connection: &mut sqlx::SqliteConnection,
+    region: &RegionCode,
+    no: &str,
+    oldest: i64,
+) -> Result<Option<Server>, StoreError> {
+    let row =
+        sqlx::query("SELECT server FROM server WHERE region_code = ? AND server_no = ? AND seen_at >= ?")
+            .bind(region.as_str())
+            .bind(no)
+            .bind(oldest)
+            .fetch_optional(connection)
+            .await
+            .doing("reading the inventory")?;
+    row.map(|row| row.value("server")).transpose()
+}
+
+async fn servers_by_name(
+    connection: &mut sqlx::SqliteConnection,
+    region: &RegionCode,
+    name: &str,
+    oldest: i64,
+) -> Result<Vec<Server>, StoreError> {
+    let rows =
+        sqlx::query("SELECT server FROM server WHERE region_code = ? AND server_name = ? AND seen_at >= ?")
+            .bind(region.as_str())
+            .bind(name)
+            .bind(oldest)
+            .fetch_all(connection)
+            .await
+            .doing("reading the inventory")?;
+    rows.iter().map(|row| row.value("server")).collect()
+}

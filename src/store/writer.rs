@@ -1,0 +1,155 @@
+//! The one writer: waiting jobs share one immediate transaction and one fsync.
+//!
+//! Never: answers before the commit, or leaves one job's failure to another. A batch that fails is run again
+//! job by job.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+use crate::telemetry::chain;
+
+/// Most jobs that share one transaction.
+const BATCH_MAX: usize = 256;
+
+/// What a job returns while it writes.
+pub type TxFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+/// One open write transaction.
+#[derive(Debug)]
+pub struct Tx {
+    pub(super) inner: Transaction<'static, Sqlite>,
+    /// Last place and hash of the audit chain, read once per transaction.
+    pub(super) audit_head: Option<(i64, String)>,
+}
+
+type Run = Box<dyn for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, ()> + Send>;
+
+struct Job {
+    run: Run,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// Handle to the writer task.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// What happened in the writer, for metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CommitStats {
+    /// Jobs in the batch.
+    pub jobs: usize,
+    /// Seconds from the first job's begin to the end of the commit.
+    pub seconds: f64,
+}
+
+impl Writer {
+    /// A writer and the task that must be spawned to run it. It ends when every handle is dropped.
+    pub(super) fn new(
+        pool: SqlitePool,
+        observe: impl Fn(CommitStats) + Send + 'static,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (jobs, inbox) = mpsc::channel(BATCH_MAX * 16);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, inbox, waiting, observe))
+    }
+
+    /// Jobs that wait for a commit.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Runs a job in the next transaction and answers after the commit. The job may run twice, so it must make
+    /// its changes from what it owns and from what it reads inside.
+    pub(super) async fn write<T, F>(&self, mut job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
+    {
+        let slot = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&slot);
+        let run: Run = Box::new(move |tx| {
+            let running = job(tx);
+            let kept = Arc::clone(&kept);
+            Box::pin(async move {
+                let value = running.await?;
+                *kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(value);
+                Ok(())
+            })
+        });
+        let (done, answer) = oneshot::channel();
+        // Counted only once it is in the queue: a caller that gives up while waiting for a place leaves no count.
+        let Ok(place) = self.jobs.reserve().await else { return Err(StoreError::Stopped) };
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        place.send(Job { run, done });
+        answer.await.unwrap_or(Err(StoreError::Stopped))?;
+        let value = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        value.ok_or(StoreError::Stopped)
+    }
+}
+
+async fn run(
+    pool: SqlitePool,
+    mut inbox: mpsc::Receiver<Job>,
+    waiting: Arc<AtomicUsize>,
+    observe: impl Fn(CommitStats) + Send,
+) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while inbox.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let jobs = batch.len();
+        waiting.fetch_sub(jobs, Ordering::Relaxed);
+        let begun = std::time::Instant::now();
+        match commit(&pool, &mut batch).await {
+            Ok(()) => batch.drain(..).for_each(|job| answer(job, Ok(()))),
+            Err(error) if jobs == 1 => {
+                if let Some(job) = batch.pop() {
+                    answer(job, Err(error));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(jobs, error = %chain(&error), "a batch failed; its jobs are run one by one");
+                for mut job in batch.drain(..) {
+                    let result = commit(&pool, std::slice::from_mut(&mut job)).await;
+                    answer(job, result);
+                }
+            }
+        }
+        observe(CommitStats { jobs, seconds: begun.elapsed().as_secs_f64() });
+    }
+}
+
+fn answer(job: Job, result: Result<(), StoreError>) {
+    // Nobody waits any more when the caller was dropped; what was committed stays committed.
+    drop(job.done.send(result));
+}
+
+/// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays.
+async fn commit(pool: &SqlitePool, jobs: &mut [Job]) -> Result<(), StoreError> {
+    let inner = pool
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(|source| StoreError::Query { doing: "beginning", source })?;
+    let mut tx = Tx { inner, audit_head: None };
+    for job in jobs {
+        if let Err(error) = (job.run)(&mut tx).await {
+            drop(tx.inner.rollback().await);
+            return Err(error);
+        }
+    }
+    tx.inner.commit().await.map_err(|source| StoreError::Commit { source })
+}

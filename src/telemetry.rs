@@ -1,0 +1,244 @@
+//! Logs and figures: JSON lines for machines, `unhang_` metrics without server names.
+//!
+//! Never: a body, a header or a secret.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// Installs the log output on standard error; `filter` as in `RUST_LOG`. A second call does nothing.
+pub fn init(format: LogFormat, filter: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_bad| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.compact().try_init(),
+    };
+    drop(done);
+}
+
+/// An error with all its causes, for one log line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Labels of the delivery counter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DeliveryLabels {
+    /// Configured source; `unknown` for any other path.
+    pub source: String,
+    /// `accepted`, `same`, `unauthenticated`, `unreadable`, `overloaded` or `store_failed`.
+    pub result: &'static str,
+}
+
+/// Labels of the alert counter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AlertLabels {
+    /// Configured source.
+    pub source: String,
+    /// Decision word.
+    pub decision: &'static str,
+    /// Reason word, or empty.
+    pub reason: &'static str,
+}
+
+/// Labels of the attempt counter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// Outcome word.
+    pub outcome: &'static str,
+}
+
+/// Labels of the cloud call histogram.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// `interrupt`, `detail`, `list` or `regions`.
+    pub call: &'static str,
+}
+
+/// Labels by state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabels {
+    /// State word.
+    pub state: String,
+}
+
+/// Labels by source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SourceLabels {
+    /// Configured source.
+    pub source: String,
+}
+
+/// Labels by budget.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BudgetLabels {
+    /// `policy`, `region` or `global`.
+    pub scope: &'static str,
+    /// Name of the policy or region, or empty.
+    pub name: String,
+    /// The budget as configured.
+    pub budget: String,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// All figures. Those that the store knows are read from it at each scrape.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Deliveries by source and result.
+    pub deliveries: Family<DeliveryLabels, Counter>,
+    /// Alerts by source, decision and reason.
+    pub alerts: Family<AlertLabels, Counter>,
+    /// Attempts by outcome.
+    pub attempts: Family<OutcomeLabels, Counter>,
+    /// Time of cloud calls.
+    pub cloud_calls: Family<CallLabels, Histogram>,
+    /// Reads of the cloud that failed.
+    pub cloud_read_failures: Family<CallLabels, Counter>,
+    /// Time of store commits.
+    pub commit_seconds: Histogram,
+    /// Jobs per store commit.
+    pub commit_batch: Histogram,
+    /// Remediations by state.
+    pub remediations: Family<StateLabels, Gauge>,
+    /// Unknown remediations that nobody settled.
+    pub unknown_open: Gauge,
+    /// Holds in force, the hold file included.
+    pub holds: Gauge,
+    /// Storms that nobody cleared.
+    pub storms: Gauge,
+    /// Jobs that wait for the store.
+    pub queue_depth: Gauge,
+    /// Alerts that wait for a look-up.
+    pub pending_alerts: Gauge,
+    /// Age of the oldest remediation before its intent.
+    pub oldest_waiting: Seconds,
+    /// Last delivery per source.
+    pub last_delivery: Family<SourceLabels, Seconds>,
+    /// Attempts that a budget still allows.
+    pub budget_remaining: Family<BudgetLabels, Gauge>,
+    /// Bytes of the store.
+    pub store_bytes: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// A fresh registry with every figure in it.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("unhang");
+        let times = || exponential_buckets(0.0005, 2.0, 16);
+        let metrics = Self {
+            deliveries: Family::default(),
+            alerts: Family::default(),
+            attempts: Family::default(),
+            cloud_calls: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
+            cloud_read_failures: Family::default(),
+            commit_seconds: Histogram::new(times()),
+            commit_batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            remediations: Family::default(),
+            unknown_open: Gauge::default(),
+            holds: Gauge::default(),
+            storms: Gauge::default(),
+            queue_depth: Gauge::default(),
+            pending_alerts: Gauge::default(),
+            oldest_waiting: Seconds::default(),
+            last_delivery: Family::default(),
+            budget_remaining: Family::default(),
+            store_bytes: Gauge::default(),
+            registry: Registry::default(),
+        };
+        let m = &metrics;
+        registry.register("deliveries", "Deliveries by source and result", m.deliveries.clone());
+        registry.register("alerts", "Alerts by source, decision and reason", m.alerts.clone());
+        registry.register("attempts", "Attempts by outcome", m.attempts.clone());
+        let seconds = Unit::Seconds;
+        registry.register_with_unit(
+            "cloud_call",
+            "Time of cloud calls",
+            seconds.clone(),
+            m.cloud_calls.clone(),
+        );
+        let failures = m.cloud_read_failures.clone();
+        registry.register("cloud_read_failures", "Reads of the cloud that failed", failures);
+        registry.register_with_unit(
+            "commit",
+            "Time of store commits",
+            seconds.clone(),
+            m.commit_seconds.clone(),
+        );
+        registry.register("commit_batch_jobs", "Jobs per store commit", m.commit_batch.clone());
+        registry.register("remediations", "Remediations by state", m.remediations.clone());
+        registry.register("unknown_open", "Unknown remediations that nobody settled", m.unknown_open.clone());
+        registry.register("holds", "Holds in force", m.holds.clone());
+        registry.register("storms", "Storms that nobody cleared", m.storms.clone());
+        registry.register("queue_depth_jobs", "Jobs that wait for the store", m.queue_depth.clone());
+        registry.register("pending_alerts", "Alerts that wait for a look-up", m.pending_alerts.clone());
+        let oldest = m.oldest_waiting.clone();
+        registry.register_with_unit(
+            "oldest_waiting",
+            "Age of the oldest waiting remediation",
+            seconds.clone(),
+            oldest,
+        );
+        let last = m.last_delivery.clone();
+        registry.register_with_unit("last_delivery_timestamp", "Last delivery of a source", seconds, last);
+        registry.register(
+            "budget_remaining",
+            "Attempts that a budget still allows",
+            m.budget_remaining.clone(),
+        );
+        registry.register_with_unit("store", "Size of the store", Unit::Bytes, m.store_bytes.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// The exposition in OpenMetrics text.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_carry_the_prefix_and_no_server_names() {
+        let metrics = Metrics::new();
+        metrics.attempts.get_or_create(&OutcomeLabels { outcome: "accepted" }).inc();
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("unhang_attempts_total{outcome=\"accepted\"} 1"), "{text}");
+        assert!(text.contains("unhang_commit_seconds"), "{text}");
+        assert!(text.lines().filter(|l| !l.starts_with('#')).all(|l| l.starts_with("unhang_")), "{text}");
+    }
+}

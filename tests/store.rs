@@ -1,0 +1,219 @@
+//! The store by itself: the schema says the laws again, wrong files are refused, one failure spoils nobody else.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+use sqlx::{Connection as _, SqliteConnection};
+use unhang::domain::audit::{Actor, AuditEvent};
+use unhang::domain::remediation::{Event, State, transition};
+use unhang::store::{OpenError, Store, StoreError};
+
+const EVENTS: [Event; 15] = [
+    Event::SettledNeedsApproval,
+    Event::Settled,
+    Event::Approved,
+    Event::Claimed,
+    Event::Accepted,
+    Event::Rejected,
+    Event::NotSentTryAgain,
+    Event::NotSentForGood,
+    Event::Lost,
+    Event::RebootSeen,
+    Event::NoRebootInTime,
+    Event::SettledHappened,
+    Event::SettledNotHappened,
+    Event::Cancelled,
+    Event::Expired,
+];
+
+async fn open(path: &Path) -> Store {
+    let (store, writer) = Store::open(path, |_| {}).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
+    tokio::spawn(writer);
+    store
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(true).create_if_missing(true);
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+fn event(kind: &str) -> AuditEvent {
+    AuditEvent::new(Timestamp::UNIX_EPOCH, kind, Actor::service("test"))
+}
+
+async fn refused(db: &mut SqliteConnection, sql: &'static str) -> String {
+    sqlx::raw_sql(sql).execute(&mut *db).await.expect_err(sql).to_string()
+}
+
+const ROWS: &str = "
+INSERT INTO owner (epoch, started_at, pid, version) VALUES (1, 0, 1, 't');
+INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at) VALUES ('i', '1', 'KR', 'n', 0, 0);
+INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, config_hash, source,
+  alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since)
+  VALUES ('r', 'i', 'settling', '1', 'KR', '{}', 'p', 'h', 'c', 's', '{}', 0, 't', 0, 0, 0, 0, 0);
+INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, signed_at, send_before,
+  request_hash, memory_bytes, cooldown_until) VALUES ('r', 1, 'a', 1, '1', 'KR', 'p', 0, 0, 0, 'h', 1, 0);
+";
+
+#[tokio::test]
+async fn the_schema_knows_the_same_moves_as_the_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let _store = open(&path).await;
+    let mut db = raw(&path).await;
+    let table: Vec<(String, String)> =
+        sqlx::query_as("SELECT from_state, to_state FROM legal_move").fetch_all(&mut db).await.unwrap();
+    let code: BTreeSet<(String, String)> = State::ALL
+        .into_iter()
+        .flat_map(|from| {
+            EVENTS.into_iter().filter_map(move |event| Some((from, transition(from, event).ok()?)))
+        })
+        .map(|(from, to)| (from.as_str().to_owned(), to.as_str().to_owned()))
+        .collect();
+    assert_eq!(table.into_iter().collect::<BTreeSet<_>>(), code);
+}
+
+#[tokio::test]
+async fn the_schema_refuses_what_the_laws_forbid() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let _store = open(&path).await;
+    let mut db = raw(&path).await;
+    sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+    for (sql, why) in [
+        ("UPDATE remediation SET state = 'intent'", "illegal move"),
+        ("UPDATE remediation SET state = 'confirmed', finished_at = 1", "illegal move"),
+        ("UPDATE remediation SET state = 'cancelled'", "finished_exactly_when_terminal"),
+        ("UPDATE remediation SET approved_by = 'kim'", "approval_names_a_person"),
+        ("DELETE FROM remediation", "kept"),
+        ("DELETE FROM attempt", "kept"),
+        ("UPDATE attempt SET signed_at = 1", "not rewritten"),
+        (
+            "INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, signed_at, \
+             send_before, request_hash, memory_bytes, cooldown_until) VALUES ('r', 2, 'b', 1, '1', 'KR', 'p', 0, 0, 0, 'h', 1, 0)",
+            "UNIQUE",
+        ),
+        (
+            "INSERT INTO remediation SELECT 'r2', incident_id, 'settling', 1, server_no, region_code, server, policy, \
+             policy_hash, config_hash, source, alert, 0, NULL, NULL, NULL, 't', 0, 0, 0, NULL, 0, 0, NULL, NULL, NULL, \
+             NULL, '', NULL FROM remediation",
+            "UNIQUE",
+        ),
+    ] {
+        let said = refused(&mut db, sql).await;
+        assert!(said.contains(why), "{sql}: {said}");
+    }
+    sqlx::raw_sql("UPDATE attempt SET outcome = 'unknown', outcome_at = 1").execute(&mut db).await.unwrap();
+    let said = refused(&mut db, "UPDATE attempt SET outcome = 'not_sent'").await;
+    assert!(said.contains("final"), "{said}");
+    sqlx::raw_sql("UPDATE attempt SET outcome = 'accepted'").execute(&mut db).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_audit_is_append_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    store.write(|tx| Box::pin(async move { tx.append(&event("one")).await })).await.unwrap();
+    let mut db = raw(&path).await;
+    for sql in ["UPDATE audit SET kind = 'two'", "DELETE FROM audit", "UPDATE audit SET seq = 9"] {
+        let said = refused(&mut db, sql).await;
+        assert!(said.contains("append-only"), "{sql}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn one_job_that_fails_spoils_no_other_of_its_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db")).await;
+    let mut jobs = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let store = store.clone();
+        jobs.spawn(async move {
+            let done = store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        tx.append(&event(&format!("job {n}"))).await?;
+                        if n % 10 == 3 { Err(StoreError::Unreadable { what: "on purpose" }) } else { Ok(n) }
+                    })
+                })
+                .await;
+            (n, done.is_ok())
+        });
+    }
+    let mut kept = 0;
+    while let Some(done) = jobs.join_next().await {
+        let (n, ok) = done.unwrap();
+        assert_eq!(ok, n % 10 != 3, "job {n}");
+        kept += i64::from(ok);
+    }
+    let report = unhang::store::verify_chain(&store, |_| {}).await.unwrap();
+    assert_eq!((report.rows, report.fault), (kept, None), "what failed left no row, what did not left one");
+}
+
+async fn opening(path: &Path) -> OpenError {
+    match Store::open(path, |_| {}).await {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_not_ours_are_refused_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let garbage = dir.path().join("garbage.db");
+    std::fs::write(
+        &garbage,
+        "this is a letter, not a database, and long enough to be looked at as one".repeat(40),
+    )
+    .unwrap();
+    assert!(matches!(opening(&garbage).await, OpenError::Foreign { .. }));
+
+    let other = dir.path().join("other.db");
+    let mut db = raw(&other).await;
+    sqlx::raw_sql("PRAGMA application_id = 77; CREATE TABLE t (x)").execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    let before = std::fs::read(&other).unwrap();
+    let error = opening(&other).await;
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    assert_eq!(std::fs::read(&other).unwrap(), before);
+
+    let newer = dir.path().join("newer.db");
+    drop(open(&newer).await);
+    let mut db = raw(&newer).await;
+    sqlx::raw_sql("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    db.close().await.unwrap();
+    let error = opening(&newer).await;
+    assert!(matches!(error, OpenError::Newer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    for n in 0..200 {
+        store
+            .write(move |tx| Box::pin(async move { tx.append(&event(&format!("{n}"))).await }))
+            .await
+            .unwrap();
+    }
+    drop(store);
+    let mut db = raw(&path).await;
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() - 6 * 4096;
+    bytes[middle..middle + 4096].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let error = opening(&path).await;
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
