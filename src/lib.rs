@@ -2,10 +2,20 @@
 //!
 //! `docs/ARCHITECTURE.md` is the map of the rooms.
 
+pub mod app;
 pub mod clock;
 pub mod config;
+pub mod dispatcher;
 pub mod domain;
+pub mod export;
+pub mod hands;
+pub mod http;
+pub mod intake;
+pub mod inventory;
+pub mod moves;
 pub mod ncloud;
+pub mod service;
 pub mod sources;
 pub mod store;
 pub mod telemetry;
+pub mod verifier;

@@ -1,0 +1,273 @@
+//! The service as a whole: opens, locks, starts every room, stops them in order.
+//!
+//! Never: decides anything. It only knows what must be running before what.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatcher;
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::http;
+use crate::inventory;
+use crate::ncloud::{ClientError, Clients, InterruptClient, Reader};
+use crate::service::Service;
+use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
+use crate::telemetry::{Metrics, chain};
+use crate::verifier;
+
+/// How long a graceful stop waits with nothing in flight.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long the answer of a request in flight is waited for beyond the cloud's timeout.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// The writer, and who watches it: tasks that end last.
+const WRITER_TASKS: usize = 2;
+/// No clock that was ever set says less: 2025-01-01T00:00:00Z.
+const CLOCK_MIN_SECOND: i64 = 1_735_689_600;
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process owns the data folder.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed.
+    #[error("the store failed at start: {0}")]
+    Store(String),
+    /// The cloud clients cannot be built.
+    #[error("the cloud client cannot be built: {0}")]
+    Cloud(#[from] ClientError),
+    /// The wall clock was never set.
+    #[error("the clock is not set: it says {now}; set it (is the time service running?), then start again")]
+    Clock {
+        /// What the clock says.
+        now: Timestamp,
+    },
+    /// The port cannot be bound.
+    #[error("cannot listen on {listen}: {source}; is another program using the port?")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct App {
+    addr: SocketAddr,
+    service: Arc<Service>,
+    server: actix_web::dev::ServerHandle,
+    rooms: Vec<JoinHandle<()>>,
+    tasks: TaskTracker,
+    writer: JoinHandle<()>,
+    // As it was at the start: the clients keep it, whatever a reload says.
+    answer_within: Duration,
+    // Last: the folder is let go only after everything else has ended.
+    lock: DataLock,
+}
+
+/// Opens the store, takes the lock, and starts every room. Needs a tokio runtime.
+pub async fn start(config: Config) -> Result<App, StartError> {
+    if let Some(folder) = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })?;
+    }
+    let lock = DataLock::take(&config.store.path)?;
+    let metrics = Metrics::new();
+    let (seconds, jobs) = (metrics.commit_seconds.clone(), metrics.commit_batch.clone());
+    let (store, writer) = Store::open(&config.store.path, move |stats| {
+        seconds.observe(stats.seconds);
+        jobs.observe(f64::from(u32::try_from(stats.jobs).unwrap_or(u32::MAX)));
+    })
+    .await?;
+    let tasks = TaskTracker::new();
+    let writer = tasks.spawn(writer);
+    let clock = sound_clock(&store).await?;
+    let cloud = Arc::new(Clients {
+        reader: Reader::new(&config.cloud, wall_ms)?,
+        interrupt: InterruptClient::new(&config.cloud)?,
+    });
+    let epoch = begin(&store, &config, clock.now()).await?;
+    let listen = config.server.listen;
+    let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
+    let service = Arc::new(Service::new(store, clock, config, metrics, epoch));
+    let left = dispatcher::rescue(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
+    if left > 0 {
+        tracing::error!(
+            count = left,
+            "interrupts were in flight when the last process ended; they are unknown now"
+        );
+    }
+    let (server, addr, running) =
+        http::listen(Arc::clone(&service), listen).map_err(|source| StartError::Listen { listen, source })?;
+    let room = |name, work: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        tasks.spawn(watched(name, service.stopping.clone(), tasks.spawn(work)))
+    };
+    let writer = tasks.spawn(watched("writer", service.stopping.clone(), writer));
+    let (s, c) = (|| Arc::clone(&service), || Arc::clone(&cloud));
+    let rooms = vec![
+        room("http", Box::pin(running)),
+        room("inventory", Box::pin(inventory::refresh(s(), c()))),
+        room("resolver", Box::pin(inventory::resolve(s(), c()))),
+        room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
+        room("verifier", Box::pin(verifier::run(s(), c()))),
+    ];
+    tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
+    Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
+}
+
+/// A room that ends before the service does has failed, and with it the service: half a service is worse than none.
+async fn watched(name: &'static str, stopping: CancellationToken, room: JoinHandle<()>) {
+    let ended = room.await;
+    if !stopping.is_cancelled() {
+        tracing::error!(room = name, panicked = ended.is_err(), "a room ended by itself; the service stops");
+        stopping.cancel();
+    }
+}
+
+fn wall_ms() -> i64 {
+    Clock::default().wall().as_millisecond()
+}
+
+/// A clock that never runs behind the store. One that is behind it starts all the same: alerts are taken and nothing
+/// is sent until it has caught up.
+async fn sound_clock(store: &Store) -> Result<Clock, StartError> {
+    let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
+    let clock = Clock::starting_at(latest.unwrap_or(Timestamp::UNIX_EPOCH));
+    let now = clock.wall();
+    if now.as_second() < CLOCK_MIN_SECOND {
+        return Err(StartError::Clock { now });
+    }
+    if let Some(latest) = latest.filter(|_| clock.behind_ms() > 0) {
+        tracing::error!(%now, %latest, "the clock is behind the store; nothing is sent until it has caught up");
+    }
+    Ok(clock)
+}
+
+async fn begin(store: &Store, config: &Config, now: Timestamp) -> Result<i64, StartError> {
+    let hash = config.hash.clone();
+    store
+        .write(move |tx| {
+            let hash = hash.clone();
+            Box::pin(async move {
+                let epoch = tx.begin_epoch(env!("CARGO_PKG_VERSION"), now).await?;
+                let event = AuditEvent::new(now, "service_started", Actor::service("unhang")).with_detail(
+                    &serde_json::json!({ "epoch": epoch, "version": env!("CARGO_PKG_VERSION"), "configHash": hash }),
+                );
+                tx.append(&event).await?;
+                Ok(epoch)
+            })
+        })
+        .await
+        .map_err(|error| StartError::Store(chain(&error)))
+}
+
+impl App {
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What the rooms share.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Replaces the configuration; what needs a restart is said in the log. Takes effect with the next decision.
+    pub async fn reload(&self, mut config: Config) -> Result<(), StoreError> {
+        let old = self.service.config();
+        for (changed, key) in [
+            (old.server.listen != config.server.listen, "server.listen"),
+            (old.store.path != config.store.path, "store.url"),
+            (old.store.hold_file != config.store.hold_file, "store.hold_file"),
+            (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
+            (old.server.queue_max != config.server.queue_max, "server.queue_max"),
+        ] {
+            if changed {
+                tracing::warn!(key, "this key takes effect with the next start");
+            }
+        }
+        // The hold file belongs to the store that is open: a hold must not be lifted by naming another place.
+        config.store = old.store.clone();
+        let (hash, now) = (config.hash.clone(), self.service.clock.now());
+        self.service.config.store(Arc::new(config));
+        self.service
+            .store
+            .write(move |tx| {
+                let hash = hash.clone();
+                Box::pin(async move {
+                    let event = AuditEvent::new(now, "config_loaded", Actor::service("unhang"))
+                        .with_detail(&serde_json::json!({ "configHash": hash }));
+                    tx.append(&event).await.map(|_| ())
+                })
+            })
+            .await?;
+        self.service.work.notify_one();
+        Ok(())
+    }
+
+    /// Waits until something inside asked for the end: a fault after which nobody can be sure.
+    pub async fn failed(&self) {
+        self.service.stopping.cancelled().await;
+    }
+
+    /// Stops: no new claims at once, the door closes, the one answer in flight is awaited, the store is left tidy.
+    /// Returns false when something had to be left behind.
+    pub async fn stop(self) -> bool {
+        let Self { addr: _, service, server, rooms, tasks, writer, answer_within, lock } = self;
+        service.stopping.cancel();
+        server.stop(true).await;
+        let begun = Instant::now();
+        let mut clean = true;
+        for room in rooms {
+            let left = STOP_WITHIN.saturating_sub(begun.elapsed());
+            clean &= tokio::time::timeout(left, room).await.is_ok();
+        }
+        // Requests in flight are tasks of the tracker; so is the writer, which must outlive them.
+        let in_flight = async {
+            while tasks.len() > WRITER_TASKS {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
+        clean &= end(&service).await.is_ok();
+        let store = service.store.clone();
+        drop(service);
+        if let Err(error) = store.fold_log().await {
+            tracing::warn!(error = %chain(&error), "the log stays beside the store; the next start reads it");
+        }
+        drop(store);
+        clean &= tokio::time::timeout(STOP_WITHIN, writer).await.is_ok();
+        drop(lock);
+        clean
+    }
+}
+
+async fn end(service: &Service) -> Result<(), StoreError> {
+    let (epoch, now) = (service.epoch, service.clock.now());
+    service
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.end_epoch(epoch, now).await?;
+                let event = AuditEvent::new(now, "service_stopped", Actor::service("unhang"))
+                    .with_detail(&serde_json::json!({ "epoch": epoch }));
+                tx.append(&event).await.map(|_| ())
+            })
+        })
+        .await
+}

@@ -1,0 +1,267 @@
+//! Claiming: the pre-flight read, the intent transaction, and the hand-over to a task that nothing cancels.
+//!
+//! Never: sends before the commit of the intent has returned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use super::outcome::{finish, undo_failed_claim};
+use crate::config::Config;
+use crate::domain::audit::Actor;
+use crate::domain::claim::{self, Claim, Health, Preflight, PreflightSeen};
+use crate::domain::guard::{Check, Trace};
+use crate::domain::ids::RemediationId;
+use crate::domain::limits::{COOLDOWN_MAX, later};
+use crate::domain::remediation::{Event, State};
+use crate::domain::server::Server;
+use crate::moves::{event_about, facts_for, move_for, move_with_event};
+use crate::ncloud::{Clients, PreparedInterrupt};
+use crate::service::Service;
+use crate::store::{Intent, Move, Remediation, StoreError, Tx};
+use crate::telemetry::{CallLabels, chain};
+
+/// Time between the intent and the hand-over to the HTTP client, at most.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+
+/// A pre-flight read is kept no longer than this.
+const PREFLIGHT_KEPT: Duration = Duration::from_secs(30);
+
+/// Newest pre-flight read per remediation, and when it was made.
+pub(super) type Preflights = BTreeMap<String, (Instant, Preflight)>;
+
+/// What the intent transaction did.
+enum Claimed {
+    /// The intent is durable; send this.
+    Send { prepared: Box<PreparedInterrupt>, send_before: Instant },
+    /// Read the server, then ask again.
+    NeedPreflight,
+    /// Nothing more to do now.
+    Done,
+}
+
+/// Reads the server where needed, commits the intent if every guard passes, and hands the request over.
+pub(super) async fn claim_one(
+    service: &Arc<Service>,
+    cloud: &Arc<Clients>,
+    tasks: &TaskTracker,
+    remediation: &Remediation,
+    preflights: &mut Preflights,
+) -> Result<(), StoreError> {
+    let nonce = uuid::Uuid::new_v4().simple().to_string();
+    let key = remediation.id.to_string();
+    // Its age is asked of the monotonic clock as well: the other one may stand still.
+    preflights.retain(|_, (read, _)| read.elapsed() <= PREFLIGHT_KEPT);
+    let kept = preflights.get(&key).map(|(_, seen)| seen.clone());
+    let mut claimed = try_claim(service, cloud, remediation, kept, &nonce).await?;
+    if matches!(claimed, Claimed::NeedPreflight) {
+        let seen = preflight(service, cloud, remediation).await;
+        preflights.insert(key.clone(), (Instant::now(), seen.clone()));
+        claimed = try_claim(service, cloud, remediation, Some(seen), &nonce).await?;
+    }
+    if let Claimed::Send { prepared, send_before } = claimed {
+        preflights.remove(&key);
+        let watching = service;
+        let (service, cloud, id) = (Arc::clone(service), Arc::clone(cloud), remediation.id.clone());
+        // From here on the request belongs to a task of its own that nothing cancels.
+        let sent = tasks.spawn(async move {
+            let begun = Instant::now();
+            let report = cloud.interrupt.send(*prepared, send_before).await;
+            let seconds = begun.elapsed().as_secs_f64();
+            service.metrics.cloud_calls.get_or_create(&CallLabels { call: "interrupt" }).observe(seconds);
+            tracing::info!(
+                remediation.id = %id,
+                outcome = report.outcome.as_str(),
+                request_id = report.request_id.as_deref().unwrap_or("none"),
+                http.status = report.http_status,
+                "interrupt answered"
+            );
+            finish(&service, &nonce, report).await;
+        });
+        let service = Arc::clone(watching);
+        tasks.spawn(async move {
+            // Its intent has no outcome now, and never will in this process: the next one calls it unknown.
+            if sent.await.is_err() {
+                service.halt("the task of a request ended by itself");
+                service.stopping.cancel();
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn preflight(service: &Service, cloud: &Clients, remediation: &Remediation) -> Preflight {
+    let server = &remediation.waiting.server;
+    let begun = Instant::now();
+    let read = service.unless_stopping(cloud.reader.server(&server.region, &server.no)).await;
+    if let Some(read) = &read {
+        service.count_read("detail", begun, read);
+    }
+    service.watch_skew(cloud.reader.skew_ms());
+    let seen = match read {
+        Some(Ok(Some(server))) => PreflightSeen::Server(Box::new(server)),
+        Some(Ok(None)) => PreflightSeen::Gone,
+        Some(Err(error)) => PreflightSeen::Unreadable(error.to_string()),
+        None => PreflightSeen::Unreadable("the service is stopping".to_owned()),
+    };
+    Preflight { read_at: service.clock.now(), seen }
+}
+
+/// The intent transaction. A failed commit is looked at again before anything else happens.
+async fn try_claim(
+    service: &Arc<Service>,
+    cloud: &Arc<Clients>,
+    remediation: &Remediation,
+    preflight: Option<Preflight>,
+    nonce: &str,
+) -> Result<Claimed, StoreError> {
+    let job = ClaimJob {
+        service: Arc::clone(service),
+        cloud: Arc::clone(cloud),
+        config: service.config(),
+        id: remediation.id.clone(),
+        preflight,
+        nonce: nonce.to_owned(),
+    };
+    let job = Arc::new(job);
+    let claimed = service
+        .store
+        .write(move |tx| {
+            let job = Arc::clone(&job);
+            Box::pin(async move { job.run(tx).await })
+        })
+        .await;
+    if let Err(error) = &claimed {
+        tracing::error!(error = %chain(error), "the intent could not be committed");
+        undo_failed_claim(service, nonce).await;
+    }
+    claimed
+}
+
+struct ClaimJob {
+    service: Arc<Service>,
+    cloud: Arc<Clients>,
+    config: Arc<Config>,
+    id: RemediationId,
+    preflight: Option<Preflight>,
+    nonce: String,
+}
+
+impl ClaimJob {
+    async fn run(&self, tx: &mut Tx) -> Result<Claimed, StoreError> {
+        let Some(remediation) = tx.remediation(&self.id).await? else { return Ok(Claimed::Done) };
+        if remediation.state != State::Queued {
+            // A batch whose commit failed is run again. If it is on disk all the same, this is our own intent, and
+            // nothing was sent for it: say so, and it is recorded as not sent.
+            return match tx.attempt_by_nonce(&self.nonce).await? {
+                Some(_) => Err(StoreError::Unreadable { what: "commit of an intent" }),
+                None => Ok(Claimed::Done),
+            };
+        }
+        let now = self.service.clock.now();
+        let mut health: Health = self.service.health();
+        if tx.current_epoch().await? != self.service.epoch {
+            health.halted = Some("another process owns the store now".to_owned());
+        }
+        let facts = facts_for(tx, &remediation, &self.config, now).await?;
+        let waiting = &remediation.waiting;
+        let rules = &self.config.rules;
+        let (verdict, trace) = claim::claim(waiting, rules, &facts, self.preflight.as_ref(), &health, now);
+        let actor = Actor::service("dispatcher");
+        match verdict {
+            Claim::NeedPreflight => Ok(Claimed::NeedPreflight),
+            Claim::Wait(check) => {
+                self.note_wait(tx, &remediation, &check, &trace, now).await?;
+                Ok(Claimed::Done)
+            }
+            Claim::Cancel(check) => {
+                let with = move_for(&check);
+                move_with_event(tx, &remediation, Event::Cancelled, &with, actor, Some(&trace), now).await?;
+                Ok(Claimed::Done)
+            }
+            Claim::Expire(check) => {
+                let with = move_for(&check);
+                move_with_event(tx, &remediation, Event::Expired, &with, actor, Some(&trace), now).await?;
+                Ok(Claimed::Done)
+            }
+            Claim::Go(server) => self.commit_intent(tx, &remediation, &server, &trace, now).await,
+        }
+    }
+
+    fn cooldown(&self, policy: &str) -> SignedDuration {
+        let policy = self.config.rules.policies.iter().find(|one| one.name == policy);
+        // The claim has just found this policy unchanged; should it be gone, the longest cooldown is the safe one.
+        policy.map_or(COOLDOWN_MAX, |policy| policy.cooldown)
+    }
+
+    async fn note_wait(
+        &self,
+        tx: &mut Tx,
+        remediation: &Remediation,
+        check: &Check,
+        trace: &Trace,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let with = move_for(check);
+        if tx.set_wait(remediation, check.guard, check.until, &with.detail).await? {
+            let actor = Actor::service("dispatcher");
+            let mut event = event_about(remediation, "remediation_waits", actor, now)
+                .with_detail(&json!({ "detail": with.detail, "until": check.until, "trace": trace }));
+            event.reason = Some(check.guard.as_str().to_owned());
+            tx.append(&event).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_intent(
+        &self,
+        tx: &mut Tx,
+        remediation: &Remediation,
+        server: &Server,
+        trace: &Trace,
+        now: Timestamp,
+    ) -> Result<Claimed, StoreError> {
+        // The monotonic deadline begins before the commit, so that a slow commit eats into it.
+        let send_before = Instant::now() + SEND_WITHIN;
+        // The cloud compares the signed time with its own clock: sign the wall clock, not our floored one.
+        let signed_at = self.service.clock.wall();
+        let prepared = self.cloud.interrupt.prepare(&server.region, &server.no, signed_at.as_millisecond());
+        let intent = Intent {
+            nonce: self.nonce.clone(),
+            epoch: self.service.epoch,
+            intent_at: now,
+            signed_at,
+            send_before: later(now, SignedDuration::try_from(SEND_WITHIN).unwrap_or(SignedDuration::ZERO)),
+            request_hash: prepared.request_hash(),
+            uptime_at: server.uptime_at,
+            memory_bytes: server.memory_bytes,
+            cooldown_until: later(now, self.cooldown(&remediation.waiting.policy)),
+        };
+        let (attempt_id, number) = tx.insert_attempt(remediation, &intent).await?;
+        let detail = format!("try {number}");
+        let with = Move { detail, ..Move::default() };
+        let actor = Actor::service("dispatcher");
+        if !move_with_event(tx, remediation, Event::Claimed, &with, actor.clone(), None, now).await? {
+            return Err(StoreError::Unreadable { what: "state of a claimed remediation" });
+        }
+        let mut event = event_about(remediation, "attempt_intent", actor, now).with_detail(&json!({
+            "try": number,
+            "nonce": intent.nonce,
+            "epoch": intent.epoch,
+            "signedAt": intent.signed_at,
+            "sendBefore": intent.send_before,
+            "requestHash": intent.request_hash,
+            "uptimeBefore": intent.uptime_at,
+            "memoryBytes": intent.memory_bytes,
+            "trace": trace,
+            "configHash": self.config.hash,
+        }));
+        event.attempt_id = Some(attempt_id);
+        tx.append(&event).await?;
+        Ok(Claimed::Send { prepared: Box::new(prepared), send_before })
+    }
+}

@@ -1,0 +1,257 @@
+//! Replays and orders by hand: dry runs change nothing; executed ones make a new remediation under every guard.
+//!
+//! Never: answers a repeated key with anything but the first answer.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Hand, Refusal};
+use crate::config::{Config, SourceConfig};
+use crate::domain::alert::Envelope;
+use crate::domain::decision::{Decided, Decision};
+use crate::domain::guard::Verdict;
+use crate::domain::ids::{DeliveryId, TraceId};
+use crate::intake::{self, AlertAnswer, Arrival, Order};
+use crate::service::Service;
+use crate::sources::{self, ParseLimits};
+use crate::store::{DeliveryRow, IdempotentAnswer, NewDelivery, StoreError, Tx};
+
+/// A person's key for one request, with a hash of what it asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key.
+    pub key: String,
+    /// Hash of route and body.
+    pub parameters: String,
+}
+
+/// The answer that was given for a key, or the refusal of its reuse.
+async fn given_before(
+    tx: &mut Tx,
+    person: &str,
+    key: Option<&Idempotency>,
+    now: jiff::Timestamp,
+) -> Result<Option<Result<Value, Refusal>>, StoreError> {
+    let Some(key) = key else { return Ok(None) };
+    let Some(kept) = tx.idempotent_answer(person, &key.key, now).await? else { return Ok(None) };
+    if kept.parameters != key.parameters {
+        return Ok(Some(Err(Refusal::KeyReused)));
+    }
+    let answer = serde_json::from_str(&kept.answer)
+        .map_err(|_error| StoreError::Unreadable { what: "kept answer" })?;
+    Ok(Some(Ok(answer)))
+}
+
+async fn keep(
+    tx: &mut Tx,
+    person: &str,
+    key: Option<&Idempotency>,
+    answer: &Value,
+    now: jiff::Timestamp,
+) -> Result<(), StoreError> {
+    let Some(key) = key else { return Ok(()) };
+    let kept =
+        IdempotentAnswer { parameters: key.parameters.clone(), status: 200, answer: answer.to_string() };
+    tx.keep_answer(person, &key.key, &kept, now).await
+}
+
+/// Replays a stored delivery. A dry run says what would be decided now beside what was decided then; an executed one
+/// decides anew, linked to the original. Every guard holds, a known end included.
+pub async fn replay(
+    service: &Service,
+    id: &DeliveryId,
+    person: &str,
+    reason: &str,
+    execute: bool,
+    key: Option<Idempotency>,
+) -> Hand<Value> {
+    let config = service.config();
+    let Some(stored) = service.store.delivery(id).await? else { return Ok(Err(Refusal::NotFound)) };
+    let Some(source) = config.sources.iter().find(|source| source.name == stored.source) else {
+        let why = format!("source {} is not configured any more", stored.source);
+        return Ok(Err(Refusal::NotReplayable { why }));
+    };
+    let now = service.clock.now();
+    let limits = ParseLimits::from(&config.server);
+    let envelope = match sources::parse(source, &limits, &stored.body, stored.sender_time, now) {
+        Ok(envelope) => envelope,
+        Err(error) => return Ok(Err(Refusal::NotReplayable { why: error.to_string() })),
+    };
+    if !execute {
+        return dry_run(service, id, &stored, source, &envelope, person, &config).await;
+    }
+    let arrival = arrival(id, &stored, source, envelope, person, &config, now);
+    let job = Arc::new((arrival, person.to_owned(), reason.to_owned(), key, stored.answer.clone()));
+    let done = service
+        .store
+        .write(move |tx| {
+            let (job, config) = (Arc::clone(&job), Arc::clone(&config));
+            Box::pin(async move {
+                let (arrival, person, reason, key, original) = job.as_ref();
+                if let Some(before) = given_before(tx, person, key.as_ref(), now).await? {
+                    return Ok((before, Vec::new()));
+                }
+                let (taken, outcomes) = intake::record(tx, arrival, &config).await?;
+                let mut answer: Value = serde_json::from_str(&taken.answer)
+                    .map_err(|_error| StoreError::Unreadable { what: "answer" })?;
+                if let Value::Object(fields) = &mut answer {
+                    fields.insert("mode".to_owned(), json!("execute"));
+                    fields.insert("replayOf".to_owned(), json!(arrival.delivery.replay_of));
+                    fields.insert("reason".to_owned(), json!(reason));
+                    fields.insert("original".to_owned(), original_alerts(original));
+                }
+                keep(tx, person, key.as_ref(), &answer, now).await?;
+                Ok((Ok(answer), outcomes))
+            })
+        })
+        .await?;
+    intake::announce(service, &stored.source, &done.1);
+    Ok(done.0)
+}
+
+fn original_alerts(answer: &str) -> Value {
+    let answer: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
+    answer.get("alerts").cloned().unwrap_or(Value::Null)
+}
+
+fn arrival(
+    id: &DeliveryId,
+    stored: &DeliveryRow,
+    source: &SourceConfig,
+    envelope: Envelope,
+    person: &str,
+    config: &Config,
+    now: jiff::Timestamp,
+) -> Arrival {
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    Arrival {
+        delivery: NewDelivery {
+            id: DeliveryId::generate(),
+            trace_id: TraceId::generate().to_string(),
+            source: source.name.clone(),
+            received_at: now,
+            peer: "replay".to_owned(),
+            credential: -1,
+            body_sha256: hex::encode(Sha256::digest(&stored.body)),
+            body: stored.body.clone(),
+            sender_time: stored.sender_time,
+            alert_count: count(envelope.alerts.len()),
+            truncated: i64::try_from(envelope.truncated).unwrap_or(i64::MAX),
+            dedupable: false,
+            replay_of: Some(id.clone()),
+            actor: person.to_owned(),
+            config_hash: config.hash.clone(),
+        },
+        envelope,
+        trust: source.trust,
+        person: Some(person.to_owned()),
+    }
+}
+
+async fn dry_run(
+    service: &Service,
+    id: &DeliveryId,
+    stored: &DeliveryRow,
+    source: &SourceConfig,
+    envelope: &Envelope,
+    person: &str,
+    config: &Config,
+) -> Hand<Value> {
+    let now = service.clock.now();
+    let mut store = service.store.clone();
+    let decided =
+        intake::explain(&mut store, &source.name, source.trust, envelope, Some(person), config, now).await?;
+    let original = original_alerts(&stored.answer);
+    let alerts: Vec<Value> = decided
+        .into_iter()
+        .enumerate()
+        .map(|(idx, (now, trace))| {
+            let then = original.get(idx).cloned().unwrap_or(Value::Null);
+            let word = json!(now.decision);
+            let changed =
+                then.get("decision") != Some(&word) || then.get("reason") != Some(&json!(now.reason));
+            json!({ "then": then, "now": now, "changed": changed, "trace": trace })
+        })
+        .collect();
+    Ok(Ok(json!({
+        "mode": "dry_run",
+        "deliveryId": id,
+        "source": stored.source,
+        "receivedAt": stored.received_at,
+        "alerts": alerts,
+    })))
+}
+
+/// Decides an order by hand; with `execute` it makes a remediation, or is refused by the first guard that says no.
+pub async fn order(service: &Service, order: Order, execute: bool, key: Option<Idempotency>) -> Hand<Value> {
+    let config = service.config();
+    let policy = config.rules.policies.iter().find(|policy| policy.name == order.policy).cloned();
+    let Some(policy) = policy else {
+        let why =
+            format!("there is no policy {}; an order by hand names one whose limits hold", order.policy);
+        return Ok(Err(Refusal::Policy { why }));
+    };
+    if policy.region != order.region {
+        let why = format!("policy {} is for region {}, not {}", policy.name, policy.region, order.region);
+        return Ok(Err(Refusal::Policy { why }));
+    }
+    let now = service.clock.now();
+    let trace_id = TraceId::generate();
+    let job = Arc::new((order, policy, key, trace_id));
+    let done = service
+        .store
+        .write(move |tx| {
+            let (job, config) = (Arc::clone(&job), Arc::clone(&config));
+            Box::pin(async move {
+                let (order, policy, key, trace_id) = job.as_ref();
+                if let Some(before) = given_before(tx, &order.person, key.as_ref(), now).await? {
+                    return Ok((before, Decision::Ignored));
+                }
+                let (decided, answer) =
+                    intake::order(tx, order, policy, execute, &config, trace_id, now).await?;
+                let word = decided.decision;
+                let result = conclude(order, execute, decided, &answer, trace_id);
+                if let (true, Ok(answer)) = (execute, &result) {
+                    keep(tx, &order.person, key.as_ref(), answer, now).await?;
+                }
+                Ok((result, word))
+            })
+        })
+        .await?;
+    if done.1 == Decision::Pending {
+        service.inventory.notify_one();
+    }
+    intake::announce(service, "by-hand", &[(done.1, None)]);
+    Ok(done.0)
+}
+
+fn conclude(
+    order: &Order,
+    execute: bool,
+    decided: Decided,
+    answer: &AlertAnswer,
+    trace_id: &TraceId,
+) -> Result<Value, Refusal> {
+    if execute && answer.remediation_id.is_none() {
+        if decided.decision == Decision::Pending {
+            let why = format!(
+                "server {} is not in a fresh inventory; it is being read, try again",
+                order.server_no
+            );
+            return Err(Refusal::NotReplayable { why });
+        }
+        if let Some(check) = decided.trace.first(Verdict::Stop).cloned() {
+            return Err(Refusal::Guard { check, trace: decided.trace });
+        }
+    }
+    let mode = if execute { "execute" } else { "dry_run" };
+    Ok(json!({
+        "mode": mode,
+        "traceId": trace_id,
+        "reason": order.reason,
+        "decision": answer,
+        "trace": decided.trace,
+    }))
+}

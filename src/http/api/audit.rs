@@ -1,0 +1,65 @@
+//! `GET /api/v1/audit`: every fact, filtered, as pages or as one export.
+//!
+//! Never: changes the text of `detail`; it is part of the hash.
+
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::super::auth::Viewer;
+use super::super::body::{Params, seq_cursor};
+use super::super::door::Door;
+use super::super::problem::Problem;
+use super::export::{Export, Format};
+use crate::store::{AuditFilter, PAGE_MAX, PageRequest};
+
+/// Rows of an export at most.
+const EXPORT_MAX: i64 = 1_000_000;
+
+fn filter(params: &mut Params) -> Result<AuditFilter, Problem> {
+    Ok(AuditFilter {
+        server_instance_no: params.text("serverInstanceNo"),
+        request_id: params.text("requestId"),
+        trace_id: params.text("traceId"),
+        delivery_id: params.text("deliveryId"),
+        incident_id: params.text("incidentId"),
+        remediation_id: params.text("remediationId"),
+        source: params.text("source"),
+        policy: params.text("policy"),
+        kind: params.text("kind"),
+        outcome: params.text("outcome"),
+        reason: params.text("reason"),
+        actor: params.text("actor"),
+        since: params.time("since")?,
+        until: params.time("until")?,
+    })
+}
+
+/// `GET /api/v1/audit`
+pub(in super::super) async fn list(
+    _viewer: Viewer,
+    door: Data<Door>,
+    req: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&req)?;
+    let filter = filter(&mut params)?;
+    let formats = [("json", None), ("ndjson", Some(Format::Ndjson)), ("csv", Some(Format::Csv))];
+    let format = params.choice("format", &formats)?.flatten();
+    let ascending = params.choice("order", &[("desc", false), ("asc", true)])?.unwrap_or(false);
+    let most = if format.is_some() { EXPORT_MAX } else { PAGE_MAX };
+    let limit = params.whole("limit", 1..=most)?;
+    let cursor = params.cursor(seq_cursor)?;
+    params.finish()?;
+    let Some(format) = format else {
+        let page = PageRequest { limit: limit.unwrap_or(50), cursor, ascending };
+        let page = door.service.store.audit(&filter, &page).await?;
+        return Ok(HttpResponse::Ok().json(page));
+    };
+    let rows = usize::try_from(limit.unwrap_or(EXPORT_MAX)).unwrap_or(usize::MAX);
+    let page = PageRequest { limit: PAGE_MAX, cursor, ascending };
+    let name = format!("attachment; filename=\"unhang-audit.{}\"", format.extension());
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, format.media_type()))
+        .insert_header((CONTENT_DISPOSITION, name))
+        .body(Export::new(door.service.clone(), filter, page, rows, format)))
+}

@@ -1,0 +1,299 @@
+//! `/api/v1/holds` and `/api/v1/silences`: the operator's ways to say no.
+//!
+//! Never: sets one that holds nothing, or one without a person and a reason.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::auth::{Operator, Viewer};
+use super::super::body::{self};
+use super::super::door::Door;
+use super::super::problem::Problem;
+use super::{done, no_params, why_deleted, words};
+use crate::config::Config;
+use crate::domain::alert::Labels;
+use crate::domain::hold::HoldScope;
+use crate::domain::limits::later;
+use crate::domain::matcher::{Matcher, Matchers};
+use crate::domain::server::{RegionCode, ServerNo};
+use crate::hands;
+use crate::service::hold_file;
+use crate::store::{NewHold, NewSilence};
+
+/// Longest hold or silence with an end of its own.
+const LENGTH_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
+
+/// `GET /api/v1/holds`: those that nobody has cleared, and the hold file.
+pub(in super::super) async fn holds(
+    _viewer: Viewer,
+    door: Data<Door>,
+    req: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    let service = &door.service;
+    let now = service.clock.now();
+    let items = service.store.holds(now).await?;
+    let file = hold_file(&service.config().store.hold_file);
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null, "holdFile": file })))
+}
+
+fn with(mut value: Value, key: &str, more: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.insert(key.to_owned(), more);
+    }
+    value
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetHold {
+    scope: String,
+    #[serde(default)]
+    name: String,
+    reason: String,
+    #[serde(default)]
+    until: Option<String>,
+    #[serde(default)]
+    duration: Option<String>,
+}
+
+/// `POST /api/v1/holds`
+pub(in super::super) async fn set_hold(
+    person: Operator,
+    door: Data<Door>,
+    req: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    let wanted: SetHold = body::json(&req, payload).await?;
+    let now = door.service.clock.now();
+    let new = NewHold {
+        scope: scope(&wanted.scope, &wanted.name, &door.service.config())?,
+        author: person.0.name,
+        reason: words(&wanted.reason)?,
+        until: end("until", wanted.until.as_deref(), wanted.duration.as_deref(), now, now)?,
+    };
+    let id = hands::set_hold(&door.service, new.clone()).await?;
+    let (scope, name) = new.scope.parts();
+    Ok(HttpResponse::Created().json(json!({
+        "id": id, "scope": scope, "name": name, "author": new.author, "reason": new.reason, "until": new.until,
+    })))
+}
+
+/// A scope that something falls under: a mistyped name would hold nothing and feel safe.
+fn scope(scope: &str, name: &str, config: &Config) -> Result<HoldScope, Problem> {
+    let words = ["global", "source", "policy", "region", "server"];
+    if !words.contains(&scope) {
+        return Err(Problem::body("scope", format!("expected one of {}", words.join(", "))));
+    }
+    let parsed = HoldScope::from_parts(scope, name).ok_or_else(|| {
+        let expected = if scope == "global" { "a global hold has no name" } else { "missing" };
+        Problem::body("name", expected)
+    })?;
+    let listed = |known: Vec<&str>| {
+        let expected = format!("no {scope} has this name; expected one of {}", known.join(", "));
+        if known.contains(&name) { Ok(()) } else { Err(expected) }
+    };
+    let checked = match &parsed {
+        HoldScope::Global => Ok(()),
+        HoldScope::Source(_) => listed(config.sources.iter().map(|source| source.name.as_str()).collect()),
+        HoldScope::Policy(_) => {
+            listed(config.rules.policies.iter().map(|policy| policy.name.as_str()).collect())
+        }
+        HoldScope::Region(_) => RegionCode::parse(name).map(|_| ()).map_err(|error| error.to_string()),
+        HoldScope::Server(_) => ServerNo::parse(name).map(|_| ()).map_err(|error| error.to_string()),
+    };
+    checked.map_err(|expected| Problem::body("name", expected))?;
+    Ok(parsed)
+}
+
+/// The end that `until` or `duration` gives, behind `from` and in the future.
+fn end(
+    field: &'static str,
+    until: Option<&str>,
+    duration: Option<&str>,
+    from: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Problem> {
+    match (until, duration) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(Problem::body("duration", format!("{field} is given as well; keep one"))),
+        (None, Some(text)) => {
+            let span = body::duration(text, LENGTH_MAX).map_err(|e| Problem::body("duration", e))?;
+            Ok(Some(later(from, span)))
+        }
+        (Some(text), None) => {
+            let until = body::time(text).map_err(|e| Problem::body(field, e))?;
+            if until <= from || until <= now || until > later(from, LENGTH_MAX) {
+                return Err(Problem::body(field, format!("expected a time after {from}, within a year")));
+            }
+            Ok(Some(until))
+        }
+    }
+}
+
+/// The number of a row in a path; anything else names nothing.
+fn row_of(id: &str, what: &str) -> Result<i64, Problem> {
+    id.parse().map_err(|_not_a_number| Problem::not_found(what))
+}
+
+/// `DELETE /api/v1/holds/{id}`
+pub(in super::super) async fn clear_hold(
+    person: Operator,
+    door: Data<Door>,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let id = row_of(&id, "hold")?;
+    let reason = why_deleted(&req, payload).await?;
+    done(hands::clear_hold(&door.service, id, &person.0.name, &reason).await)?;
+    Ok(HttpResponse::Ok().json(json!({ "id": id, "cleared": true })))
+}
+
+/// `GET /api/v1/silences`: those that nobody has ended.
+pub(in super::super) async fn silences(
+    _viewer: Viewer,
+    door: Data<Door>,
+    req: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    let now = door.service.clock.now();
+    let silences = door.service.store.silences(now).await?;
+    let items: Vec<Value> = silences
+        .iter()
+        .map(|silence| {
+            let active = silence.starts_at <= now && now < silence.ends_at;
+            with(json!(silence), "inForce", json!(active))
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null })))
+}
+
+/// Labels to mute: a table of equal ones, or matchers in Alertmanager's form.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected {\"label\": \"value\"} or [\"label=value\", \"label=~regex\"]")]
+enum Wanted {
+    Equal(BTreeMap<String, String>),
+    Texts(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct SetSilence {
+    matchers: Wanted,
+    comment: String,
+    #[serde(default)]
+    starts_at: Option<String>,
+    #[serde(default)]
+    ends_at: Option<String>,
+    #[serde(default)]
+    duration: Option<String>,
+}
+
+/// `POST /api/v1/silences`
+pub(in super::super) async fn set_silence(
+    person: Operator,
+    door: Data<Door>,
+    req: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    let wanted: SetSilence = body::json(&req, payload).await?;
+    let now = door.service.clock.now();
+    let starts_at = match wanted.starts_at.as_deref().map(body::time) {
+        None => now,
+        Some(Ok(at)) if at <= later(now, LENGTH_MAX) => at.max(now),
+        Some(Ok(_)) => return Err(Problem::body("startsAt", "expected a time within a year")),
+        Some(Err(expected)) => return Err(Problem::body("startsAt", expected)),
+    };
+    let ends_at = end("endsAt", wanted.ends_at.as_deref(), wanted.duration.as_deref(), starts_at, now)?
+        .ok_or_else(|| Problem::body("endsAt", "missing; expected endsAt or duration"))?;
+    let new = NewSilence {
+        matchers: matchers(wanted.matchers)?,
+        author: person.0.name,
+        comment: body::reason(&wanted.comment).map_err(|expected| Problem::body("comment", expected))?,
+        starts_at,
+        ends_at,
+    };
+    let id = hands::set_silence(&door.service, new.clone()).await?;
+    Ok(HttpResponse::Created().json(json!({
+        "id": id, "matchers": new.matchers, "author": new.author, "comment": new.comment,
+        "startsAt": new.starts_at, "endsAt": new.ends_at,
+    })))
+}
+
+fn matchers(wanted: Wanted) -> Result<Matchers, Problem> {
+    let refuse = |expected: String| Problem::body("matchers", expected);
+    let matchers = match wanted {
+        Wanted::Texts(texts) => Matchers::parse(&texts).map_err(|error| refuse(error.to_string()))?,
+        Wanted::Equal(labels) => {
+            Matchers(labels.into_iter().map(|(label, value)| Matcher::equal(label, value)).collect())
+        }
+    };
+    if matchers.0.is_empty() {
+        return Err(refuse("expected at least one label".to_owned()));
+    }
+    if matchers.matches(&Labels::new()) {
+        return Err(refuse(
+            "also matches an alert without any label; at least one must ask for a label".to_owned(),
+        ));
+    }
+    // What is stored must read back.
+    Matchers::parse(&matchers.texts()).map_err(|error| refuse(error.to_string()))
+}
+
+/// `DELETE /api/v1/silences/{id}`
+pub(in super::super) async fn end_silence(
+    person: Operator,
+    door: Data<Door>,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let id = row_of(&id, "silence")?;
+    let reason = why_deleted(&req, payload).await?;
+    done(hands::end_silence(&door.service, id, &person.0.name, &reason).await)?;
+    Ok(HttpResponse::Ok().json(json!({ "id": id, "ended": true })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_that_mutes_everything_is_refused() {
+        let texts = |texts: &[&str]| matchers(Wanted::Texts(texts.iter().map(|t| (*t).to_owned()).collect()));
+        assert!(texts(&["alertname=\"X\"", "env!=prod"]).is_ok());
+        for bad in [&[][..], &["env!=prod"], &["a=~\".*\""], &["a"], &["a=~\"(\""]] {
+            assert!(texts(bad).is_err(), "{bad:?}");
+        }
+        assert!(matchers(Wanted::Equal(BTreeMap::new())).is_err());
+        assert!(matchers(Wanted::Equal([("a b".to_owned(), "c".to_owned())].into())).is_err());
+    }
+
+    #[test]
+    fn an_end_lies_ahead_and_is_said_once() {
+        let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        let ends = |until, duration| end("until", until, duration, now, now);
+        assert_eq!(ends(None, None).unwrap(), None);
+        assert_eq!(ends(None, Some("2h")).unwrap().unwrap().to_string(), "2026-11-22T02:00:00Z");
+        assert!(ends(Some("2026-11-23T00:00:00+09:00"), None).unwrap().is_some());
+        for (until, duration) in [
+            (Some("2026-11-21T00:00:00Z"), None),
+            (Some("2028-11-21T00:00:00Z"), None),
+            (Some("soon"), None),
+            (None, Some("0s")),
+            (None, Some("-1h")),
+            (None, Some("9000h")),
+            (Some("2026-11-23T00:00:00Z"), Some("1h")),
+        ] {
+            assert!(ends(until, duration).is_err(), "{until:?} {duration:?}");
+        }
+    }
+}

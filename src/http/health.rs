@@ -1,0 +1,121 @@
+//! Health and figures: alive, ready, and what can be counted.
+//!
+//! Never: asks the cloud, or names a server or a person.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::Data;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::door::Door;
+use super::figures;
+use super::problem::{Code, Problem};
+use crate::config::Config;
+use crate::domain::remediation::State;
+use crate::service::{Service, hold_file};
+use crate::store::StoreError;
+use crate::telemetry::{BudgetLabels, SourceLabels, StateLabels, chain};
+
+/// Longest wait for the store's answer to `/readyz`.
+const PING_MAX: Duration = Duration::from_secs(1);
+/// Media type of the exposition.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `GET /livez`
+pub(super) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; charset=utf-8")).body("ok\n")
+}
+
+/// `GET /readyz`: whether deliveries can be taken in. What the cloud does is told, and changes nothing.
+pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
+    let service = &door.service;
+    let store = match tokio::time::timeout(PING_MAX, service.store.ping()).await {
+        Ok(Ok(())) => "ok",
+        Ok(Err(_)) => "failed",
+        Err(_elapsed) => "slow",
+    };
+    let stopping = service.stopping.is_cancelled();
+    let health = service.health();
+    let information = if store == "ok" {
+        tokio::time::timeout(PING_MAX, information(service)).await.unwrap_or(Value::Null)
+    } else {
+        Value::Null
+    };
+    let checks = json!({
+        "store": store,
+        "stopping": stopping,
+        "maySend": health.halted.is_none() && health.clock.is_none(),
+        "clock": health.clock.unwrap_or_else(|| "ok".to_owned()),
+        "queueDepth": service.store.waiting(),
+        "information": information,
+    });
+    if store == "ok" && !stopping {
+        return Ok(HttpResponse::Ok().json(json!({ "ready": true, "checks": checks })));
+    }
+    let why = if stopping { "the service is stopping" } else { "the store does not answer" };
+    Err(Problem::new(Code::NotReady, why).with("ready", false).with("checks", checks))
+}
+
+async fn information(service: &Service) -> Value {
+    let now = service.clock.now();
+    let file = hold_file(&service.config().store.hold_file).is_some();
+    let holds = service.store.holds(now).await.map(|holds| holds.len()).ok();
+    let inventory = service.store.inventory_ages().await.map_or(Value::Null, |ages| {
+        let regions = ages.into_iter().map(|age| {
+            let seconds = age.completed_at.map(|at| now.duration_since(at).as_secs());
+            json!({ "regionCode": age.region_code, "ageSeconds": seconds, "lastReadFailed": age.error.is_some() })
+        });
+        regions.collect()
+    });
+    json!({ "holds": holds, "holdFile": file, "inventory": inventory })
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(door: Data<Door>) -> Result<HttpResponse, Problem> {
+    let service = &door.service;
+    let (config, now) = (service.config(), service.clock.now());
+    if let Err(error) = refresh(service, &config, now).await {
+        tracing::warn!(error = %chain(&error), "figures of the store could not be read for a scrape");
+    }
+    let text = service
+        .metrics
+        .encode()
+        .map_err(|_unwritable| Problem::new(Code::Internal, "the figures cannot be written"))?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, OPEN_METRICS)).body(text))
+}
+
+async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(), StoreError> {
+    let metrics = &service.metrics;
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.queue_depth.set(number(service.store.waiting()));
+    metrics.store_bytes.set(i64::try_from(service.store.size_bytes()).unwrap_or(i64::MAX));
+    let counts = service.store.counts(&figures::source_names(config)).await?;
+    for state in State::ALL {
+        let count = counts.remediations.iter().find(|(word, _)| word == state.as_str());
+        let count = count.map_or(0, |(_, count)| *count);
+        metrics.remediations.get_or_create(&StateLabels { state: state.as_str().to_owned() }).set(count);
+        if state == State::Unknown {
+            metrics.unknown_open.set(count);
+        }
+    }
+    let file = usize::from(hold_file(&config.store.hold_file).is_some());
+    metrics.holds.set(number(service.store.holds(now).await?.len() + file));
+    metrics.pending_alerts.set(counts.pending_alerts);
+    let waited = counts.oldest_waiting.map_or(0.0, |at| now.duration_since(at).as_secs_f64());
+    metrics.oldest_waiting.set(waited);
+    for (source, at) in counts.last_delivery {
+        let seconds = at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+        metrics.last_delivery.get_or_create(&SourceLabels { source }).set(seconds);
+    }
+    let budgets = figures::budgets(service, config, now).await?;
+    // A budget that the configuration no longer has must not stay behind.
+    metrics.budget_remaining.clear();
+    for budget in budgets.into_iter().filter(|budget| budget.scope != "server") {
+        let labels = BudgetLabels { scope: budget.scope, name: budget.name, budget: budget.budget };
+        metrics.budget_remaining.get_or_create(&labels).set(number(budget.remaining));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The HTTP door: webhooks in, the API for people, health and figures. Everything here is thin.
+//!
+//! Never: calls the cloud, writes to the store but through `intake` and `hands`, or answers a redirect.
+
+mod api;
+mod auth;
+mod body;
+mod client;
+mod door;
+mod figures;
+mod health;
+mod linger;
+mod page;
+mod problem;
+mod routes;
+#[cfg(test)]
+mod tests;
+mod webhooks;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::{Next, NormalizePath, from_fn};
+use actix_web::{App, HttpMessage as _, HttpServer, ResponseError as _, web};
+use tracing::Instrument as _;
+
+use crate::domain::ids::TraceId;
+use crate::service::Service;
+use door::Door;
+use linger::{Holding, Shared};
+pub use problem::Code;
+use problem::{Problem, TRACE_HEADER};
+
+/// Threads that serve; the store has one writer anyway.
+const WORKERS: usize = 2;
+/// Open connections per worker; each costs a file descriptor.
+const CONNECTIONS_MAX: usize = 4096;
+/// Time in which the head of a request must have arrived.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long answers under way are waited for at a stop, in seconds.
+const STOP_SECONDS: u64 = 5;
+
+/// Binds the port and builds the server. The returned future must be spawned.
+pub fn listen(
+    service: Arc<Service>,
+    listen: SocketAddr,
+) -> Result<(ServerHandle, SocketAddr, impl Future<Output = ()> + Send + 'static), std::io::Error> {
+    let socket = std::net::TcpListener::bind(listen)?;
+    let addr = socket.local_addr()?;
+    let door = web::Data::new(Door::new(service, addr.ip()));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(door.clone())
+            .wrap(from_fn(surround))
+            // Rewrites inside, outermost: a slash at the end never costs a redirect.
+            .wrap(NormalizePath::trim())
+            .configure(routes::register)
+    })
+    .workers(WORKERS)
+    .max_connections(CONNECTIONS_MAX)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(STOP_SECONDS)
+    .disable_signals()
+    .listen(socket)?
+    .run();
+    let handle = server.handle();
+    let running = async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    };
+    Ok((handle, addr, running))
+}
+
+/// Around every request: a span with its trace, the headers that every answer has, and problems for every error.
+async fn surround(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let unread = Shared::of(&mut req);
+    let sent = req.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace_id = sent.and_then(TraceId::from_traceparent).unwrap_or_else(TraceId::generate);
+    req.extensions_mut().insert(trace_id.clone());
+    let span = tracing::info_span!("request", trace_id = %trace_id, http.method = %req.method());
+    let response = match next.call(req).instrument(span).await {
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) => return Err(problem_of(&error).traced(&trace_id).into()),
+    };
+    let mut response = with_problem(response, &trace_id);
+    let plain_cache = !response.headers().contains_key(CACHE_CONTROL);
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if plain_cache {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let (Ok(value), Ok(name)) = (
+        HeaderValue::from_str(trace_id.as_str()),
+        TRACE_HEADER.parse::<actix_web::http::header::HeaderName>(),
+    ) {
+        headers.insert(name, value);
+    }
+    Ok(match unread {
+        None => response,
+        Some(request) => response.map_body(|_, answer| BoxBody::new(Holding { answer, _request: request })),
+    })
+}
+
+fn problem_of(error: &actix_web::Error) -> Problem {
+    match error.as_error::<Problem>() {
+        Some(problem) => problem.clone(),
+        None => Problem::of_status(error.as_response_error().status_code()),
+    }
+}
+
+/// Gives a problem its trace, and makes one of every error answer that some other part of the server wrote.
+fn with_problem(response: ServiceResponse<BoxBody>, trace_id: &TraceId) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = match response.response().error() {
+        Some(error) => problem_of(error),
+        None if has_own_body(&response) => return response,
+        None => Problem::of_status(status),
+    };
+    let allow = response.headers().get(ALLOW).cloned();
+    let mut answer = problem.traced(trace_id).error_response();
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(ALLOW, allow);
+    }
+    response.into_response(answer)
+}
+
+fn has_own_body(response: &ServiceResponse<BoxBody>) -> bool {
+    let empty = matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0));
+    !empty && response.headers().contains_key(CONTENT_TYPE)
+}

@@ -1,0 +1,70 @@
+//! Routes: every path, its methods, and the least role of each, in one table that also registers them.
+//!
+//! Never: a route beside the table. The test of roles runs over it.
+
+use actix_web::web;
+
+use super::{api, health, page, webhooks};
+use crate::config::Role;
+
+/// One method of one path.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the table is read by tests"))]
+pub(super) struct Route {
+    /// Method.
+    pub(super) method: &'static str,
+    /// Path with its placeholders.
+    pub(super) path: &'static str,
+    /// Least role; `None`: no token is asked for.
+    pub(super) role: Option<Role>,
+}
+
+macro_rules! routes {
+    ($($path:literal { $($method:ident $role:expr => $handler:path),+ })+) => {
+        /// Every route.
+        #[cfg_attr(not(test), expect(dead_code, reason = "the table is read by tests"))]
+        pub(super) const ROUTES: &[Route] = &[
+            $($(Route { method: stringify!($method), path: $path, role: $role },)+)+
+        ];
+
+        /// Registers every route; a method that a path does not list is answered 405.
+        pub(super) fn register(app: &mut web::ServiceConfig) {
+            $(app.service(web::resource($path)$(.route(web::$method().to($handler)))+);)+
+        }
+    };
+}
+
+const ANYONE: Option<Role> = None;
+const VIEWER: Option<Role> = Some(Role::Viewer);
+const OPERATOR: Option<Role> = Some(Role::Operator);
+const APPROVER: Option<Role> = Some(Role::Approver);
+
+routes! {
+    "/webhooks/{source}" { post ANYONE => webhooks::take }
+    "/livez" { get ANYONE => health::livez, head ANYONE => health::livez }
+    "/readyz" { get ANYONE => health::readyz, head ANYONE => health::readyz }
+    "/metrics" { get ANYONE => health::metrics }
+    "/" { get ANYONE => page::status, head ANYONE => page::status }
+    "/assets/style.css" { get ANYONE => page::style }
+    "/api/v1/audit" { get VIEWER => api::audit::list }
+    "/api/v1/deliveries" { get VIEWER => api::deliveries::list }
+    "/api/v1/deliveries/{id}" { get VIEWER => api::deliveries::one }
+    "/api/v1/deliveries/{id}/replay" { post OPERATOR => api::deliveries::replay }
+    "/api/v1/incidents" { get VIEWER => api::incidents::list }
+    "/api/v1/incidents/{id}" { get VIEWER => api::incidents::one }
+    "/api/v1/remediations" { get VIEWER => api::remediations::list, post OPERATOR => api::remediations::order }
+    "/api/v1/remediations/{id}" { get VIEWER => api::remediations::one }
+    "/api/v1/remediations/{id}/approve" { post APPROVER => api::remediations::approve }
+    "/api/v1/remediations/{id}/deny" { post APPROVER => api::remediations::deny }
+    "/api/v1/remediations/{id}/cancel" { post OPERATOR => api::remediations::cancel }
+    "/api/v1/remediations/{id}/settle" { post APPROVER => api::remediations::settle }
+    "/api/v1/explain" { get VIEWER => api::explain::why, post VIEWER => api::explain::payload }
+    "/api/v1/holds" { get VIEWER => api::mutes::holds, post OPERATOR => api::mutes::set_hold }
+    "/api/v1/holds/{id}" { delete OPERATOR => api::mutes::clear_hold }
+    "/api/v1/silences" { get VIEWER => api::mutes::silences, post OPERATOR => api::mutes::set_silence }
+    "/api/v1/silences/{id}" { delete OPERATOR => api::mutes::end_silence }
+    "/api/v1/budgets" { get VIEWER => api::overview::budgets }
+    "/api/v1/policies" { get VIEWER => api::overview::policies }
+    "/api/v1/servers" { get VIEWER => api::overview::servers }
+    "/api/v1/sources" { get VIEWER => api::overview::sources }
+}

@@ -1,0 +1,435 @@
+//! One alert: its facts, its decision, and what is made of it, inside the transaction of its delivery.
+//!
+//! Never: a decision of its own; that is `domain::decision`.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::AlertAnswer;
+use super::order::BY_HAND;
+use crate::config::Config;
+use crate::domain::alert::{Alert, AlertStatus};
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::decision::{
+    Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
+};
+use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
+use crate::domain::guard::{Reason, Trace, Verdict};
+use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
+use crate::domain::limits::{earlier, later, look_back};
+use crate::domain::policy::{Policy, Trust};
+use crate::domain::remediation::Event;
+use crate::domain::server::{RegionCode, Server, ServerNo};
+use crate::moves::close_if_over;
+use crate::service::hold_file;
+use crate::store::{AlertDecision, FactSource, FactsWanted, Move, NewRemediation, StoreError, Tx};
+
+/// What is known of an alert beside the alert itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Its delivery.
+    pub delivery_id: &'a DeliveryId,
+    /// Place in it.
+    pub idx: usize,
+    /// Its source.
+    pub source: &'a str,
+    /// How far that source is believed.
+    pub trust: Trust,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// The sender left alerts out.
+    pub truncated: bool,
+    /// Our trace.
+    pub trace_id: &'a str,
+    /// The person who replays or orders.
+    pub person: Option<&'a str>,
+    /// The delivery that was replayed.
+    pub replay_of: Option<&'a DeliveryId>,
+}
+
+/// A recorded decision: its answer, and the audit event that the caller appends.
+#[derive(Debug)]
+pub struct Done {
+    /// The answer.
+    pub answer: AlertAnswer,
+    /// The event.
+    pub event: AuditEvent,
+}
+
+/// What must be known of the target before it can be decided: from the inventory, or from a look-up just made.
+#[derive(Debug, Clone)]
+pub struct KnownTarget {
+    /// The server, or why there is none.
+    pub fact: TargetFact,
+}
+
+pub(super) async fn quarantine(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    fingerprint: Option<&str>,
+    why: &str,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Done, StoreError> {
+    let decided = quarantined(why);
+    let target = Target { region: None, server: None, no: None };
+    write_decision(tx, told, fingerprint, None, &decided, &target, &Joined::default(), config, now, None)
+        .await
+}
+
+/// Decides one readable alert, makes what follows from it, and records the decision. With `pending` the row of a
+/// pending alert is decided anew instead of adding one.
+pub async fn decide_and_record(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    alert: &Alert,
+    config: &Config,
+    now: Timestamp,
+    pending: Option<(i64, Option<KnownTarget>)>,
+) -> Result<Done, StoreError> {
+    let (row, known) = match pending {
+        Some((row, known)) => (Some(row), known),
+        None => (None, None),
+    };
+    let (decided, target) = ask(tx, told, alert, config, None, known, now).await?;
+    let joined = if alert.status == AlertStatus::Resolved {
+        // A replayed end is an old one: it changes nothing that is true now.
+        if told.person.is_none() {
+            resolve(tx, told, alert, now).await?;
+        }
+        Joined::default()
+    } else {
+        join(tx, told, alert, &decided, &target, config, now).await?
+    };
+    let fingerprint = Some(alert.fingerprint.as_str());
+    write_decision(tx, told, fingerprint, Some(alert), &decided, &target, &joined, config, now, row).await
+}
+
+/// The target of a decision.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Target {
+    /// Region of the policy.
+    pub(super) region: Option<RegionCode>,
+    /// The server, where it is known.
+    pub(super) server: Option<Server>,
+    /// The number, where at least that is known.
+    pub(super) no: Option<ServerNo>,
+}
+
+/// Loads facts and decides, changing nothing. `under` names the policy where a person did.
+pub(super) async fn ask(
+    facts_from: &mut impl FactSource,
+    told: &Told<'_>,
+    alert: &Alert,
+    config: &Config,
+    under: Option<&Policy>,
+    known: Option<KnownTarget>,
+    now: Timestamp,
+) -> Result<(Decided, Target), StoreError> {
+    let question = Question {
+        alert,
+        source: told.source,
+        trust: told.trust,
+        received_at: told.received_at,
+        truncated: told.truncated,
+        origin: told.person.map_or(Origin::Source, Origin::Person),
+    };
+    let policy = match (under, route(&config.rules, told.source, alert)) {
+        (Some(policy), _) | (None, Route::One(policy)) => Some(policy),
+        (None, Route::None | Route::Several(_)) => None,
+    };
+    let mut target = Target { region: policy.map(|policy| policy.region.clone()), ..Target::default() };
+    let fact = match (policy, known) {
+        (None, _) => TargetFact::Pending,
+        (Some(_), Some(known)) => known.fact,
+        (Some(policy), None) => target_fact(facts_from, policy, alert, config, &mut target, now).await?,
+    };
+    if let TargetFact::Found(server) = &fact {
+        target.no = Some(server.no.clone());
+        target.server = Some(server.as_ref().clone());
+    }
+    let server = target.server.as_ref().map(|server| (server.region.clone(), server.no.clone()));
+    let wanted = FactsWanted {
+        target: fact,
+        server,
+        fingerprint: alert.fingerprint.clone(),
+        attempts_since: earlier(now, look_back(&config.rules)),
+        now,
+        hold_file: hold_file(&config.store.hold_file),
+    };
+    let facts = facts_from.facts(wanted).await?;
+    let decided = match under {
+        Some(policy) => decide_under(policy, &question, &config.rules, &facts, now),
+        None => decide(&question, &config.rules, &facts, now),
+    };
+    Ok((decided, target))
+}
+
+/// A sender that names a region, and another one than the policy's, is talking of another server.
+pub fn speaks_of_another_region(policy: &Policy, alert: &Alert) -> bool {
+    alert.labels.get("region_code").is_some_and(|region| region != policy.region.as_str())
+}
+
+async fn target_fact(
+    facts_from: &mut impl FactSource,
+    policy: &Policy,
+    alert: &Alert,
+    config: &Config,
+    target: &mut Target,
+    now: Timestamp,
+) -> Result<TargetFact, StoreError> {
+    let name = match target_name(policy, alert) {
+        Named::Missing { labels } => return Ok(TargetFact::Missing { labels }),
+        Named::Malformed { label, why } => return Ok(TargetFact::Malformed { label, why }),
+        Named::Target(name) => name,
+    };
+    if speaks_of_another_region(policy, alert) {
+        return Ok(TargetFact::Unknown { named: format!("{name} in another region than {}", policy.region) });
+    }
+    if let TargetName::No(no) = &name {
+        target.no = Some(no.clone());
+    }
+    let fresh_for: SignedDuration = config.inventory.fresh_for;
+    facts_from.target(&policy.region, &name, now, fresh_for).await
+}
+
+/// A resolved notice: moves the newest end forward, takes back what has not been sent, closes what is over.
+async fn resolve(tx: &mut Tx, told: &Told<'_>, alert: &Alert, now: Timestamp) -> Result<(), StoreError> {
+    let latest = later(told.received_at, FUTURE_MAX);
+    let ended_at = alert.ends_at.unwrap_or(told.received_at).min(latest);
+    let mut incidents = tx.note_resolved(&alert.fingerprint, ended_at, now).await?;
+    for remediation in tx.cancellable_by(&alert.fingerprint).await? {
+        let detail = format!("{} of {} resolved", alert.name, told.source);
+        let with = Move { reason: Some(Reason::Resolved), detail, ..Move::default() };
+        if let Some(state) = tx.move_remediation(&remediation, Event::Cancelled, &with, now).await? {
+            let mut event = AuditEvent::new(now, "remediation_moved", Actor::source(told.source))
+                .with_detail(
+                    &serde_json::json!({ "from": remediation.state, "to": state, "detail": with.detail }),
+                );
+            event.trace_id = Some(told.trace_id.to_owned());
+            event.delivery_id = Some(told.delivery_id.to_string());
+            event.incident_id = Some(remediation.incident_id.to_string());
+            event.remediation_id = Some(remediation.id.to_string());
+            event.server_instance_no = Some(remediation.waiting.server.no.to_string());
+            event.region_code = Some(remediation.waiting.server.region.to_string());
+            event.policy = Some(remediation.waiting.policy.clone());
+            event.source = Some(told.source.to_owned());
+            event.reason = Some(Reason::Resolved.as_str().to_owned());
+            tx.append(&event).await?;
+        }
+        if !incidents.contains(&remediation.incident_id) {
+            incidents.push(remediation.incident_id);
+        }
+    }
+    for incident in incidents {
+        close_if_over(tx, &incident, now).await?;
+    }
+    Ok(())
+}
+
+/// Incident and remediation of a decision.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    pub(super) incident: Option<IncidentId>,
+    pub(super) remediation: Option<RemediationId>,
+}
+
+/// Joins the server's incident, and opens or joins a remediation.
+pub(super) async fn join(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    alert: &Alert,
+    decided: &Decided,
+    target: &Target,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Joined, StoreError> {
+    let Some(server) = &target.server else { return Ok(Joined::default()) };
+    let tells_nothing_new =
+        matches!(decided.reason, Some(Reason::Resolved | Reason::Stale | Reason::FromFuture))
+            && !decided.decision.creates_remediation();
+    if tells_nothing_new {
+        return Ok(Joined::default());
+    }
+    let incident = tx.join_incident(server, now).await?;
+    if incident.opened {
+        let mut event = AuditEvent::new(now, "incident_opened", Actor::service("intake"))
+            .with_detail(&serde_json::json!({ "serverName": server.name, "alert": alert.name }));
+        event.trace_id = Some(told.trace_id.to_owned());
+        event.delivery_id = Some(told.delivery_id.to_string());
+        event.incident_id = Some(incident.id.to_string());
+        event.server_instance_no = Some(server.no.to_string());
+        event.region_code = Some(server.region.to_string());
+        tx.append(&event).await?;
+    }
+    // An order by hand is no alert: nothing would ever say that it ended.
+    if told.source != BY_HAND {
+        tx.note_firing(&incident.id, told.source, &alert.fingerprint, now).await?;
+    }
+    let mut joined = Joined { incident: Some(incident.id), remediation: None };
+    match decided.decision {
+        Decision::Remediate | Decision::AwaitingApproval => {
+            joined.remediation = create(tx, told, alert, decided, server, config, &joined, now).await?;
+        }
+        Decision::Duplicate => {
+            if let Some(id) = tx.join_live(server, &alert.fingerprint, told.received_at).await? {
+                joined.remediation = Some(id);
+            }
+        }
+        Decision::Pending
+        | Decision::Suppressed
+        | Decision::Resolved
+        | Decision::Ignored
+        | Decision::Quarantined => {}
+    }
+    Ok(joined)
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that a remediation remembers")]
+async fn create(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    alert: &Alert,
+    decided: &Decided,
+    server: &Server,
+    config: &Config,
+    joined: &Joined,
+    now: Timestamp,
+) -> Result<Option<RemediationId>, StoreError> {
+    let named = decided.policy.as_deref();
+    let policy = config.rules.policies.iter().find(|policy| Some(policy.name.as_str()) == named);
+    let (Some(policy), Some(incident_id)) = (policy, &joined.incident) else { return Ok(None) };
+    let id = RemediationId::generate();
+    let settle = if told.person.is_some() { SignedDuration::ZERO } else { policy.settle };
+    let delivery_id = tx.has_delivery(told.delivery_id).await?.then_some(told.delivery_id);
+    tx.insert_remediation(&NewRemediation {
+        id: &id,
+        incident_id,
+        server,
+        policy: &policy.name,
+        policy_hash: &policy.hash(),
+        config_hash: &config.hash,
+        source: told.source,
+        alert,
+        needs_person: decided.decision == Decision::AwaitingApproval,
+        reason: decided.reason,
+        requested_by: told.person,
+        replay_of: told.replay_of,
+        delivery_id,
+        trace_id: told.trace_id,
+        now,
+        noticed_at: told.received_at,
+        settle_until: later(now, settle),
+        episode_started_at: alert.starts_at,
+    })
+    .await?;
+    Ok(Some(id))
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that a decision remembers")]
+async fn write_decision(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    fingerprint: Option<&str>,
+    alert: Option<&Alert>,
+    decided: &Decided,
+    target: &Target,
+    joined: &Joined,
+    config: &Config,
+    now: Timestamp,
+    pending_row: Option<i64>,
+) -> Result<Done, StoreError> {
+    let row = AlertDecision {
+        delivery_id: told.delivery_id,
+        idx: told.idx,
+        source: told.source,
+        fingerprint,
+        alert,
+        received_at: told.received_at,
+        server_no: target.no.as_ref().map(ServerNo::as_str),
+        region_code: target.region.as_ref().map(RegionCode::as_str),
+        decided,
+        config_hash: &config.hash,
+        decided_at: now,
+        incident_id: joined.incident.as_ref(),
+        remediation_id: joined.remediation.as_ref(),
+    };
+    match pending_row {
+        Some(id) => {
+            tx.redecide_alert(id, &row).await?;
+        }
+        None => {
+            tx.insert_alert(&row).await?;
+        }
+    }
+    Ok(Done { answer: answer_of(&row), event: event_of(told, &row) })
+}
+
+pub(super) fn answer_of(row: &AlertDecision<'_>) -> AlertAnswer {
+    AlertAnswer {
+        fingerprint: row.fingerprint.map(str::to_owned),
+        server_instance_no: row.server_no.map(str::to_owned),
+        decision: row.decided.decision,
+        reason: row.decided.reason,
+        until: row.decided.until,
+        incident_id: row.incident_id.map(IncidentId::to_string),
+        remediation_id: row.remediation_id.map(RemediationId::to_string),
+        detail: row.decided.detail.clone(),
+    }
+}
+
+pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>) -> AuditEvent {
+    let actor = told.person.map_or_else(|| Actor::source(told.source), Actor::person);
+    let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&serde_json::json!({
+        "idx": row.idx,
+        "fingerprint": row.fingerprint,
+        "alert": row.alert.map(|alert| alert.name.as_str()),
+        "status": row.alert.map(|alert| alert.status),
+        "until": row.decided.until,
+        "detail": row.decided.detail,
+        "trace": row.decided.trace,
+        "configHash": row.config_hash,
+    }));
+    event.trace_id = Some(told.trace_id.to_owned());
+    event.delivery_id = Some(told.delivery_id.to_string());
+    event.incident_id = row.incident_id.map(IncidentId::to_string);
+    event.remediation_id = row.remediation_id.map(RemediationId::to_string);
+    event.server_instance_no = row.server_no.map(str::to_owned);
+    event.region_code = row.region_code.map(str::to_owned);
+    event.source = Some(told.source.to_owned());
+    event.policy.clone_from(&row.decided.policy);
+    event.decision = Some(row.decided.decision.as_str().to_owned());
+    event.reason = row.decided.reason.map(|reason| reason.as_str().to_owned());
+    event
+}
+
+/// The answer to a decision that changed nothing.
+pub(super) fn plain_answer(
+    fingerprint: Option<&str>,
+    server: Option<String>,
+    decided: &Decided,
+) -> AlertAnswer {
+    AlertAnswer {
+        fingerprint: fingerprint.map(str::to_owned),
+        server_instance_no: server,
+        decision: decided.decision,
+        reason: decided.reason,
+        until: decided.until,
+        incident_id: None,
+        remediation_id: None,
+        detail: decided.detail.clone(),
+    }
+}
+
+/// The decision on an alert that could not be read.
+pub(super) fn quarantined(why: &str) -> Decided {
+    let mut trace = Trace::default();
+    trace.note(Reason::QuarantinedAlert, Verdict::Stop, why, "a readable alert", None);
+    Decided {
+        decision: Decision::Quarantined,
+        reason: Some(Reason::QuarantinedAlert),
+        until: None,
+        detail: why.to_owned(),
+        policy: None,
+        trace,
+    }
+}

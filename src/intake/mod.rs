@@ -1,0 +1,250 @@
+//! Intake: a verified delivery is loaded with facts, decided and recorded in one transaction, then answered.
+//!
+//! Never: calls the cloud, or answers before the commit.
+
+mod alerts;
+mod explain;
+mod order;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use alerts::quarantine;
+pub use alerts::{Done, KnownTarget, Told, decide_and_record, speaks_of_another_region};
+pub use explain::explain;
+pub use order::{Order, order};
+
+use crate::config::Config;
+use crate::domain::alert::{Envelope, Parsed};
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::decision::Decision;
+use crate::domain::guard::Reason;
+use crate::domain::ids::DeliveryId;
+use crate::domain::policy::Trust;
+use crate::service::Service;
+use crate::store::{NewDelivery, StoreError, Tx};
+use crate::telemetry::AlertLabels;
+
+/// The answer to one alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertAnswer {
+    /// Fingerprint, where it could be read.
+    pub fingerprint: Option<String>,
+    /// Server number, where the target is known.
+    pub server_instance_no: Option<String>,
+    /// The decision.
+    pub decision: Decision,
+    /// Why not, or why a person is asked.
+    pub reason: Option<Reason>,
+    /// When time lifts the no.
+    pub until: Option<Timestamp>,
+    /// Incident it belongs to.
+    pub incident_id: Option<String>,
+    /// Remediation it opened or joined.
+    pub remediation_id: Option<String>,
+    /// One sentence for people.
+    pub detail: String,
+}
+
+/// The answer to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// Our trace.
+    pub trace_id: String,
+    /// The delivery.
+    pub delivery_id: String,
+    /// One answer per alert, in the order of the body.
+    pub alerts: Vec<AlertAnswer>,
+}
+
+/// A delivery that was authenticated and read.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// What is recorded of it.
+    pub delivery: NewDelivery,
+    /// What it says.
+    pub envelope: Envelope,
+    /// How far its source is believed.
+    pub trust: Trust,
+    /// The person who replays it.
+    pub person: Option<String>,
+}
+
+/// What taking in a delivery led to.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The answer as JSON.
+    pub answer: String,
+    /// It was the same delivery as one before; nothing new was recorded.
+    pub same: bool,
+}
+
+/// Records a delivery and decides its alerts. Returns after the commit.
+pub async fn take_in(service: &Service, arrival: Arrival) -> Result<Taken, StoreError> {
+    let config = service.config();
+    let arrival = Arc::new(arrival);
+    let job = Arc::clone(&arrival);
+    let (taken, outcomes) = service
+        .store
+        .write(move |tx| {
+            let (arrival, config) = (Arc::clone(&job), Arc::clone(&config));
+            Box::pin(async move { record(tx, &arrival, &config).await })
+        })
+        .await?;
+    announce(service, &arrival.delivery.source, &outcomes);
+    Ok(taken)
+}
+
+/// Keeps an authenticated body that could not be read, once per body: its sender repeats it for as long as it fires.
+pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str) -> Result<(), StoreError> {
+    let job = Arc::new((delivery, why.to_owned()));
+    service
+        .store
+        .write(move |tx| {
+            let job = Arc::clone(&job);
+            Box::pin(async move {
+                let (delivery, why) = job.as_ref();
+                let now = delivery.received_at;
+                if tx.earlier_delivery(&delivery.source, &delivery.body_sha256, now).await?.is_some() {
+                    return Ok(());
+                }
+                tx.insert_delivery(delivery, None).await?;
+                let answer = serde_json::json!({ "deliveryId": delivery.id, "unreadable": why });
+                tx.set_answer(&delivery.id, &answer.to_string()).await?;
+                let actor = Actor::source(&delivery.source);
+                let mut event =
+                    AuditEvent::new(now, "delivery_unreadable", actor).with_detail(&serde_json::json!({
+                        "bodySha256": delivery.body_sha256, "why": why,
+                    }));
+                event.trace_id = Some(delivery.trace_id.clone());
+                event.delivery_id = Some(delivery.id.to_string());
+                event.source = Some(delivery.source.clone());
+                event.decision = Some(Decision::Quarantined.as_str().to_owned());
+                event.reason = Some(Reason::QuarantinedAlert.as_str().to_owned());
+                tx.append(&event).await.map(|_| ())
+            })
+        })
+        .await
+}
+
+/// After the commit: counts the decisions and wakes whoever has something to do.
+pub fn announce(service: &Service, source: &str, outcomes: &[(Decision, Option<Reason>)]) {
+    for (decision, reason) in outcomes {
+        let labels = AlertLabels {
+            source: source.to_owned(),
+            decision: decision.as_str(),
+            reason: reason.map_or("", Reason::as_str),
+        };
+        service.metrics.alerts.get_or_create(&labels).inc();
+    }
+    let any = |wanted: fn(&Decision) -> bool| outcomes.iter().any(|(decision, _)| wanted(decision));
+    if any(|decision| decision.creates_remediation() || *decision == Decision::Resolved) {
+        service.work.notify_one();
+    }
+    if any(|decision| *decision == Decision::Pending) {
+        service.lookups.notify_one();
+    }
+}
+
+/// Decisions with their reasons.
+pub type Outcomes = Vec<(Decision, Option<Reason>)>;
+
+/// Records a delivery and decides its alerts in the caller's transaction.
+pub async fn record(
+    tx: &mut Tx,
+    arrival: &Arrival,
+    config: &Config,
+) -> Result<(Taken, Outcomes), StoreError> {
+    let delivery = &arrival.delivery;
+    let now = delivery.received_at;
+    let earlier = if delivery.dedupable && delivery.replay_of.is_none() {
+        tx.earlier_delivery(&delivery.source, &delivery.body_sha256, now).await?
+    } else {
+        None
+    };
+    if let Some(stored) = earlier.as_ref().filter(|stored| stored.same) {
+        return Ok((Taken { answer: stored.answer.clone(), same: true }, Vec::new()));
+    }
+    let repeat_of = earlier.as_ref().map(|stored| &stored.id);
+    tx.insert_delivery(delivery, repeat_of).await?;
+    let mut answers = Vec::with_capacity(arrival.envelope.alerts.len());
+    let mut outcomes = Vec::with_capacity(arrival.envelope.alerts.len());
+    let mut events = Vec::new();
+    for (idx, parsed) in arrival.envelope.alerts.iter().enumerate() {
+        let told = Told {
+            delivery_id: &delivery.id,
+            idx,
+            source: &delivery.source,
+            trust: arrival.trust,
+            received_at: now,
+            truncated: arrival.envelope.truncated > 0,
+            trace_id: &delivery.trace_id,
+            person: arrival.person.as_deref(),
+            replay_of: delivery.replay_of.as_ref(),
+        };
+        let done = match parsed {
+            Parsed::Alert(alert) => decide_and_record(tx, &told, alert, config, now, None).await?,
+            Parsed::Quarantined { fingerprint, why } => {
+                quarantine(tx, &told, fingerprint.as_deref(), why, config, now).await?
+            }
+        };
+        outcomes.push((done.answer.decision, done.answer.reason));
+        answers.push(done.answer);
+        events.push(done.event);
+    }
+    record_events(tx, arrival, repeat_of, &answers, events).await?;
+    let answer =
+        Answer { trace_id: delivery.trace_id.clone(), delivery_id: delivery.id.to_string(), alerts: answers };
+    let answer =
+        serde_json::to_string(&answer).map_err(|_error| StoreError::Unreadable { what: "answer" })?;
+    tx.set_answer(&delivery.id, &answer).await?;
+    Ok((Taken { answer, same: false }, outcomes))
+}
+
+/// One event for the delivery, and one per decision. A byte-identical repeat gets one event with what was decided,
+/// except for decisions that lead to something.
+async fn record_events(
+    tx: &mut Tx,
+    arrival: &Arrival,
+    repeat_of: Option<&DeliveryId>,
+    answers: &[AlertAnswer],
+    events: Vec<AuditEvent>,
+) -> Result<(), StoreError> {
+    let delivery = &arrival.delivery;
+    let actor = match &arrival.person {
+        Some(person) => Actor::person(person),
+        None => Actor::source(&delivery.source),
+    };
+    let kind = match (&delivery.replay_of, repeat_of) {
+        (Some(_), _) => "delivery_replayed",
+        (None, Some(_)) => "delivery_repeated",
+        (None, None) => "delivery_received",
+    };
+    let words: Vec<_> =
+        answers.iter().map(|answer| (answer.decision, answer.reason, &answer.remediation_id)).collect();
+    let mut event = AuditEvent::new(delivery.received_at, kind, actor).with_detail(&serde_json::json!({
+        "bodySha256": delivery.body_sha256,
+        "alerts": delivery.alert_count,
+        "truncatedAlerts": delivery.truncated,
+        "repeatOf": repeat_of.map(DeliveryId::as_str),
+        "replayOf": delivery.replay_of.as_ref().map(DeliveryId::as_str),
+        "decisions": words,
+        "configHash": delivery.config_hash,
+    }));
+    event.trace_id = Some(delivery.trace_id.clone());
+    event.delivery_id = Some(delivery.id.to_string());
+    event.source = Some(delivery.source.clone());
+    tx.append(&event).await?;
+    for (event, answer) in events.into_iter().zip(answers) {
+        let leads_somewhere = answer.decision.creates_remediation()
+            || matches!(answer.decision, Decision::Pending | Decision::Resolved);
+        if repeat_of.is_none() || leads_somewhere {
+            tx.append(&event).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Inventory: keeps the server list fresh, and looks up the targets that alerts wait for.
+//!
+//! Never: takes a failed or partial answer for an empty one, or keeps an alert from being answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::decision::{Route, route};
+use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
+use crate::domain::limits::later;
+use crate::domain::policy::Trust;
+use crate::domain::server::{RegionCode, Server};
+use crate::intake::{KnownTarget, Told, decide_and_record, speaks_of_another_region};
+use crate::ncloud::{Clients, ReadError};
+use crate::service::Service;
+use crate::store::{PendingAlert, StoreError};
+use crate::telemetry::{AlertLabels, chain};
+
+/// Gap between two looks for alerts that wait for a look-up, should a wake-up be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Reads every region's list at start and on schedule, until the service stops.
+pub async fn refresh(service: Arc<Service>, cloud: Arc<Clients>) {
+    while !service.stopping.is_cancelled() {
+        let config = service.config();
+        for region in regions(&config) {
+            if let Err(error) = refresh_region(&service, &cloud, &region).await {
+                tracing::error!(
+                    error = %chain(&error),
+                    "the inventory could not be stored"
+                );
+            }
+        }
+        service.lookups.notify_one();
+        let complete =
+            service.store.inventory_ages().await.is_ok_and(|ages| ages.iter().all(|a| a.error.is_none()));
+        // After a failure the list is asked for again sooner: until it is read, targets are looked up one by one.
+        let pause = if complete { config.inventory.refresh } else { config.inventory.refresh.min(RETRY) };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::try_from(pause).unwrap_or(LOOK_AGAIN)) => {}
+            () = service.inventory.notified() => {}
+            () = service.stopping.cancelled() => {}
+        }
+    }
+}
+
+const RETRY: jiff::SignedDuration = jiff::SignedDuration::from_secs(15);
+
+/// Every region that the configuration names.
+pub fn regions(config: &Config) -> BTreeSet<RegionCode> {
+    let policies = config.rules.policies.iter().map(|policy| policy.region.clone());
+    policies.chain([config.cloud.region.clone()]).collect()
+}
+
+async fn refresh_region(
+    service: &Arc<Service>,
+    cloud: &Clients,
+    region: &RegionCode,
+) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    // What is seen is dated by the beginning of the read: a look-up made meanwhile is newer than the list.
+    let read_at = service.clock.now();
+    let Some(read) = service.unless_stopping(read_region(cloud, region)).await else { return Ok(()) };
+    service.count_read("list", begun, &read);
+    service.watch_skew(cloud.reader.skew_ms());
+    let now = service.clock.now();
+    let region = region.clone();
+    match read {
+        Ok(servers) => {
+            tracing::info!(region.code = %region, servers = servers.len(), "inventory read");
+            let servers = Arc::new(servers);
+            service
+                .store
+                .write(move |tx| {
+                    let (region, servers) = (region.clone(), Arc::clone(&servers));
+                    Box::pin(async move { tx.replace_inventory(&region, &servers, read_at).await })
+                })
+                .await
+        }
+        Err(why) => {
+            tracing::error!(region.code = %region, why, "the inventory could not be read");
+            note_failure(service, region, why, now).await
+        }
+    }
+}
+
+async fn note_failure(
+    service: &Service,
+    region: RegionCode,
+    why: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let known = service.store.inventory_ages().await?;
+    let told =
+        known.iter().any(|age| age.region_code == region.as_str() && age.error.as_deref() == Some(&*why));
+    service
+        .store
+        .write(move |tx| {
+            let (region, why) = (region.clone(), why.clone());
+            Box::pin(async move {
+                tx.inventory_failed(&region, &why, now).await?;
+                if told {
+                    return Ok(());
+                }
+                let mut event = AuditEvent::new(now, "inventory_failed", Actor::service("inventory"))
+                    .with_detail(&serde_json::json!({ "why": why }));
+                event.region_code = Some(region.to_string());
+                tx.append(&event).await.map(|_| ())
+            })
+        })
+        .await
+}
+
+async fn read_region(cloud: &Clients, region: &RegionCode) -> Result<Vec<Server>, String> {
+    let known = cloud.reader.regions().await.map_err(|error| error.to_string())?;
+    if !known.iter().any(|listed| listed.code == *region) {
+        let codes: Vec<&str> = known.iter().map(|listed| listed.code.as_str()).collect();
+        return Err(format!("region {region} is not among those of the account: {}", codes.join(", ")));
+    }
+    cloud.reader.all_servers(region).await.map_err(|error| error.to_string())
+}
+
+/// Looks up the targets of pending alerts, until the service stops.
+pub async fn resolve(service: Arc<Service>, cloud: Arc<Clients>) {
+    while !service.stopping.is_cancelled() {
+        let woken = service.lookups.notified();
+        if let Err(error) = resolve_pending(&service, &cloud).await {
+            tracing::error!(error = %chain(&error), "pending alerts could not be decided");
+        }
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = service.stopping.cancelled() => {}
+        }
+    }
+}
+
+type Targets = BTreeMap<Option<(RegionCode, TargetName)>, Vec<PendingAlert>>;
+
+async fn resolve_pending(service: &Arc<Service>, cloud: &Clients) -> Result<(), StoreError> {
+    let config = service.config();
+    let mut targets: Targets = BTreeMap::new();
+    for pending in service.store.pending_alerts().await? {
+        targets.entry(target_of(&config, &pending)).or_default().push(pending);
+    }
+    for (target, alerts) in targets {
+        let Some((region, name)) = target else {
+            // No policy claims it any more, or not by a target that can be looked up; deciding anew says so.
+            decide_all(service, &config, alerts, None).await?;
+            continue;
+        };
+        let look_up = look_up(service, cloud, &region, &name);
+        let Some(found) = service.unless_stopping(look_up).await else { return Ok(()) };
+        let now = service.clock.now();
+        match found {
+            Ok(servers) => {
+                let fact = fact_of(&name, &servers);
+                keep(service, &region, &name, servers, now).await?;
+                decide_all(service, &config, alerts, Some(fact)).await?;
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "a target could not be looked up yet");
+                // Each alert has its own time, and after a downtime it begins with the start.
+                let time_is_up = |alert: &PendingAlert| {
+                    now >= later(alert.received_at.max(service.started_at), config.inventory.lookup_for)
+                };
+                let given_up: Vec<PendingAlert> = alerts.into_iter().filter(time_is_up).collect();
+                if given_up.is_empty() {
+                    continue;
+                }
+                let why = format!("the look-up of {name} failed: {error}");
+                note_failure(service, region, why.clone(), now).await?;
+                decide_all(service, &config, given_up, Some(TargetFact::Unreadable { why })).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn target_of(config: &Config, pending: &PendingAlert) -> Option<(RegionCode, TargetName)> {
+    let Route::One(policy) = route(&config.rules, &pending.source, &pending.alert) else { return None };
+    if speaks_of_another_region(policy, &pending.alert) {
+        return None;
+    }
+    match target_name(policy, &pending.alert) {
+        Named::Target(name) => Some((policy.region.clone(), name)),
+        Named::Missing { .. } | Named::Malformed { .. } => None,
+    }
+}
+
+async fn look_up(
+    service: &Service,
+    cloud: &Clients,
+    region: &RegionCode,
+    name: &TargetName,
+) -> Result<Vec<Server>, ReadError> {
+    let begun = Instant::now();
+    let found = match name {
+        TargetName::No(no) => cloud.reader.servers_by_no(region, std::slice::from_ref(no)).await,
+        TargetName::Name(name) => cloud.reader.servers_by_name(region, name).await,
+        TargetName::Ip(ip) => cloud.reader.servers_by_ip(region, *ip).await,
+    };
+    service.count_read("list", begun, &found);
+    found
+}
+
+fn fact_of(name: &TargetName, servers: &[Server]) -> TargetFact {
+    match servers {
+        [] => TargetFact::Unknown { named: name.to_string() },
+        [server] => TargetFact::Found(Box::new(server.clone())),
+        several => TargetFact::Ambiguous { named: name.to_string(), count: several.len() },
+    }
+}
+
+async fn keep(
+    service: &Service,
+    region: &RegionCode,
+    name: &TargetName,
+    servers: Vec<Server>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let job = Arc::new((region.clone(), name.clone(), servers));
+    service
+        .store
+        .write(move |tx| {
+            let job = Arc::clone(&job);
+            Box::pin(async move { tx.keep_lookup(&job.0, &job.1, &job.2, now).await })
+        })
+        .await
+}
+
+async fn decide_all(
+    service: &Arc<Service>,
+    config: &Arc<Config>,
+    alerts: Vec<PendingAlert>,
+    fact: Option<TargetFact>,
+) -> Result<(), StoreError> {
+    let now = service.clock.now();
+    let job = Arc::new((alerts, fact, Arc::clone(config)));
+    let decided = service
+        .store
+        .write(move |tx| {
+            let job = Arc::clone(&job);
+            Box::pin(async move {
+                let (alerts, fact, config) = job.as_ref();
+                let mut labels = Vec::with_capacity(alerts.len());
+                for pending in alerts {
+                    let trust = config
+                        .sources
+                        .iter()
+                        .find(|source| source.name == pending.source)
+                        .map_or(Trust::Propose, |source| source.trust);
+                    let told = Told {
+                        delivery_id: &pending.delivery_id,
+                        idx: pending.idx,
+                        source: &pending.source,
+                        trust,
+                        received_at: pending.received_at,
+                        truncated: pending.truncated,
+                        trace_id: &pending.trace_id,
+                        person: pending.person.as_deref(),
+                        replay_of: pending.replay_of.as_ref(),
+                    };
+                    let known = fact.clone().map(|fact| KnownTarget { fact });
+                    let done =
+                        decide_and_record(tx, &told, &pending.alert, config, now, Some((pending.id, known)))
+                            .await?;
+                    tx.append(&done.event).await?;
+                    labels.push(AlertLabels {
+                        source: pending.source.clone(),
+                        decision: done.answer.decision.as_str(),
+                        reason: done.answer.reason.map_or("", crate::domain::guard::Reason::as_str),
+                    });
+                }
+                Ok(labels)
+            })
+        })
+        .await?;
+    for labels in decided {
+        service.metrics.alerts.get_or_create(&labels).inc();
+    }
+    service.work.notify_one();
+    Ok(())
+}

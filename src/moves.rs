@@ -1,0 +1,88 @@
+//! Moving a remediation that already lives: its facts, its event, and the end of its incident, in one transaction.
+//!
+//! Never: moves anything without an audit event.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::facts::{Facts, TargetFact};
+use crate::domain::guard::{Check, Trace};
+use crate::domain::ids::IncidentId;
+use crate::domain::limits::{earlier, look_back};
+use crate::domain::remediation::Event;
+use crate::service::hold_file;
+use crate::store::{FactSource, FactsWanted, Move, Remediation, StoreError, Tx};
+
+/// Facts about a remediation that already lives.
+pub async fn facts_for(
+    from: &mut impl FactSource,
+    remediation: &Remediation,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Facts, StoreError> {
+    let waiting = &remediation.waiting;
+    from.facts(FactsWanted {
+        target: TargetFact::Found(Box::new(waiting.server.clone())),
+        server: None,
+        fingerprint: waiting.alert.fingerprint.clone(),
+        attempts_since: earlier(now, look_back(&config.rules)),
+        now,
+        hold_file: hold_file(&config.store.hold_file),
+    })
+    .await
+}
+
+/// An event about a remediation, with everything that finds it again.
+pub fn event_about(remediation: &Remediation, kind: &str, actor: Actor, now: Timestamp) -> AuditEvent {
+    let waiting = &remediation.waiting;
+    let mut event = AuditEvent::new(now, kind, actor);
+    event.trace_id = Some(remediation.trace_id.clone());
+    event.delivery_id.clone_from(&remediation.delivery_id);
+    event.incident_id = Some(remediation.incident_id.to_string());
+    event.remediation_id = Some(remediation.id.to_string());
+    event.server_instance_no = Some(waiting.server.no.to_string());
+    event.region_code = Some(waiting.server.region.to_string());
+    event.source = Some(waiting.source.clone());
+    event.policy = Some(waiting.policy.clone());
+    event
+}
+
+/// Moves a remediation and writes the event of it. False when somebody else moved it first.
+pub async fn move_with_event(
+    tx: &mut Tx,
+    remediation: &Remediation,
+    event: Event,
+    with: &Move,
+    actor: Actor,
+    trace: Option<&Trace>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(state) = tx.move_remediation(remediation, event, with, now).await? else { return Ok(false) };
+    let mut audit = event_about(remediation, "remediation_moved", actor, now).with_detail(&json!({
+        "from": remediation.state, "to": state, "detail": with.detail, "until": with.until, "trace": trace,
+    }));
+    audit.reason = with.reason.map(|reason| reason.as_str().to_owned());
+    tx.append(&audit).await?;
+    if state.is_terminal() {
+        close_if_over(tx, &remediation.incident_id, now).await?;
+    }
+    Ok(true)
+}
+
+/// What a guard's no writes with the move that it causes.
+pub fn move_for(check: &Check) -> Move {
+    let detail = format!("{} (wanted: {})", check.seen, check.limit);
+    Move { reason: Some(check.guard), until: check.until, detail, ..Move::default() }
+}
+
+/// Closes an incident in which nothing fires and nothing lives, with its event.
+pub async fn close_if_over(tx: &mut Tx, incident: &IncidentId, now: Timestamp) -> Result<(), StoreError> {
+    if tx.close_incident_if_over(incident, now).await? {
+        let mut event = AuditEvent::new(now, "incident_closed", Actor::service("intake"));
+        event.incident_id = Some(incident.to_string());
+        tx.append(&event).await?;
+    }
+    Ok(())
+}
