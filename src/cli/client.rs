@@ -1,0 +1,241 @@
+//! The client of a running service: one token, one call, one clear answer.
+//!
+//! Never: takes a token on the command line, follows a redirect with it, or repeats a call that acts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, Url, redirect};
+use serde_json::{Value, json};
+
+use super::failure::{Failure, chain};
+use super::out::{Format, Out, Table, clean};
+use crate::config::Environment;
+
+/// Longest wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Most pages that are read of one list.
+const PAGES_MAX: usize = 100;
+
+/// Names the service and how its answer is printed.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServiceArgs {
+    /// Address of the service
+    #[arg(long, env = "UNHANG_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    url: String,
+    /// File with the token; else the variable `UNHANG_TOKEN` (never on the command line: others can read it there)
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// A client with its token.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+}
+
+impl Client {
+    /// Reads the token and builds the client.
+    pub(super) fn new(args: &ServiceArgs) -> Result<Self, Failure> {
+        let token = token(args)?;
+        Self::with_token(&args.url, token)
+    }
+
+    /// A client with a token at hand.
+    pub(super) fn with_token(url: &str, token: String) -> Result<Self, Failure> {
+        let base = Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| Failure::usage("--url: expected an address such as http://127.0.0.1:8080"))?;
+        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none());
+        if is_this_machine(&base) {
+            builder = builder.no_proxy();
+        } else if base.scheme() == "http" {
+            Out::stderr().line("warning: the token travels unencrypted; use https to another machine")?;
+        }
+        let http = builder.build().map_err(|error| Failure::usage(chain(&error)))?;
+        Ok(Self { http, base, token })
+    }
+
+    /// Asks for something.
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
+        self.call(Method::GET, path, query, None, None).await
+    }
+
+    /// All items of a list.
+    pub(super) async fn list(&self, path: &[&str]) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        let mut query = Vec::new();
+        for _page in 0..PAGES_MAX {
+            let mut page = self.get(path, &query).await?;
+            if let Some(more) = page.get_mut("items").and_then(Value::as_array_mut) {
+                items.append(more);
+            }
+            let Some(cursor) = page.get("nextCursor").and_then(Value::as_str) else { break };
+            query = vec![("cursor", cursor.to_owned())];
+        }
+        Ok(items)
+    }
+
+    /// Does something. A key makes it safe to be asked for again by a person.
+    pub(super) async fn post(
+        &self,
+        path: &[&str],
+        body: &Value,
+        key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        self.call(Method::POST, path, &[], Some(body), key).await
+    }
+
+    /// Takes something away, with the reason.
+    pub(super) async fn delete(&self, path: &[&str], reason: &str) -> Result<Value, Failure> {
+        let body = json!({ "reason": reason });
+        self.call(Method::DELETE, path, &[], Some(&body), None).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        let acts = method != Method::GET;
+        let mut request = self.http.request(method, url).query(query).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let answer = request.send().await.map_err(|error| self.lost(&error, acts))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| self.lost(&error, acts))?;
+        let value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() { Ok(value) } else { Err(refusal(status.as_u16(), &value, acts)) }
+    }
+
+    fn lost(&self, error: &reqwest::Error, acts: bool) -> Failure {
+        let where_to = self.base.as_str().trim_end_matches('/');
+        let why = chain(&error.without_url_ref());
+        if acts && !error.is_connect() && !error.is_builder() {
+            return Failure::unreachable(format!(
+                "no answer from the service at {where_to}; it may have been done, so look before you repeat it: {why}"
+            ));
+        }
+        Failure::unreachable(format!("cannot reach the service at {where_to}: {why}"))
+    }
+}
+
+/// The causes of an error below its own line, which names the whole address.
+trait WithoutUrl {
+    fn without_url_ref(&self) -> Told;
+}
+
+/// An error reduced to what it says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Told(String);
+
+impl WithoutUrl for reqwest::Error {
+    fn without_url_ref(&self) -> Told {
+        let mut causes = Vec::new();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        if self.is_timeout() {
+            causes.push("timed out".to_owned());
+        }
+        Told(causes.join(": "))
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn token(args: &ServiceArgs) -> Result<String, Failure> {
+    let text = match &args.token_file {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("cannot read the token file {}: {error}", path.display()))
+        })?,
+        None => Environment::of_process()
+            .get("UNHANG_TOKEN")
+            .ok_or_else(|| Failure::usage("no token: set UNHANG_TOKEN or name a file with --token-file"))?
+            .to_owned(),
+    };
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Failure::usage("the token must be one word of visible ASCII"));
+    }
+    Ok(token.to_owned())
+}
+
+/// What the service said instead of doing it.
+fn refusal(status: u16, problem: &Value, acts: bool) -> Failure {
+    let field = |name: &str| problem.get(name).and_then(Value::as_str).map(clean).unwrap_or_default();
+    let (title, detail, code, trace) = (field("title"), field("detail"), field("code"), field("traceId"));
+    let mut text = format!("the service answered {status}");
+    for part in [title, detail].into_iter().filter(|part| !part.is_empty()) {
+        text.push_str(": ");
+        text.push_str(&part);
+    }
+    if !code.is_empty() || !trace.is_empty() {
+        text.push_str(" (");
+        text.push_str(
+            &[code, trace].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "),
+        );
+        text.push(')');
+    }
+    match status {
+        400 | 413 | 415 | 422 => Failure::usage(text),
+        500.. if acts && status != 503 => Failure::unreachable(format!("{text}; look before you repeat it")),
+        500.. => Failure::unreachable(text),
+        _ => Failure::not_so(text),
+    }
+}
+
+/// A field of a value as text; empty where it is missing.
+pub(super) fn text_of(value: &Value, field: &str) -> String {
+    match value.get(field) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Prints the answer to something that was done.
+pub(super) fn print_answer(answer: &Value, format: Format, out: &mut Out) -> Result<(), Failure> {
+    if format == Format::Json {
+        out.json(answer)?;
+        return Ok(());
+    }
+    if let Some(fields) = answer.as_object() {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_object() && !value.is_array()) {
+            if !value.is_null() {
+                out.line(format_args!("{name}: {}", clean(&text_of(answer, name))))?;
+            }
+        }
+    }
+    let alerts = answer.get("alerts").and_then(Value::as_array);
+    if let Some(alerts) = alerts.filter(|alerts| !alerts.is_empty()) {
+        let mut table = Table::new(&["server", "decision", "reason", "until", "detail"]);
+        for alert in alerts {
+            let fields = ["serverInstanceNo", "decision", "reason", "until", "detail"];
+            table.row(fields.map(|field| text_of(alert, field)));
+        }
+        table.print(out, false)?;
+    }
+    Ok(())
+}

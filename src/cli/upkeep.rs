@@ -1,0 +1,175 @@
+//! Upkeep: `check-config`, `backup`, `migrate`.
+//!
+//! Never: overwrites a file, calls the cloud, or touches a store that a running service owns but to read it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use super::failure::{Failure, chain};
+use super::out::{Format, Out};
+use super::place::{ConfigArgs, StoreArgs};
+use crate::clock::Clock;
+use crate::config::{Config, Problem, check_report};
+use crate::ncloud::{InterruptClient, Reader};
+use crate::store::{DataLock, Store, verify_chain};
+
+/// Check the configuration: every problem at once, each with its key
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unhang check-config --config unhang.toml
+  unhang check-config --config unhang.toml --output json
+
+Exit codes: 0 it may be used (warnings are told), 2 it may not. Nothing is started or called.")]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// Prints the report.
+pub(super) fn check_config(args: &CheckArgs, out: &mut Out) -> Result<(), Failure> {
+    let outcome = args.config.load().and_then(|loaded| match build_clients(&loaded.config) {
+        Ok(()) => Ok(loaded),
+        Err(problem) => Err(vec![problem]),
+    });
+    match args.output {
+        Format::Text => out.bytes(check_report(&outcome).as_bytes())?,
+        Format::Json => {
+            let list = |problems: &[Problem]| -> Vec<_> {
+                problems.iter().map(|p| json!({ "key": p.key, "message": p.message })).collect()
+            };
+            out.json(&match &outcome {
+                Ok(loaded) => json!({
+                    "ok": true, "problems": [], "warnings": list(&loaded.warnings), "configHash": loaded.config.hash,
+                }),
+                Err(problems) => json!({ "ok": false, "problems": list(problems), "warnings": [] }),
+            })?;
+        }
+    }
+    match outcome {
+        Ok(loaded) => {
+            if args.output == Format::Text {
+                out.line(summary(&loaded.config, loaded.warnings.len()))?;
+            }
+            Ok(())
+        }
+        Err(problems) => Err(Failure::usage(args.config.refusal(problems.len()))),
+    }
+}
+
+/// Building the clients finds what a file cannot say: an image without CA certificates.
+fn build_clients(config: &Config) -> Result<(), Problem> {
+    let wall_ms = || Clock::default().wall().as_millisecond();
+    let built = InterruptClient::new(&config.cloud).map(drop);
+    built.and_then(|()| Reader::new(&config.cloud, wall_ms).map(drop)).map_err(|error| Problem {
+        key: "cloud".to_owned(),
+        message: format!("the client cannot be built (are CA certificates installed?): {}", chain(&error)),
+    })
+}
+
+fn summary(config: &Config, warnings: usize) -> String {
+    format!(
+        "ok: {} sources, {} policies, {} tokens, {warnings} warnings; hash {}",
+        config.sources.len(),
+        config.rules.policies.len(),
+        config.tokens.len(),
+        config.hash
+    )
+}
+
+/// Write a complete copy of the store, and verify it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unhang backup /backup/unhang-2026-12-01.db
+  unhang backup --store data/unhang.db copy.db
+
+Works while the service runs. Restore: stop the service, put the copy in place of the store, start.")]
+pub(super) struct BackupArgs {
+    /// The copy; must not exist yet
+    #[arg(value_name = "PATH")]
+    to: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Copies the store.
+pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failure> {
+    if std::fs::symlink_metadata(&args.to).is_ok() {
+        return Err(Failure::usage(format!("{} is there already; name a new file", args.to.display())));
+    }
+    let store = args.store.open_read_only().await?;
+    let mut progress = Out::stderr();
+    progress.progress(format_args!("copying {} MiB", store.size_bytes() >> 20))?;
+    store.backup(&args.to).await?;
+    sync(&args.to)
+        .map_err(|error| Failure::unreachable(format!("cannot sync {}: {error}", args.to.display())))?;
+    let copy = Store::open_read_only(&args.to).await?;
+    let mut told = Ok(());
+    let report =
+        verify_chain(&copy, |rows| told = progress.progress(format_args!("verified {rows} rows"))).await?;
+    told?;
+    progress.end_progress()?;
+    if let Some(fault) = report.fault {
+        return Err(Failure::not_so(format!("the copy does not verify: row {}: {}", fault.seq, fault.what)));
+    }
+    out.line(format_args!(
+        "{}: {} bytes, {} audit rows verified, last hash {}",
+        args.to.display(),
+        copy.size_bytes(),
+        report.rows,
+        report.last_hash
+    ))?;
+    Ok(())
+}
+
+/// A copy that is not on the disk yet is none, and neither is one whose name is not.
+fn sync(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()?;
+    sync_folder(path)
+}
+
+/// Makes the name of a file durable.
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Bring the store to this version's schema, making it where there is none
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unhang migrate --config unhang.toml
+  unhang migrate --store data/unhang.db
+
+The service must not run; it migrates by itself when it starts.")]
+pub(super) struct MigrateArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Opens the store to write, which migrates it.
+pub(super) async fn migrate(args: MigrateArgs, out: &mut Out) -> Result<(), Failure> {
+    let path = args.store.path()?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::unreachable(format!("cannot make {}: {error}", folder.display())))?;
+    }
+    let lock = DataLock::take(&path).map_err(|error| Failure::unreachable(chain(&error)))?;
+    let (store, writer) = Store::open(&path, |_stats| {}).await?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(writer);
+    tasks.close();
+    drop(store);
+    tasks.wait().await;
+    drop(lock);
+    out.line(format_args!("{} is ready", path.display()))?;
+    Ok(())
+}
