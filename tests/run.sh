@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The whole pipeline on a fresh Debian machine with Rust: installs what it needs, builds, lints, tests, ends by itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+# Real senders, from Debian's packages. Their services are not started: the tests start their own.
+need() {
+  local missing=()
+  command -v prometheus >/dev/null || missing+=(prometheus)
+  command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
+  command -v curl >/dev/null || missing+=(curl)
+  command -v cc >/dev/null || missing+=(gcc)
+  [ "${#missing[@]}" -eq 0 ] && return
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+      as_root=(sudo -n)
+    else
+      printf 'missing packages: %s\ninstall them, or run this as root\n' "${missing[*]}" >&2
+      exit 1
+    fi
+  fi
+  "${as_root[@]}" apt-get update -qq
+  # The packages would start their services at once; ours run on ports of their own.
+  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+step "tools"
+need
+cargo --version
+
+step "format"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+
+step "tests"
+cargo test --locked --workspace
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+step "release build"
+cargo build --locked --release
+
+step "the binary"
+target/release/unhang --help >/dev/null
+target/release/unhang version
+target/release/unhang check-config --config config/example.toml
+target/release/unhang demo --once
+
+step "done"

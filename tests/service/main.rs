@@ -1,0 +1,18 @@
+//! The whole service: the real binary, real HTTP, a real store, real senders; only the cloud is simulated.
+//!
+//! Every wait is bounded; every process that is ended was started here.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+mod crash;
+mod hands;
+mod hostile;
+mod outcomes;
+mod senders;
+mod startup;
+mod support;
