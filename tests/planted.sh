@@ -54,7 +54,7 @@ plant redirects-followed src/ncloud/client.rs \
 plant no-lock src/store/lock.rs \
   's/return Err\(LockError::Taken \{ path: shown, owner \}\);/drop(owner);/' \
   --test service outcomes::a_second_process
-plant outcome-stored-before-the-answer src/store/attempts.rs \
+plant outcome-of-another-attempt src/store/attempts.rs \
   's/WHERE nonce = \? AND \(outcome IS NULL OR/WHERE nonce <> ? AND (outcome IS NULL OR/' \
   --test service outcomes::an_unknown
 plant unknown-frees-the-server src/domain/facts.rs \
