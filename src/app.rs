@@ -82,10 +82,7 @@ pub struct App {
 
 /// Opens the store, takes the lock, and starts every room. Needs a tokio runtime.
 pub async fn start(config: Config) -> Result<App, StartError> {
-    if let Some(folder) = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })?;
-    }
+    Store::make_folder(&config.store.path)?;
     let lock = DataLock::take(&config.store.path)?;
     let metrics = Metrics::new();
     let (seconds, jobs) = (metrics.commit_seconds.clone(), metrics.commit_batch.clone());

@@ -32,13 +32,17 @@ pub fn init(format: LogFormat, filter: &str) {
     drop(done);
 }
 
-/// An error with all its causes, for one log line.
+/// An error with all its causes, for one line. A cause that the text before it already holds is not said
+/// twice.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text

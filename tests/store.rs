@@ -11,24 +11,6 @@ use unhang::domain::audit::{Actor, AuditEvent};
 use unhang::domain::remediation::{Event, State, transition};
 use unhang::store::{OpenError, Store, StoreError};
 
-const EVENTS: [Event; 15] = [
-    Event::SettledNeedsApproval,
-    Event::Settled,
-    Event::Approved,
-    Event::Claimed,
-    Event::Accepted,
-    Event::Rejected,
-    Event::NotSentTryAgain,
-    Event::NotSentForGood,
-    Event::Lost,
-    Event::RebootSeen,
-    Event::NoRebootInTime,
-    Event::SettledHappened,
-    Event::SettledNotHappened,
-    Event::Cancelled,
-    Event::Expired,
-];
-
 async fn open(path: &Path) -> Store {
     let (store, writer) = Store::open(path, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
@@ -71,7 +53,7 @@ async fn the_schema_knows_the_same_moves_as_the_code() {
     let code: BTreeSet<(String, String)> = State::ALL
         .into_iter()
         .flat_map(|from| {
-            EVENTS.into_iter().filter_map(move |event| Some((from, transition(from, event).ok()?)))
+            Event::ALL.into_iter().filter_map(move |event| Some((from, transition(from, event).ok()?)))
         })
         .map(|(from, to)| (from.as_str().to_owned(), to.as_str().to_owned()))
         .collect();

@@ -9,9 +9,10 @@ use clap::Args;
 use reqwest::{Method, Url, redirect};
 use serde_json::{Value, json};
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::out::{Format, Out, Table, clean};
 use crate::config::Environment;
+use crate::telemetry::chain;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);

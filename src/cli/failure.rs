@@ -2,11 +2,11 @@
 //!
 //! Never: a backtrace, or the same cause told twice.
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use crate::app::StartError;
 use crate::store::{OpenError, StoreError};
+use crate::telemetry::chain;
 
 /// A command that did not do what was asked.
 #[derive(Debug)]
@@ -50,21 +50,6 @@ impl Failure {
             .collect::<Vec<_>>()
             .join("; ")
     }
-}
-
-/// An error with all its causes; a cause that the text before it already holds is not repeated.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl From<OpenError> for Failure {

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use clap::Args;
 use simulator::Scenario;
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::out::Out;
 use super::serve::Signals;
+use crate::telemetry::chain;
 
 /// Run the NAVER Cloud simulator alone, with a made-up fleet and made-up keys
 #[derive(Debug, Args)]

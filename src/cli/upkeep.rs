@@ -9,13 +9,14 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::out::{Format, Out};
 use super::place::{ConfigArgs, StoreArgs};
 use crate::clock::Clock;
 use crate::config::{Config, Problem, check_report};
 use crate::ncloud::{InterruptClient, Reader};
 use crate::store::{DataLock, Store, verify_chain};
+use crate::telemetry::chain;
 
 /// Check the configuration: every problem at once, each with its key
 #[derive(Debug, Args)]

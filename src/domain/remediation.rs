@@ -74,6 +74,27 @@ pub enum Event {
     Expired,
 }
 
+impl Event {
+    /// All events.
+    pub const ALL: [Self; 15] = [
+        Self::SettledNeedsApproval,
+        Self::Settled,
+        Self::Approved,
+        Self::Claimed,
+        Self::Accepted,
+        Self::Rejected,
+        Self::NotSentTryAgain,
+        Self::NotSentForGood,
+        Self::Lost,
+        Self::RebootSeen,
+        Self::NoRebootInTime,
+        Self::SettledHappened,
+        Self::SettledNotHappened,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+}
+
 /// A move that is not on the list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a remediation that is {from:?} cannot take {event:?}")]
@@ -218,28 +239,10 @@ pub const TRIES_MAX: u32 = 3;
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 15] = [
-        Event::SettledNeedsApproval,
-        Event::Settled,
-        Event::Approved,
-        Event::Claimed,
-        Event::Accepted,
-        Event::Rejected,
-        Event::NotSentTryAgain,
-        Event::NotSentForGood,
-        Event::Lost,
-        Event::RebootSeen,
-        Event::NoRebootInTime,
-        Event::SettledHappened,
-        Event::SettledNotHappened,
-        Event::Cancelled,
-        Event::Expired,
-    ];
-
     #[test]
     fn terminal_stays_terminal() {
         for state in State::ALL.into_iter().filter(|s| s.is_terminal()) {
-            for event in EVENTS {
+            for event in Event::ALL {
                 assert!(transition(state, event).is_err(), "{state:?} {event:?}");
             }
         }
@@ -254,7 +257,7 @@ mod tests {
             if !seen.insert(state) {
                 continue;
             }
-            reached.extend(EVENTS.into_iter().filter_map(|event| transition(state, event).ok()));
+            reached.extend(Event::ALL.into_iter().filter_map(|event| transition(state, event).ok()));
         }
         assert!(!seen.contains(&State::Queued) && !seen.contains(&State::Intent), "{seen:?}");
     }

@@ -19,7 +19,7 @@ use crate::domain::limits::{earlier, later, look_back};
 use crate::domain::policy::{Policy, Trust};
 use crate::domain::remediation::Event;
 use crate::domain::server::{RegionCode, Server, ServerNo};
-use crate::moves::close_if_over;
+use crate::moves::{close_if_over, event_about};
 use crate::service::hold_file;
 use crate::store::{AlertDecision, FactSource, FactsWanted, Move, NewRemediation, StoreError, Tx};
 
@@ -201,17 +201,13 @@ async fn resolve(tx: &mut Tx, told: &Told<'_>, alert: &Alert, now: Timestamp) ->
         let detail = format!("{} of {} resolved", alert.name, told.source);
         let with = Move { reason: Some(Reason::Resolved), detail, ..Move::default() };
         if let Some(state) = tx.move_remediation(&remediation, Event::Cancelled, &with, now).await? {
-            let mut event = AuditEvent::new(now, "remediation_moved", Actor::source(told.source))
-                .with_detail(
-                    &serde_json::json!({ "from": remediation.state, "to": state, "detail": with.detail }),
-                );
+            let actor = Actor::source(told.source);
+            let mut event = event_about(&remediation, "remediation_moved", actor, now).with_detail(
+                &serde_json::json!({ "from": remediation.state, "to": state, "detail": with.detail }),
+            );
+            // What moved it is the notice, not the alert that opened it.
             event.trace_id = Some(told.trace_id.to_owned());
             event.delivery_id = Some(told.delivery_id.to_string());
-            event.incident_id = Some(remediation.incident_id.to_string());
-            event.remediation_id = Some(remediation.id.to_string());
-            event.server_instance_no = Some(remediation.waiting.server.no.to_string());
-            event.region_code = Some(remediation.waiting.server.region.to_string());
-            event.policy = Some(remediation.waiting.policy.clone());
             event.source = Some(told.source.to_owned());
             event.reason = Some(Reason::Resolved.as_str().to_owned());
             tx.append(&event).await?;

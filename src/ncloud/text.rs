@@ -27,17 +27,7 @@ fn is_invisible(c: char) -> bool {
 
 /// An error and all its sources as one safe line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !line.ends_with(&inner_text) {
-            line.push_str(": ");
-            line.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    safe(&line)
+    safe(&crate::telemetry::chain(error))
 }
 
 #[cfg(test)]

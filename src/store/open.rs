@@ -110,10 +110,7 @@ impl Store {
         path: &Path,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })?;
-        }
+        Self::make_folder(path)?;
         let shown = path.display().to_string();
         if path.exists() {
             check_owner(path).await?;
@@ -134,6 +131,15 @@ impl Store {
         let readers = readers(path).await?;
         let (writer, task) = Writer::new(pool, observe);
         Ok((Self { readers, writer: Some(writer), path: path.to_owned() }, task))
+    }
+
+    /// Makes the folder that a store of this path is kept in.
+    pub fn make_folder(path: &Path) -> Result<(), OpenError> {
+        let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })
     }
 
     /// Opens the store to read only; nothing can be written through it.

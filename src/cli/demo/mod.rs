@@ -12,7 +12,7 @@ use super::out::Out;
 use super::serve::Signals;
 use crate::app::{self, App};
 use crate::config::{Environment, check_report, load};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, chain};
 
 mod config;
 mod payload;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: DemoArgs, out: &mut Out) -> Result<(), Failure> {
         .map_err(|error| Failure::unreachable(format!("cannot make a temporary folder: {error}")))?;
     let mut cloud = Box::pin(simulator::start(config::any_port(), simulator::Scenario::demo(), None))
         .await
-        .map_err(|error| Failure::unreachable(super::failure::chain(&error)))?;
+        .map_err(|error| Failure::unreachable(chain(&error)))?;
     let listen = args.listen.unwrap_or_else(|| if args.once { config::any_port() } else { config::USUAL });
     let keys = Keys::make()?;
     let path = config::write(folder.path(), &cloud.endpoint(), listen, &keys)

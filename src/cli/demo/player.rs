@@ -13,9 +13,10 @@ use super::config::{ALERTMANAGER, CLOUD_INSIGHT, INSIGHT_HEADER, Keys};
 use super::payload::{self, Sender, Telling};
 use super::story::{Scene, Step, Word};
 use crate::cli::client::{Client, text_of};
-use crate::cli::failure::{Failure, chain};
+use crate::cli::failure::Failure;
 use crate::cli::out::{Out, clean};
 use crate::clock::Clock;
+use crate::telemetry::chain;
 
 /// Longest wait for something that must come by itself.
 const PATIENCE: Duration = Duration::from_secs(8);
