@@ -16,3 +16,4 @@ mod outcomes;
 mod senders;
 mod startup;
 mod support;
+mod threats;
