@@ -15,4 +15,5 @@ mod hostile;
 mod outcomes;
 mod senders;
 mod startup;
+mod storm;
 mod support;
