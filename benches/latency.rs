@@ -191,6 +191,10 @@ budget = ["1000/1h"]
 region = ["1000/1h"]
 global = ["1000/1h"]
 spacing = "1s"
+[storm]
+share = 1.0
+count = 1000
+same_zone = 1000
 [[tokens]]
 name = "lead"
 role = "approver"

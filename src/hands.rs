@@ -2,6 +2,7 @@
 //!
 //! Never: a way around a guard, or an order without a person and a reason.
 
+mod guards;
 mod replay;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+pub use guards::{clear_storm, demote_policy, promote_policy, reset_breaker};
 pub use replay::{Idempotency, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
@@ -18,7 +20,7 @@ use crate::domain::hold::HoldScope;
 use crate::domain::ids::RemediationId;
 use crate::domain::limits::later;
 use crate::domain::remediation::{Event, State};
-use crate::moves::{event_about, facts_for, move_with_event};
+use crate::moves::{event_about, facts_for, move_with_event, open_storm_if_seen};
 use crate::service::Service;
 use crate::store::{Move, NewHold, NewSilence, Remediation, SettlementRow, StoreError, Tx};
 
@@ -156,6 +158,10 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
                 let facts = facts_for(tx, &remediation, &config, now).await?;
                 let (verdict, trace) = claim::approvable(&remediation.waiting, &config.rules, &facts, now);
                 if let Err(check) = verdict {
+                    if check.guard == Reason::Storm {
+                        let server = &remediation.waiting.server;
+                        open_storm_if_seen(tx, &remediation, server, &facts, &config, now).await?;
+                    }
                     return Ok(Err(Refusal::Guard { check, trace }));
                 }
                 let last_notice_at = remediation.waiting.last_notice_at;

@@ -2,8 +2,14 @@
 //!
 //! Never: moves anything without an audit event.
 
+mod ladder;
+mod storms;
+
 use jiff::Timestamp;
 use serde_json::json;
+
+pub use ladder::demote;
+pub use storms::{open_storm, open_storm_if_seen};
 
 use crate::config::Config;
 use crate::domain::audit::{Actor, AuditEvent};
@@ -13,7 +19,7 @@ use crate::domain::ids::IncidentId;
 use crate::domain::limits::{earlier, look_back};
 use crate::domain::remediation::Event;
 use crate::service::hold_file;
-use crate::store::{FactSource, FactsWanted, Move, Remediation, StoreError, Tx};
+use crate::store::{FactSource, FactsWanted, GuardsWanted, Move, Remediation, StoreError, Tx};
 
 /// Facts about a remediation that already lives.
 pub async fn facts_for(
@@ -30,6 +36,7 @@ pub async fn facts_for(
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
         hold_file: hold_file(&config.store.hold_file),
+        guards: Some(GuardsWanted::new(&waiting.server.region, &waiting.policy, &config.rules, now)),
     })
     .await
 }
@@ -65,6 +72,7 @@ pub async fn move_with_event(
     }));
     audit.reason = with.reason.map(|reason| reason.as_str().to_owned());
     tx.append(&audit).await?;
+    ladder::after_move(tx, remediation, state, now).await?;
     if state.is_terminal() {
         close_if_over(tx, &remediation.incident_id, now).await?;
     }

@@ -96,6 +96,13 @@ pub struct SourceLabels {
     pub source: String,
 }
 
+/// Labels by policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PolicyLabels {
+    /// Configured policy.
+    pub policy: String,
+}
+
 /// Labels by budget.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BudgetLabels {
@@ -134,7 +141,11 @@ pub struct Metrics {
     /// Holds in force, the hold file included.
     pub holds: Gauge,
     /// Storms that nobody cleared.
-    pub storms: Gauge,
+    pub storm_open: Gauge,
+    /// 1 while the breaker of a policy stops it: open, or half-open with an attempt that is not judged.
+    pub breaker_open: Family<PolicyLabels, Gauge>,
+    /// 1 while a policy is demoted.
+    pub policy_demoted: Family<PolicyLabels, Gauge>,
     /// Jobs that wait for the store.
     pub queue_depth: Gauge,
     /// Alerts that wait for a look-up.
@@ -171,7 +182,9 @@ impl Metrics {
             remediations: Family::default(),
             unknown_open: Gauge::default(),
             holds: Gauge::default(),
-            storms: Gauge::default(),
+            storm_open: Gauge::default(),
+            breaker_open: Family::default(),
+            policy_demoted: Family::default(),
             queue_depth: Gauge::default(),
             pending_alerts: Gauge::default(),
             oldest_waiting: Seconds::default(),
@@ -203,7 +216,9 @@ impl Metrics {
         registry.register("remediations", "Remediations by state", m.remediations.clone());
         registry.register("unknown_open", "Unknown remediations that nobody settled", m.unknown_open.clone());
         registry.register("holds", "Holds in force", m.holds.clone());
-        registry.register("storms", "Storms that nobody cleared", m.storms.clone());
+        registry.register("storm_open", "Storms that nobody cleared", m.storm_open.clone());
+        registry.register("breaker_open", "Breakers that stop their policy", m.breaker_open.clone());
+        registry.register("policy_demoted", "Policies that were demoted", m.policy_demoted.clone());
         registry.register("queue_depth_jobs", "Jobs that wait for the store", m.queue_depth.clone());
         registry.register("pending_alerts", "Alerts that wait for a look-up", m.pending_alerts.clone());
         let oldest = m.oldest_waiting.clone();

@@ -96,6 +96,38 @@ async fn the_schema_refuses_what_the_laws_forbid() {
     sqlx::raw_sql("UPDATE attempt SET outcome = 'accepted'").execute(&mut db).await.unwrap();
 }
 
+const OPEN: &str = "
+INSERT INTO storm (region_code, opened_at, why, servers, policies) VALUES ('KR', 0, 'w', '[]', '[]')";
+
+#[tokio::test]
+async fn the_schema_keeps_one_open_storm_a_region_and_no_lifting_without_a_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let _store = open(&path).await;
+    let mut db = raw(&path).await;
+    sqlx::raw_sql(OPEN).execute(&mut db).await.unwrap();
+    for (sql, why) in [
+        (OPEN, "UNIQUE"),
+        ("UPDATE storm SET cleared_at = 1", "a_clearing_names_person_and_reason"),
+        ("UPDATE storm SET cleared_at = 1, cleared_by = 'kim'", "a_clearing_names_person_and_reason"),
+        ("DELETE FROM storm", "kept"),
+        ("INSERT INTO policy_standing (policy, demoted_at) VALUES ('p', 1)", "a_demotion_says_why"),
+        (
+            "INSERT INTO policy_standing (policy, promoted_at) VALUES ('p', 1)",
+            "a_promotion_names_person_and_reason",
+        ),
+        ("INSERT INTO breaker_reset (policy, at, person, reason) VALUES ('p', 1, 'kim', '')", "CHECK"),
+    ] {
+        let said = refused(&mut db, sql).await;
+        assert!(said.contains(why), "{sql}: {said}");
+    }
+    let clear = "UPDATE storm SET cleared_at = 1, cleared_by = 'kim', reason = 'over'";
+    sqlx::raw_sql(clear).execute(&mut db).await.unwrap();
+    let said = refused(&mut db, "UPDATE storm SET cleared_at = NULL, cleared_by = NULL, reason = NULL").await;
+    assert!(said.contains("once"), "{said}");
+    sqlx::raw_sql(OPEN).execute(&mut db).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_audit_is_append_only() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use unhang::domain::guard::Reason;
 use unhang::telemetry::{
-    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, OutcomeLabels, SourceLabels, StateLabels,
+    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, OutcomeLabels, PolicyLabels,
+    SourceLabels, StateLabels,
 };
 
 /// The aim for the length of a file.
@@ -324,6 +325,9 @@ fn figures() -> BTreeSet<String> {
     metrics.last_delivery.get_or_create(&SourceLabels { source: source() }).set(1.0);
     let budget = BudgetLabels { scope: "global", name: String::new(), budget: "3/1h".to_owned() };
     metrics.budget_remaining.get_or_create(&budget).set(1);
+    let policy = || PolicyLabels { policy: "p".to_owned() };
+    metrics.breaker_open.get_or_create(&policy()).set(1);
+    metrics.policy_demoted.get_or_create(&policy()).set(1);
     let text = metrics.encode().unwrap_or_default();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()

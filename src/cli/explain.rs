@@ -18,6 +18,7 @@ use crate::config::{Config, SourceConfig};
 use crate::domain::facts::{Facts, TargetFact, TargetName};
 use crate::domain::guard::{Trace, Verdict};
 use crate::domain::server::RegionCode;
+use crate::domain::storm::StormFacts;
 use crate::intake::{self, AlertAnswer};
 use crate::sources::{self, ParseLimits};
 use crate::store::{FactSource, FactsWanted, Store, StoreError};
@@ -68,6 +69,9 @@ impl FactSource for NoFacts {
             holds: Vec::new(),
             hold_file: wanted.hold_file,
             silences: Vec::new(),
+            storm: StormFacts::default(),
+            tried: Vec::new(),
+            demoted: None,
         })
     }
 }

@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod explain;
 mod failure;
+mod guards;
 mod hands;
 mod hold;
 mod hold_file;
@@ -66,6 +67,12 @@ enum Command {
     #[command(subcommand)]
     Silence(silence::SilenceCommand),
     Order(hands::OrderArgs),
+    #[command(subcommand)]
+    Storm(guards::StormCommand),
+    #[command(subcommand)]
+    Breaker(guards::BreakerCommand),
+    #[command(subcommand)]
+    Policy(guards::PolicyCommand),
     Why(why::WhyArgs),
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -125,6 +132,9 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Hold(command) => Box::pin(hold::run(command, out)).await,
         Command::Silence(command) => Box::pin(silence::run(command, out)).await,
         Command::Order(args) => Box::pin(hands::order(args, out)).await,
+        Command::Storm(command) => Box::pin(guards::storm(command, out)).await,
+        Command::Breaker(command) => Box::pin(guards::breaker(command, out)).await,
+        Command::Policy(command) => Box::pin(guards::policy(command, out)).await,
         Command::Why(args) => Box::pin(why::run(args, out)).await,
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,

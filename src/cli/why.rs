@@ -153,9 +153,13 @@ fn what_would_change(reason: Reason) -> &'static str {
         Reason::Silenced => "the silence: end it with `unhang silence end`, or wait.",
         Reason::Maintenance => "the maintenance window of the configuration, or wait for its end.",
         Reason::Hold => "the hold: `unhang hold list` shows it, `unhang hold clear` lifts it.",
-        Reason::Storm => "the number of servers that fire at once; a person must look at what they share.",
+        Reason::Storm => {
+            "a person: look at what the servers share (`unhang storm list`), then `unhang storm clear`."
+        }
         Reason::Blind => "our sight: reads of the cloud fail or the clock is unsound; it lifts by itself.",
-        Reason::BreakerOpen => "the run of bad outcomes; a person must reset the breaker.",
+        Reason::BreakerOpen => {
+            "time and one good attempt, or a person: `unhang breaker list`, then `unhang breaker reset`."
+        }
         Reason::Cooldown => "time, or the word that the dump was collected.",
         Reason::DumpWindow => "only time: a memory dump may be being written, and nobody can override that.",
         Reason::UnknownOpen => "a person must settle the open unknown with `unhang settle`.",

@@ -7,15 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig, SourceConfig,
-    StoreConfig, StormConfig, TokenConfig, VerifyConfig,
+    StoreConfig, TokenConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
 pub(super) fn hash(config: &Config) -> String {
-    let Config { hash: _, server, store, cloud, sources, rules, storm, dispatch, verify, inventory, tokens } =
+    let Config { hash: _, server, store, cloud, sources, rules, dispatch, verify, inventory, tokens } =
         config;
     let StoreConfig { path, hold_file } = store;
-    let StormConfig { share, count, same_zone, window } = storm;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
     let InventoryConfig { refresh, fresh_for, lookup_for } = inventory;
@@ -25,7 +24,6 @@ pub(super) fn hash(config: &Config) -> String {
         "cloud": cloud_value(cloud),
         "sources": sources.iter().map(source_value).collect::<Vec<_>>(),
         "rules": serde_json::to_value(rules).unwrap_or_else(|_| Value::String(format!("{rules:?}"))),
-        "storm": { "share": share, "count": count, "sameZone": same_zone, "window": window },
         "dispatch": { "tick": tick },
         "verify": { "poll": poll, "window": verify_window, "giveUp": give_up },
         "inventory": { "refresh": refresh, "freshFor": fresh_for, "lookupFor": lookup_for },

@@ -104,7 +104,8 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let limits = rules::limits(root.section("limits"));
     let eligibility = rules::eligibility(root.has("eligibility"), root.section("eligibility"));
     let maintenance = rules::maintenance(root.sections("maintenance"));
-    let storm_guard = service::storm(root.section("storm"));
+    let storm_guard = rules::storm(root.section("storm"));
+    let breaker = rules::breaker(root.section("breaker"));
     let dispatch = service::dispatch(root.section("dispatch"));
     let verify = service::verify(root.section("verify"));
     let inventory = service::inventory(root.section("inventory"));
@@ -122,8 +123,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         store,
         cloud: cloud?,
         sources,
-        rules: Rules { policies, limits, eligibility, maintenance },
-        storm: storm_guard,
+        rules: Rules { policies, limits, eligibility, maintenance, storm: storm_guard, breaker },
         dispatch,
         verify,
         inventory,

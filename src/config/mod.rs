@@ -45,10 +45,8 @@ pub struct Config {
     pub cloud: CloudConfig,
     /// `[[sources]]`
     pub sources: Vec<SourceConfig>,
-    /// `[[policies]]`, `[limits]`, `[eligibility]`, `[[maintenance]]`
+    /// `[[policies]]`, `[limits]`, `[eligibility]`, `[[maintenance]]`, `[storm]`, `[breaker]`
     pub rules: Rules,
-    /// `[storm]`
-    pub storm: StormConfig,
     /// `[dispatch]`
     pub dispatch: DispatchConfig,
     /// `[verify]`
@@ -232,19 +230,6 @@ pub enum CredentialConfig {
         /// Largest difference between that time and ours (default 300 s).
         tolerance: SignedDuration,
     },
-}
-
-/// `[storm]`: too many servers at once. Trips above max(count, share × eligible servers of the region).
-#[derive(Debug, Clone, PartialEq)]
-pub struct StormConfig {
-    /// Part of the eligible servers of a region, above 0 and up to 1 (default 0.1).
-    pub share: f64,
-    /// Servers that are always bearable (default 2).
-    pub count: u32,
-    /// Servers in one zone at which it trips (default 3).
-    pub same_zone: u32,
-    /// Window in which distinct servers are counted (default 10 min).
-    pub window: SignedDuration,
 }
 
 /// `[dispatch]`

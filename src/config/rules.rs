@@ -1,4 +1,4 @@
-//! `[limits]`, `[eligibility]`, `[[maintenance]]`: what holds beyond a single policy.
+//! `[limits]`, `[eligibility]`, `[[maintenance]]`, `[storm]`, `[breaker]`: what holds beyond a single policy.
 //!
 //! Never: reads a missing or empty limit as "no limit".
 
@@ -9,9 +9,11 @@ use toml::Value;
 
 use super::policies::selector;
 use super::section::{Section, printable};
+use crate::domain::breaker::BreakerRules;
 use crate::domain::hold::Maintenance;
 use crate::domain::policy::{Budget, Limits};
 use crate::domain::server::{Eligibility, Os, RegionCode};
+use crate::domain::storm::StormRules;
 
 /// Longest window that is counted in.
 const BUDGET_WINDOW_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -37,6 +39,43 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     }
     section.finish();
     limits
+}
+
+/// `[storm]`
+pub(super) fn storm(mut section: Section<'_>) -> StormRules {
+    let usual = StormRules::default();
+    let share = match section.take("share") {
+        None => usual.share,
+        Some(value) => {
+            let whole = value.as_integer().and_then(|share| i32::try_from(share).ok());
+            let share = value.as_float().or(whole.map(f64::from)).unwrap_or(f64::NAN);
+            if !(share > 0.0 && share <= 1.0) {
+                section.problem("share", "expected a part above 0 and up to 1, such as 0.1");
+            }
+            share
+        }
+    };
+    let minute = SignedDuration::from_mins(1);
+    let rules = StormRules {
+        share,
+        count: section.whole("count", usual.count, 1..=1000),
+        same_zone: section.whole("same_zone", usual.same_zone, 1..=1000),
+        window: section.duration("window", usual.window, minute..=SignedDuration::from_hours(24)),
+    };
+    section.finish();
+    rules
+}
+
+/// `[breaker]`
+pub(super) fn breaker(mut section: Section<'_>) -> BreakerRules {
+    let usual = BreakerRules::default();
+    let (minute, week) = (SignedDuration::from_mins(1), SignedDuration::from_hours(24 * 7));
+    let rules = BreakerRules {
+        failures: section.whole("failures", usual.failures, 1..=1000),
+        open_for: section.duration("open_for", usual.open_for, minute..=week),
+    };
+    section.finish();
+    rules
 }
 
 /// A list of budgets; the default when it is not written, a problem when it is empty.

@@ -1,4 +1,4 @@
-//! `[server]`, `[store]`, `[storm]`, `[dispatch]`, `[verify]`, `[inventory]`: how the service itself runs.
+//! `[server]`, `[store]`, `[dispatch]`, `[verify]`, `[inventory]`: how the service itself runs.
 //!
 //! Never: opens the store or an address; values only.
 
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::section::Section;
-use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, StormConfig, VerifyConfig};
+use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, VerifyConfig};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -60,35 +60,6 @@ pub(super) fn store(mut section: Section<'_>) -> StoreConfig {
     }
     section.finish();
     StoreConfig { path, hold_file }
-}
-
-/// `[storm]`
-pub(super) fn storm(mut section: Section<'_>) -> StormConfig {
-    let share = match section.take("share") {
-        None => 0.1,
-        Some(value) => {
-            let whole = value.as_integer().and_then(|share| i32::try_from(share).ok());
-            let share = value.as_float().or(whole.map(f64::from)).unwrap_or(f64::NAN);
-            if !(share > 0.0 && share <= 1.0) {
-                section.problem("share", "expected a part above 0 and up to 1, such as 0.1");
-            }
-            share
-        }
-    };
-    if ["share", "count", "same_zone", "window"].iter().any(|key| section.has(key)) {
-        section.warning(
-            "count",
-            "[storm] is read but not enforced by this version; budgets and spacing bound a storm",
-        );
-    }
-    let config = StormConfig {
-        share,
-        count: section.whole("count", 2, 1..=1000),
-        same_zone: section.whole("same_zone", 3, 1..=1000),
-        window: section.duration("window", SignedDuration::from_mins(10), MINUTE..=HOUR * 24),
-    };
-    section.finish();
-    config
 }
 
 /// `[dispatch]`

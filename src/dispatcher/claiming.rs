@@ -14,12 +14,12 @@ use super::outcome::{finish, undo_failed_claim};
 use crate::config::Config;
 use crate::domain::audit::Actor;
 use crate::domain::claim::{self, Claim, Health, Preflight, PreflightSeen};
-use crate::domain::guard::{Check, Trace};
+use crate::domain::guard::{Check, Reason, Trace};
 use crate::domain::ids::RemediationId;
 use crate::domain::limits::{COOLDOWN_MAX, later};
 use crate::domain::remediation::{Event, State};
 use crate::domain::server::Server;
-use crate::moves::{event_about, facts_for, move_for, move_with_event};
+use crate::moves::{event_about, facts_for, move_for, move_with_event, open_storm_if_seen};
 use crate::ncloud::{Clients, PreparedInterrupt};
 use crate::service::Service;
 use crate::store::{Intent, Move, Remediation, StoreError, Tx};
@@ -142,6 +142,13 @@ async fn try_claim(
     claimed
 }
 
+fn seen_server(preflight: Option<&Preflight>) -> Option<&Server> {
+    match &preflight?.seen {
+        PreflightSeen::Server(server) => Some(server),
+        PreflightSeen::Gone | PreflightSeen::Unreadable(_) => None,
+    }
+}
+
 struct ClaimJob {
     service: Arc<Service>,
     cloud: Arc<Clients>,
@@ -180,6 +187,10 @@ impl ClaimJob {
             }
             Claim::Cancel(check) => {
                 let with = move_for(&check);
+                if check.guard == Reason::Storm {
+                    let server = seen_server(self.preflight.as_ref()).unwrap_or(&waiting.server);
+                    open_storm_if_seen(tx, &remediation, server, &facts, &self.config, now).await?;
+                }
                 move_with_event(tx, &remediation, Event::Cancelled, &with, actor, Some(&trace), now).await?;
                 Ok(Claimed::Done)
             }

@@ -19,7 +19,7 @@ use crate::domain::audit::Actor;
 use crate::domain::claim::{self, Settled};
 use crate::domain::guard::{Reason, Verdict};
 use crate::domain::remediation::{Event, State};
-use crate::moves::{facts_for, move_for, move_with_event};
+use crate::moves::{facts_for, move_for, move_with_event, open_storm_if_seen};
 use crate::ncloud::Clients;
 use crate::service::Service;
 use crate::store::{Move, Remediation, StoreError};
@@ -98,7 +98,8 @@ async fn settle(service: &Service, remediation: &Remediation) -> Result<bool, St
                     return Ok(false);
                 }
                 let facts = facts_for(tx, &remediation, &config, now).await?;
-                let (verdict, trace) = claim::settled(&remediation.waiting, &config.rules, &facts, now);
+                let waiting = &remediation.waiting;
+                let (verdict, trace) = claim::settled(waiting, &config.rules, &facts, now);
                 let (event, with) = match verdict {
                     Settled::Queue => (Event::Settled, Move::default()),
                     Settled::AskPerson(reason) => {
@@ -106,7 +107,13 @@ async fn settle(service: &Service, remediation: &Remediation) -> Result<bool, St
                         let detail = "waits for a person".to_owned();
                         (Event::SettledNeedsApproval, Move { reason, detail, ..Move::default() })
                     }
-                    Settled::Cancel(check) => (Event::Cancelled, move_for(&check)),
+                    Settled::Cancel(check) => {
+                        if check.guard == Reason::Storm {
+                            let server = &waiting.server;
+                            open_storm_if_seen(tx, &remediation, server, &facts, &config, now).await?;
+                        }
+                        (Event::Cancelled, move_for(&check))
+                    }
                     Settled::Expire(check) => (Event::Expired, move_for(&check)),
                 };
                 let actor = Actor::service("dispatcher");
@@ -138,8 +145,12 @@ async fn review(service: &Service, remediation: &Remediation) -> Result<(), Stor
                     return Ok(());
                 }
                 let facts = facts_for(tx, &remediation, &config, now).await?;
-                let (verdict, trace) = claim::approvable(&remediation.waiting, &config.rules, &facts, now);
+                let waiting = &remediation.waiting;
+                let (verdict, trace) = claim::approvable(waiting, &config.rules, &facts, now);
                 let Err(check) = verdict else { return Ok(()) };
+                if check.guard == Reason::Storm {
+                    open_storm_if_seen(tx, &remediation, &waiting.server, &facts, &config, now).await?;
+                }
                 let event = match check.verdict {
                     Verdict::Expire => Event::Expired,
                     Verdict::Pass

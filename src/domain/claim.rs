@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::alert::Alert;
 use super::facts::Facts;
 use super::guard::{Check, Reason, Trace, Verdict};
+use super::ladder;
 use super::limits;
 use super::policy::{Mode, Policy, Rules};
 use super::server::{Identity, Server};
@@ -167,12 +168,19 @@ pub fn settled(waiting: &Waiting, rules: &Rules, facts: &Facts, now: Timestamp) 
         return (Settled::Expire(old), trace);
     }
     let old_episode = policy.as_ref().is_some_and(|policy| episode_is_old(waiting, policy, now));
-    let verdict = match (waiting.needs_person, old_episode) {
+    let needs_person =
+        waiting.needs_person || policy.as_ref().is_some_and(|policy| is_demoted(policy, facts));
+    let verdict = match (needs_person, old_episode) {
         (true, _) => Settled::AskPerson(None),
         (false, true) => Settled::AskPerson(Some(Reason::Stale)),
         (false, false) => Settled::Queue,
     };
     (verdict, trace)
+}
+
+/// Whether the policy would act alone by its configuration, and may not.
+fn is_demoted(policy: &Policy, facts: &Facts) -> bool {
+    ladder::effective(policy.mode, facts.demoted.as_ref()) < policy.mode
 }
 
 fn episode_is_old(waiting: &Waiting, policy: &Policy, now: Timestamp) -> bool {
@@ -217,7 +225,7 @@ pub fn claim(
     ask_health(&mut trace, health);
     if let Some(policy) = &policy {
         ask_notice(&mut trace, waiting, policy, now);
-        ask_approval(&mut trace, waiting, policy, now);
+        ask_approval(&mut trace, waiting, policy, facts, now);
     }
     limits::ask_pace(&mut trace, rules, &facts.attempts, &waiting.remediation_id, now);
     ask_preflight(&mut trace, seen, &waiting.server.identity());
@@ -257,7 +265,7 @@ fn ask_health(trace: &mut Trace, health: &Health) {
     ask(&health.clock, "a clock that agrees with store and cloud");
 }
 
-fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, now: Timestamp) {
+fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, facts: &Facts, now: Timestamp) {
     if let Some(approved_at) = waiting.approved_at {
         let age = now.duration_since(approved_at);
         let verdict = if age > APPROVAL_AGE_MAX { Verdict::Expire } else { Verdict::Pass };
@@ -268,6 +276,10 @@ fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, now: Time
         let verdict = if asked { Verdict::Stop } else { Verdict::Pass };
         let seen = if asked { "nobody approved" } else { "no approval needed" };
         trace.note(Reason::Cancelled, verdict, seen, "an approval where one is needed", None);
+        if is_demoted(policy, facts) {
+            let seen = "the policy was demoted; a person must approve";
+            trace.note(Reason::Cancelled, Verdict::Stop, seen, "a policy that may act alone", None);
+        }
         // It was young when its hold-down ended, and grew old in the queue: a later notice asks a person.
         let verdict = if episode_is_old(waiting, policy, now) { Verdict::Expire } else { Verdict::Pass };
         let limit = format!("≤ {:#} without a person", policy.episode_age_max);

@@ -3,9 +3,12 @@
 use super::super::facts::Past;
 use super::super::guard::Verdict;
 use super::super::hold::{Hold, HoldScope};
+use super::super::ladder::Demotion;
 use super::super::policy::{Budget, Mode, Rules};
 use super::super::remediation::Outcome;
-use super::super::testing::{at, elsewhere, facts, past, rules, server, waiting};
+use super::super::server::ServerNo;
+use super::super::storm::{Sighting, Storm};
+use super::super::testing::{at, bad, elsewhere, facts, good, past, rules, server, waiting};
 use super::*;
 
 struct Case {
@@ -195,4 +198,60 @@ fn an_approval_is_taken_only_in_time_and_with_every_guard_asked_again() {
     assert_eq!(said(case(Mode::Approve), 3601).unwrap_err().verdict, Verdict::Expire);
     let refused = said(case(Mode::Approve).with(|c| c.facts.hold_file = Some("x".into())), 1).unwrap_err();
     assert_eq!(refused.guard, Reason::Hold);
+}
+
+fn open_storm(facts: &mut Facts) {
+    facts.storm.open = Some(Storm { id: 1, opened_at: at(-9), why: "x".into() });
+}
+
+#[test]
+fn a_storm_takes_back_what_waits_whoever_approved_it() {
+    check(case(Mode::Auto).with(|c| open_storm(&mut c.facts)), "cancel storm");
+    check(
+        case(Mode::Approve).with(|c| {
+            c.waiting.approved_at = Some(at(0));
+            open_storm(&mut c.facts);
+        }),
+        "cancel storm",
+    );
+    let c = case(Mode::Auto).with(|c| open_storm(&mut c.facts));
+    let (verdict, _) = settled(&c.waiting, &c.rules, &c.facts, at(0));
+    assert!(matches!(verdict, Settled::Cancel(check) if check.guard == Reason::Storm));
+    let c = case(Mode::Approve).with(|c| open_storm(&mut c.facts));
+    let (verdict, _) = approvable(&c.waiting, &c.rules, &c.facts, at(0));
+    assert!(verdict.is_err_and(|check| check.guard == Reason::Storm));
+}
+
+#[test]
+fn servers_that_fire_while_it_waits_are_counted_at_the_intent() {
+    let more = |n: u32| {
+        let mut other = server();
+        other.no = ServerNo::parse(&(91_000_001 + n).to_string()).unwrap();
+        Sighting::of(&other, "hung-windows")
+    };
+    check(case(Mode::Auto).with(|c| c.facts.storm.sightings = vec![more(0)]), "go");
+    check(case(Mode::Auto).with(|c| c.facts.storm.sightings = vec![more(0), more(1)]), "cancel storm");
+}
+
+#[test]
+fn an_open_breaker_takes_back() {
+    let run = || vec![bad(-10), bad(-20), bad(-30)];
+    check(case(Mode::Auto).with(|c| c.facts.tried = run()), "cancel breaker_open");
+    check(case(Mode::Auto).with(|c| c.facts.tried = vec![good(-5), bad(-10), bad(-20), bad(-30)]), "go");
+}
+
+#[test]
+fn a_demotion_takes_back_what_nobody_approved() {
+    let demoted = || Some(Demotion { at: at(-9), why: "x".into() });
+    check(case(Mode::Auto).with(|c| c.facts.demoted = demoted()), "cancel cancelled");
+    check(
+        case(Mode::Auto).with(|c| {
+            c.waiting.approved_at = Some(at(0));
+            c.facts.demoted = demoted();
+        }),
+        "go",
+    );
+    let c = case(Mode::Auto).with(|c| c.facts.demoted = demoted());
+    let (verdict, _) = settled(&c.waiting, &c.rules, &c.facts, at(0));
+    assert_eq!(verdict, Settled::AskPerson(None), "it has not been queued yet: a person can still be asked");
 }

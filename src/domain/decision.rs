@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::{Alert, AlertStatus};
 use super::facts::{Facts, TargetFact};
 use super::guard::{Reason, Trace, Verdict};
+use super::ladder;
 use super::limits;
 use super::policy::{Mode, Policy, Rules, Trust};
 use super::remediation::State;
@@ -190,7 +191,7 @@ pub fn decide_under(
     };
     ask_live(&mut trace, facts);
     ask_standing(&mut trace, &Standing { rules, policy, facts, alert, source: question.source, server }, now);
-    ask_mode(&mut trace, question, policy, now);
+    ask_mode(&mut trace, question, policy, facts, now);
     conclude(policy, facts, trace)
 }
 
@@ -287,13 +288,18 @@ fn ask_live(trace: &mut Trace, facts: &Facts) {
     trace.note(guard, Verdict::Stop, seen, "no live remediation", None);
 }
 
-fn ask_mode(trace: &mut Trace, question: &Question<'_>, policy: &Policy, now: Timestamp) {
-    let verdict = match policy.mode {
+fn ask_mode(trace: &mut Trace, question: &Question<'_>, policy: &Policy, facts: &Facts, now: Timestamp) {
+    let demoted = facts.demoted.as_ref();
+    let verdict = match ladder::effective(policy.mode, demoted) {
         Mode::Off | Mode::Shadow => Verdict::Stop,
         Mode::Approve => Verdict::AskPerson,
         Mode::Auto => Verdict::Pass,
     };
-    trace.note(Reason::Shadow, verdict, format!("mode {}", policy.mode.as_str()), "mode auto", None);
+    let mut seen = format!("mode {}", policy.mode.as_str());
+    if let Some(demotion) = demoted {
+        seen = format!("{seen}, demoted to approve at {}: {}", demotion.at, demotion.why);
+    }
+    trace.note(Reason::Shadow, verdict, seen, "mode auto", None);
     if question.origin == Origin::Source {
         let verdict = if question.trust == Trust::Act { Verdict::Pass } else { Verdict::AskPerson };
         let seen = if question.trust == Trust::Act { "trust act" } else { "trust propose" };
@@ -326,6 +332,7 @@ fn conclude(policy: &Policy, facts: &Facts, trace: Trace) -> Decided {
     let detail = match reason {
         Some(Reason::ProposeOnly) => "the source may only propose; a person must approve",
         Some(_) => "the episode is old; a person must approve",
+        None if policy.mode == Mode::Auto => "the policy was demoted; a person must approve",
         None => "the policy asks a person",
     };
     answer(Decision::AwaitingApproval, reason, None, detail, name, trace)

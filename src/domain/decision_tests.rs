@@ -5,10 +5,13 @@ use jiff::SignedDuration;
 use super::super::alert::{Alert, AlertStatus};
 use super::super::facts::{Facts, Live, Past, TargetFact};
 use super::super::hold::{Hold, HoldScope, Maintenance, Silence};
+use super::super::ladder::Demotion;
 use super::super::matcher::{Matcher, Matchers};
 use super::super::policy::{Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
-use super::super::testing::{alert, at, elsewhere, facts, past, policy, rules, server};
+use super::super::server::ServerNo;
+use super::super::storm::{Sighting, Storm};
+use super::super::testing::{alert, at, bad, elsewhere, facts, past, pending, policy, rules, server};
 use super::*;
 
 struct Case {
@@ -272,4 +275,57 @@ fn waits_are_recorded_at_the_decision_and_do_not_suppress() {
         .map(|check| check.guard)
         .collect();
     assert_eq!(waits, [Reason::BudgetRegion, Reason::BudgetGlobal]);
+}
+
+/// Two more servers that fire in other zones.
+fn crowd(facts: &mut Facts) {
+    for n in ["91000001", "91000002"] {
+        let mut other = server();
+        other.no = ServerNo::parse(n).unwrap();
+        other.zone_code = n.to_owned();
+        other.subnet_no = n.to_owned();
+        facts.storm.sightings.push(Sighting::of(&other, "hung-windows"));
+    }
+}
+
+#[test]
+fn many_servers_at_once_and_an_open_storm_suppress() {
+    check(case(Mode::Auto).with(|c| crowd(&mut c.facts)), "suppressed storm");
+    check(case(Mode::Approve).with(|c| crowd(&mut c.facts)), "suppressed storm");
+    let open = Storm { id: 1, opened_at: at(-9), why: "x".into() };
+    check(case(Mode::Auto).with(|c| c.facts.storm.open = Some(open.clone())), "suppressed storm");
+    check(
+        case(Mode::Auto).with(|c| {
+            c.facts.storm.open = Some(open);
+            c.person = Some("kim");
+        }),
+        "suppressed storm",
+    );
+}
+
+#[test]
+fn a_run_of_bad_attempts_suppresses_until_the_breaker_is_half_open() {
+    let run = || vec![bad(-10), bad(-20), bad(-30)];
+    check(case(Mode::Auto).with(|c| c.facts.tried = run()), "suppressed breaker_open until +3590");
+    check(case(Mode::Auto).with(|c| c.facts.tried = vec![bad(-3600), bad(-3700), bad(-3800)]), "remediate");
+    check(
+        case(Mode::Auto).with(|c| {
+            c.facts.tried = vec![pending(-10), bad(-3700), bad(-3800), bad(-3900)];
+        }),
+        "suppressed breaker_open",
+    );
+}
+
+#[test]
+fn a_demoted_policy_asks_a_person_whoever_orders() {
+    let demoted = || Some(Demotion { at: at(-9), why: "an attempt ended unknown".into() });
+    check(case(Mode::Auto).with(|c| c.facts.demoted = demoted()), "awaiting_approval");
+    check(
+        case(Mode::Auto).with(|c| {
+            c.facts.demoted = demoted();
+            c.person = Some("kim");
+        }),
+        "awaiting_approval",
+    );
+    check(case(Mode::Shadow).with(|c| c.facts.demoted = demoted()), "suppressed shadow");
 }

@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
+use super::breaker::Tried;
 use super::hold::{Hold, Silence};
+use super::ladder::Demotion;
 use super::policy::{Policy, TargetKind};
 use super::remediation::{Outcome, State};
 use super::server::{RegionCode, Server, ServerNo};
+use super::storm::StormFacts;
 
 /// How an alert names its server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -184,4 +187,10 @@ pub struct Facts {
     pub hold_file: Option<String>,
     /// Silences that have not ended.
     pub silences: Vec<Silence>,
+    /// How many servers of the region fire, and the storm that is open there.
+    pub storm: StormFacts,
+    /// The policy's newest attempts since its breaker was last reset, newest first.
+    pub tried: Vec<Tried>,
+    /// The policy's demotion that nobody has taken back.
+    pub demoted: Option<Demotion>,
 }

@@ -4,6 +4,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod breaker;
 pub mod claim;
 pub mod decision;
 pub mod evidence;
@@ -11,12 +12,14 @@ pub mod facts;
 pub mod guard;
 pub mod hold;
 pub mod ids;
+pub mod ladder;
 pub mod limits;
 pub mod matcher;
 pub mod policy;
 pub mod remediation;
 pub mod server;
 pub mod standing;
+pub mod storm;
 
 #[cfg(test)]
 mod testing;

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::alert::Alert;
+use super::breaker::BreakerRules;
 use super::hold::Maintenance;
 use super::matcher::Matchers;
 use super::server::{Eligibility, RegionCode};
+use super::storm::StormRules;
 
 /// How far a policy may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -198,6 +200,10 @@ pub struct Rules {
     pub eligibility: Eligibility,
     /// Planned mutes.
     pub maintenance: Vec<Maintenance>,
+    /// When many servers at once stop everything in their region.
+    pub storm: StormRules,
+    /// When a run of bad outcomes stops a policy.
+    pub breaker: BreakerRules,
 }
 
 #[cfg(test)]

@@ -204,7 +204,13 @@ impl Default for Eligibility {
 impl Eligibility {
     /// Whether the table lists this server's hypervisor and operating system.
     pub fn allows(&self, server: &Server) -> bool {
-        self.0.get(&server.hypervisor_code).is_some_and(|systems| systems.contains(&server.os()))
+        self.allows_kind(&server.hypervisor_code, &server.platform_code)
+    }
+
+    /// Whether the table lists this hypervisor with the operating system of this platform.
+    pub fn allows_kind(&self, hypervisor_code: &str, platform_code: &str) -> bool {
+        let os = Os::from_platform_code(platform_code);
+        self.0.get(hypervisor_code).is_some_and(|systems| systems.contains(&os))
     }
 }
 

@@ -5,12 +5,14 @@
 use jiff::Timestamp;
 
 use super::alert::Alert;
+use super::breaker;
 use super::facts::Facts;
 use super::guard::{Reason, Trace, Verdict};
 use super::hold::Subject;
 use super::limits;
 use super::policy::{Policy, Rules};
 use super::server::Server;
+use super::storm;
 
 /// What the guards that are asked again and again look at: at the decision, at the end of the hold-down,
 /// at an approval and inside the intent transaction.
@@ -35,6 +37,8 @@ pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     ask_server(trace, on);
     ask_mutes(trace, on, now);
     ask_holds(trace, on, now);
+    storm::ask(trace, on.rules, &on.facts.storm, on.server, &on.policy.name);
+    breaker::ask(trace, &on.rules.breaker, &on.facts.tried, now);
     limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, now);
     limits::ask_budgets(trace, on.rules, on.policy, &on.facts.attempts, on.server, now);
 }

@@ -5,12 +5,14 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::alert::{Alert, AlertStatus};
+use super::breaker::{BreakerRules, Tried};
 use super::claim::Waiting;
 use super::facts::{Facts, Past, TargetFact};
 use super::matcher::{Matcher, Matchers};
 use super::policy::{Budget, Limits, Mode, Policy, Rules, TargetKind, TargetRule};
-use super::remediation::Outcome;
+use super::remediation::{Outcome, State};
 use super::server::{Eligibility, RegionCode, Server, ServerNo};
+use super::storm::{StormFacts, StormRules};
 
 /// Seconds after the epoch of the tests.
 pub(super) fn at(seconds: i64) -> Timestamp {
@@ -71,6 +73,8 @@ pub(super) fn rules(mode: Mode) -> Rules {
         },
         eligibility: Eligibility::default(),
         maintenance: Vec::new(),
+        storm: StormRules::default(),
+        breaker: BreakerRules::default(),
     }
 }
 
@@ -97,6 +101,9 @@ pub(super) fn facts() -> Facts {
         holds: Vec::new(),
         hold_file: None,
         silences: Vec::new(),
+        storm: StormFacts::default(),
+        tried: Vec::new(),
+        demoted: None,
     }
 }
 
@@ -137,4 +144,23 @@ pub(super) fn waiting(mode: Mode) -> Waiting {
         waiting_since: at(0),
         approved_at: None,
     }
+}
+
+fn tried(seconds: i64, outcome: Option<Outcome>, state: State) -> Tried {
+    Tried { intent_at: at(seconds), outcome, state }
+}
+
+/// An attempt that was confirmed.
+pub(super) fn good(seconds: i64) -> Tried {
+    tried(seconds, Some(Outcome::Accepted), State::Confirmed)
+}
+
+/// An attempt whose answer was lost.
+pub(super) fn bad(seconds: i64) -> Tried {
+    tried(seconds, Some(Outcome::Unknown), State::Unknown)
+}
+
+/// An attempt that was accepted and is not proven yet.
+pub(super) fn pending(seconds: i64) -> Tried {
+    tried(seconds, Some(Outcome::Accepted), State::Accepted)
 }

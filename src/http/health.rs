@@ -14,10 +14,11 @@ use super::door::Door;
 use super::figures;
 use super::problem::{Code, Problem};
 use crate::config::Config;
+use crate::domain::breaker::{Breaker, breaker};
 use crate::domain::remediation::State;
 use crate::service::{Service, hold_file};
 use crate::store::StoreError;
-use crate::telemetry::{BudgetLabels, SourceLabels, StateLabels, chain};
+use crate::telemetry::{BudgetLabels, PolicyLabels, SourceLabels, StateLabels, chain};
 
 /// Longest wait for the store's answer to `/readyz`.
 const PING_MAX: Duration = Duration::from_secs(1);
@@ -110,12 +111,34 @@ async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(
         let seconds = at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
         metrics.last_delivery.get_or_create(&SourceLabels { source }).set(seconds);
     }
+    refresh_guards(service, config, now).await?;
     let budgets = figures::budgets(service, config, now).await?;
     // A budget that the configuration no longer has must not stay behind.
     metrics.budget_remaining.clear();
     for budget in budgets.into_iter().filter(|budget| budget.scope != "server") {
         let labels = BudgetLabels { scope: budget.scope, name: budget.name, budget: budget.budget };
         metrics.budget_remaining.get_or_create(&labels).set(number(budget.remaining));
+    }
+    Ok(())
+}
+
+/// Storms, breakers and demotions. A policy that the configuration no longer has must not stay behind.
+async fn refresh_guards(service: &Service, config: &Config, now: Timestamp) -> Result<(), StoreError> {
+    let metrics = &service.metrics;
+    metrics.storm_open.set(i64::try_from(service.store.storms(true).await?.len()).unwrap_or(i64::MAX));
+    metrics.breaker_open.clear();
+    metrics.policy_demoted.clear();
+    let rules = &config.rules.breaker;
+    for policy in &config.rules.policies {
+        let labels = PolicyLabels { policy: policy.name.clone() };
+        let (tried, _reset) = service.store.breaker_of(&policy.name, rules.failures).await?;
+        let stops = match breaker(rules, &tried, now) {
+            Breaker::Open { until: _ } | Breaker::HalfOpen { pending: true } => 1,
+            Breaker::Closed | Breaker::HalfOpen { pending: false } => 0,
+        };
+        metrics.breaker_open.get_or_create(&labels).set(stops);
+        let demoted = service.store.standing_of(&policy.name).await?.demoted.is_some();
+        metrics.policy_demoted.get_or_create(&labels).set(i64::from(demoted));
     }
     Ok(())
 }

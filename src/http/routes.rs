@@ -67,4 +67,10 @@ routes! {
     "/api/v1/policies" { get VIEWER => api::overview::policies }
     "/api/v1/servers" { get VIEWER => api::overview::servers }
     "/api/v1/sources" { get VIEWER => api::overview::sources }
+    "/api/v1/storms" { get VIEWER => api::guards::storms }
+    "/api/v1/storms/{id}/clear" { post APPROVER => api::guards::clear_storm }
+    "/api/v1/breakers" { get VIEWER => api::guards::breakers }
+    "/api/v1/breakers/{policy}/reset" { post APPROVER => api::guards::reset_breaker }
+    "/api/v1/policies/{name}/promote" { post APPROVER => api::guards::promote_policy }
+    "/api/v1/policies/{name}/demote" { post OPERATOR => api::guards::demote_policy }
 }

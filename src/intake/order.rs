@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::AlertAnswer;
-use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join};
+use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join, note_sighting};
 use crate::config::Config;
 use crate::domain::alert::{Alert, AlertStatus};
 use crate::domain::decision::Decided;
@@ -85,6 +85,9 @@ pub async fn order(
     let (decided, mut target) = ask(tx, &told, &alert, config, Some(policy), known, now).await?;
     target.no = Some(order.server_no.clone());
     target.region = Some(order.region.clone());
+    if execute {
+        note_sighting(tx, &told, &alert, &decided, &target, now).await?;
+    }
     let joined = if execute && decided.decision.creates_remediation() {
         join(tx, &told, &alert, &decided, &target, config, now).await?
     } else {

@@ -9,7 +9,9 @@ use crate::domain::facts::{Facts, Live, Past, TargetFact, TargetName};
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
+use crate::domain::storm::StormFacts;
 
+use super::guards::{self, GuardsWanted};
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::servers::find_target;
@@ -31,6 +33,8 @@ pub struct FactsWanted {
     pub now: Timestamp,
     /// What the hold file says.
     pub hold_file: Option<String>,
+    /// Storm, breaker and standing; `None` where no policy is in charge.
+    pub guards: Option<GuardsWanted>,
 }
 
 /// Where facts are read: inside a write transaction to act on them, or beside it to explain.
@@ -108,6 +112,12 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         Some((region, no)) => live(connection, region, no).await?,
         None => None,
     };
+    let (mut storm, mut tried, mut demoted) = (StormFacts::default(), Vec::new(), None);
+    if let Some(guards) = &wanted.guards {
+        storm = guards::storm_facts(connection, guards).await?;
+        tried = guards::tried(connection, &guards.policy, guards.tried_max).await?;
+        demoted = guards::standing(connection, &guards.policy).await?.demoted;
+    }
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
@@ -116,6 +126,9 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         holds: holds(connection, wanted.now).await?,
         hold_file: wanted.hold_file,
         silences: silences(connection, wanted.now).await?,
+        storm,
+        tried,
+        demoted,
     })
 }
 

@@ -96,6 +96,8 @@ impl Seen {
 /// cloud has seen a request, which is where a crash hurts most.
 fn one_life(site: &Site, cloud: &Cloud, dice: &mut Dice, acknowledged: &mut Vec<String>) {
     let service = site.start();
+    // What the last kill left unknown has demoted the policy; people would look first.
+    service.promote();
     let life = Duration::from_millis(dice.below(140));
     let seen = cloud.running.ledger().len();
     let wanted =

@@ -164,10 +164,12 @@ fn an_open_end_is_settled_by_people_and_never_sent_again() {
     let on = stage("auto", "0s");
     let lost: Behaviour = serde_json::from_value(json!({ "kind": "not_done_closed" })).unwrap();
     on.cloud.running.set_behaviour(Script::every_interrupt(lost)).unwrap();
-    on.fire(FIRST, "one");
-    on.fire(SECOND, "two");
     let id = |server: &str| on.service.wait_for(server, &["unknown"])["id"].as_str().unwrap().to_owned();
-    let (first, second) = (id(FIRST), id(SECOND));
+    on.fire(FIRST, "one");
+    let first = id(FIRST);
+    on.service.promote();
+    on.fire(SECOND, "two");
+    let second = id(SECOND);
     let happened = json!({ "verdict": "happened", "reason": "event 1001 in its log" });
     let (status, said) = on.act(OPERATOR, &format!("remediations/{first}/settle"), &happened);
     assert_eq!(status, 403, "{said}");

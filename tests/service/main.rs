@@ -15,5 +15,6 @@ mod hostile;
 mod outcomes;
 mod senders;
 mod startup;
+mod storm;
 mod support;
 mod threats;

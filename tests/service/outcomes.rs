@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use simulator::{Behaviour, Script};
 
 use crate::support::{
-    Cloud, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually, fleet, now_text,
+    Cloud, LEAD, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually, fleet, now_text,
 };
 
 /// What must come of one behaviour.
@@ -60,12 +60,20 @@ fn every_behaviour_of_the_cloud_is_classed_and_never_answered_by_a_second_reques
     for (n, row) in table.iter().enumerate() {
         cloud.running.set_behaviour(Script::next_interrupt(&server(n), behaviour(&row.behaviour))).unwrap();
     }
-    let site = Site::new(&Settings::new(&cloud.running.endpoint()));
+    // A person approves each: the first unknown would take the policy's right to act alone.
+    let site = Site::new(&Settings { mode: "approve", ..Settings::new(&cloud.running.endpoint()) });
     let service = site.start();
     let starts_at = now_text();
     let alerts: Vec<_> = (0..table.len()).map(|n| alert(&server(n), "firing", &starts_at)).collect();
     let (status, answer) = service.deliver(&delivery(&alerts, "all")).unwrap();
     assert_eq!(status, 202, "{answer}");
+
+    for n in 0..table.len() {
+        let id = service.wait_for(&server(n), &["awaiting_approval"])["id"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/remediations/{id}/approve");
+        let (status, said) = service.post(&path, LEAD, &json!({ "reason": "a trial" }));
+        assert_eq!(status, 200, "{said}");
+    }
 
     // Spacing is a second, so this is the time that a fleet of this size takes.
     let attempts = eventually("every attempt to end", || {

@@ -17,9 +17,6 @@ use crate::support::{
     fleet, now_text,
 };
 
-/// Many servers at once are meant here, so no storm is seen in them.
-const NO_STORM: &str = "[storm]\nshare = 1.0\ncount = 1000\nsame_zone = 1000\n";
-
 fn server(n: usize) -> String {
     (91_000_001 + n).to_string()
 }
@@ -239,7 +236,7 @@ impl Target {
 
 fn stage(servers: u32, settings: impl FnOnce(Settings) -> Settings) -> (Cloud, Site, Service) {
     let cloud = Cloud::start(fleet(servers));
-    let plain = Settings { more: NO_STORM.to_owned(), ..Settings::new(&cloud.running.endpoint()) };
+    let plain = Settings::new(&cloud.running.endpoint());
     let site = Site::new(&settings(plain));
     let service = site.start();
     service.wait_for_inventory(usize::try_from(servers).unwrap());
@@ -378,7 +375,6 @@ fn a_receiver_that_is_down_and_up_again_loses_and_doubles_nothing() {
     let port = quiet_port();
     let settings = Settings {
         server: format!("listen = \"127.0.0.1:{port}\""),
-        more: NO_STORM.to_owned(),
         ..Settings::new(&cloud.running.endpoint())
     };
     let site = Site::new(&settings);

@@ -21,6 +21,11 @@ pub(crate) const VIEWER: &str = "viewer-test-token-000000000001";
 /// Longest that anything here waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Many servers at once are meant in most tests, so no storm is seen in them.
+const NO_STORM: &str = "[storm]\nshare = 1.0\ncount = 1000\nsame_zone = 1000\n";
+/// The same for many bad outcomes in a row.
+const NO_BREAKER: &str = "[breaker]\nfailures = 1000\n";
+
 /// Asks until the answer is something, or fails.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -72,6 +77,7 @@ fn sha256_hex(text: &str) -> String {
 
 impl Site {
     /// Writes configuration and secrets. Limits are wide: the tests that use them look for second effects.
+    /// What `more` says of storms and breakers takes the place of the wide ones.
     pub(crate) fn new(settings: &Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("unhang.toml");
@@ -146,6 +152,11 @@ poll = "1s"
         ] {
             let hash = sha256_hex(token);
             write!(text, "[[tokens]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{hash}\"\n").unwrap();
+        }
+        for (section, wide) in [("[storm]", NO_STORM), ("[breaker]", NO_BREAKER)] {
+            if !more.contains(section) {
+                text.push_str(wide);
+            }
         }
         text.push_str(more);
         std::fs::write(&self.config, text).unwrap();
@@ -288,6 +299,13 @@ impl Service {
         let status = answer.status().as_u16();
         let text = answer.text().unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Takes back a demotion of the policy, as a person does after an unknown.
+    pub(crate) fn promote(&self) {
+        let body = json!({ "reason": "looked at it" });
+        let (status, said) = self.post("/api/v1/policies/hung-windows/promote", LEAD, &body);
+        assert!(status == 200 || said["code"] == "policy_refused", "{status} {said}");
     }
 
     /// The counter `unhang_deliveries_total` of a source and a result.

@@ -26,6 +26,8 @@ fn mistakes_of_the_service_are_told_with_their_key() {
         ("[storm]\nshare = 1.5", "storm.share"),
         ("[storm]\nshare = \"10%\"", "storm.share"),
         ("[storm]\nwindow = \"1s\"", "storm.window"),
+        ("[breaker]\nfailures = 0", "breaker.failures"),
+        ("[breaker]\nopen_for = \"1s\"", "breaker.open_for"),
         ("[dispatch]\ntick = \"1h\"", "dispatch.tick"),
         ("[verify]\ngive_up = \"1h\"\nwindow = \"2h\"", "verify.give_up"),
         ("[inventory]\nfresh_for = \"5m\"", "inventory.fresh_for"),

@@ -12,6 +12,7 @@ use super::super::door::Door;
 use super::super::figures;
 use super::super::problem::Problem;
 use super::no_params;
+use crate::domain::ladder;
 use crate::domain::policy::Trust;
 
 /// `GET /api/v1/budgets`
@@ -34,21 +35,24 @@ pub(in super::super) async fn policies(
 ) -> Result<HttpResponse, Problem> {
     no_params(&req)?;
     let config = door.service.config();
-    let items: Vec<Value> = config
-        .rules
-        .policies
-        .iter()
-        .map(|policy| {
-            let mut item = json!(policy);
-            if let Value::Object(fields) = &mut item {
-                fields.insert("hash".to_owned(), json!(policy.hash()));
-            }
-            item
-        })
-        .collect();
+    let mut items = Vec::new();
+    for policy in &config.rules.policies {
+        let standing = door.service.store.standing_of(&policy.name).await?;
+        let record = door.service.store.record_of(&policy.name).await?;
+        let mode = ladder::effective(policy.mode, standing.demoted.as_ref());
+        let mut item = json!(policy);
+        if let Value::Object(fields) = &mut item {
+            fields.insert("hash".to_owned(), json!(policy.hash()));
+            fields.insert("effectiveMode".to_owned(), json!(mode));
+            fields.insert("standing".to_owned(), json!(standing));
+            fields.insert("record".to_owned(), json!(record));
+        }
+        items.push(item);
+    }
     let answer = json!({
         "items": items, "nextCursor": null, "configHash": config.hash, "limits": config.rules.limits,
         "eligibility": config.rules.eligibility, "maintenance": config.rules.maintenance,
+        "storm": config.rules.storm, "breaker": config.rules.breaker,
     });
     Ok(HttpResponse::Ok().json(answer))
 }

@@ -1,0 +1,111 @@
+//! `/api/v1/storms`, `/api/v1/breakers` and what people say of policies.
+//!
+//! Never: clears, resets or promotes without a person and a reason.
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use super::super::auth::{Approver, Operator, Viewer};
+use super::super::body::{self, Params};
+use super::super::door::Door;
+use super::super::problem::Problem;
+use super::{Why, done, no_params, words};
+use crate::domain::breaker::{bad_in_a_row, breaker};
+use crate::hands;
+
+/// `GET /api/v1/storms`: newest first; `?state=open` for those that nobody has cleared.
+pub(in super::super) async fn storms(
+    _viewer: Viewer,
+    door: Data<Door>,
+    req: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&req)?;
+    let open = params.choice("state", &[("open", true), ("all", false)])?.unwrap_or(false);
+    params.finish()?;
+    let items = door.service.store.storms(open).await?;
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null })))
+}
+
+async fn why(req: &HttpRequest, payload: Payload) -> Result<String, Problem> {
+    no_params(req)?;
+    let why: Why = body::json(req, payload).await?;
+    words(&why.reason)
+}
+
+/// `POST /api/v1/storms/{id}/clear`
+pub(in super::super) async fn clear_storm(
+    person: Approver,
+    door: Data<Door>,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let reason = why(&req, payload).await?;
+    let id: i64 = id.parse().map_err(|_not_a_number| Problem::not_found("storm"))?;
+    done(hands::clear_storm(&door.service, id, &person.0.name, &reason).await)?;
+    Ok(HttpResponse::Ok().json(json!({ "id": id, "cleared": true })))
+}
+
+/// `GET /api/v1/breakers`: how the breaker of each policy stands.
+pub(in super::super) async fn breakers(
+    _viewer: Viewer,
+    door: Data<Door>,
+    req: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    let service = &door.service;
+    let (config, now) = (service.config(), service.clock.now());
+    let rules = &config.rules.breaker;
+    let mut items = Vec::new();
+    for policy in &config.rules.policies {
+        let (tried, reset) = service.store.breaker_of(&policy.name, rules.failures).await?;
+        let mut item = json!(breaker(rules, &tried, now));
+        if let Value::Object(fields) = &mut item {
+            fields.insert("policy".to_owned(), json!(policy.name));
+            fields.insert("badInARow".to_owned(), json!(bad_in_a_row(&tried)));
+            fields.insert("lastReset".to_owned(), json!(reset));
+        }
+        items.push(item);
+    }
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null, "rules": rules })))
+}
+
+/// `POST /api/v1/breakers/{policy}/reset`
+pub(in super::super) async fn reset_breaker(
+    person: Approver,
+    door: Data<Door>,
+    req: HttpRequest,
+    policy: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let reason = why(&req, payload).await?;
+    done(hands::reset_breaker(&door.service, &policy, &person.0.name, &reason).await)?;
+    Ok(HttpResponse::Ok().json(json!({ "policy": *policy, "reset": true })))
+}
+
+/// `POST /api/v1/policies/{name}/demote`: it named a wrong server, and asks a person from now on.
+pub(in super::super) async fn demote_policy(
+    person: Operator,
+    door: Data<Door>,
+    req: HttpRequest,
+    policy: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let reason = why(&req, payload).await?;
+    let newly = done(hands::demote_policy(&door.service, &policy, &person.0.name, &reason).await)?;
+    Ok(HttpResponse::Ok().json(json!({ "policy": *policy, "demoted": true, "already": !newly })))
+}
+
+/// `POST /api/v1/policies/{name}/promote`: its configured mode holds again.
+pub(in super::super) async fn promote_policy(
+    person: Approver,
+    door: Data<Door>,
+    req: HttpRequest,
+    policy: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let reason = why(&req, payload).await?;
+    done(hands::promote_policy(&door.service, &policy, &person.0.name, &reason).await)?;
+    Ok(HttpResponse::Ok().json(json!({ "policy": *policy, "promoted": true })))
+}

@@ -1,0 +1,503 @@
+//! Storms, breaker resets and the standing of policies: what their guards read, and what people and the service write.
+//!
+//! Never: judges; that is `crate::domain`. Never clears or promotes without a person and a reason.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::domain::breaker::Tried;
+use crate::domain::ladder::{Demotion, Record};
+use crate::domain::limits::earlier;
+use crate::domain::policy::Rules;
+use crate::domain::remediation::State;
+use crate::domain::server::{RegionCode, ServerNo};
+use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
+
+use super::facts::outcome;
+use super::open::Store;
+use super::rows::{Columns, json, ms};
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+/// Attempts that are read beyond those that could open a breaker: pending ones may lie between.
+const TRIED_MORE: i64 = 100;
+/// Storms in a list.
+const STORMS_MAX: i64 = 200;
+
+/// Which facts of storm, breaker and ladder are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardsWanted {
+    /// Region whose storm counts.
+    pub region: RegionCode,
+    /// Policy in charge.
+    pub policy: String,
+    /// Sightings after this time.
+    pub since: Timestamp,
+    /// With fewer sightings the inventory is not counted.
+    pub sightings_min: usize,
+    /// Newest attempts, at most.
+    pub tried_max: i64,
+}
+
+impl GuardsWanted {
+    /// What the guards of a policy ask for.
+    pub fn new(region: &RegionCode, policy: &str, rules: &Rules, now: Timestamp) -> Self {
+        Self {
+            region: region.clone(),
+            policy: policy.to_owned(),
+            since: earlier(now, rules.storm.window),
+            sightings_min: usize::try_from(rules.storm.count).unwrap_or(usize::MAX),
+            tried_max: i64::from(rules.breaker.failures) + TRIED_MORE,
+        }
+    }
+}
+
+/// One storm, open or cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StormRow {
+    /// Its number.
+    pub id: i64,
+    /// Its region.
+    pub region_code: String,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// What was seen.
+    pub why: String,
+    /// The servers.
+    pub servers: Vec<String>,
+    /// The policies that had a part in it.
+    pub policies: Vec<String>,
+    /// When a person cleared it.
+    pub cleared_at: Option<Timestamp>,
+    /// Who.
+    pub cleared_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The newest reset of a breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResetRow {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub person: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a policy stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandingRow {
+    /// The demotion that nobody has taken back.
+    pub demoted: Option<Demotion>,
+    /// The newest promotion by a person.
+    pub promoted_at: Option<Timestamp>,
+    /// Who.
+    pub promoted_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+pub(super) async fn storm_facts(
+    connection: &mut SqliteConnection,
+    wanted: &GuardsWanted,
+) -> Result<StormFacts, StoreError> {
+    let newest = sqlx::query(
+        "SELECT id, opened_at, why, cleared_at FROM storm WHERE region_code = ? ORDER BY id DESC LIMIT 1",
+    )
+    .bind(wanted.region.as_str())
+    .fetch_optional(&mut *connection)
+    .await
+    .doing("reading the newest storm")?;
+    let mut cleared_at = i64::MIN;
+    if let Some(row) = newest {
+        match row.int_opt("cleared_at")? {
+            Some(at) => cleared_at = at,
+            None => {
+                let open =
+                    Storm { id: row.int("id")?, opened_at: row.time("opened_at")?, why: row.text("why")? };
+                return Ok(StormFacts { open: Some(open), ..StormFacts::default() });
+            }
+        }
+    }
+    // What was seen before the last clearing was looked at by the person who cleared.
+    let rows = sqlx::query(
+        "SELECT server_no, policy, zone_code, subnet_no, placement_group_no FROM sighting \
+         WHERE region_code = ?1 AND seen_at > ?2 AND seen_at > ?3 \
+         UNION ALL \
+         SELECT server_no, policy, json_extract(server, '$.zoneCode'), json_extract(server, '$.subnetNo'), \
+         json_extract(server, '$.placementGroupNo') FROM remediation \
+         WHERE region_code = ?1 AND finished_at IS NULL \
+         AND state IN ('intent', 'accepted', 'unconfirmed', 'unknown') AND created_at > ?3",
+    )
+    .bind(wanted.region.as_str())
+    .bind(ms(wanted.since))
+    .bind(cleared_at)
+    .fetch_all(&mut *connection)
+    .await
+    .doing("reading the servers that fire")?;
+    let sightings = rows
+        .iter()
+        .map(|row| {
+            let unreadable = |_error| StoreError::Unreadable { what: "server_no" };
+            Ok(Sighting {
+                server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable)?,
+                policy: row.text("policy")?,
+                zone_code: row.text_opt("zone_code")?.unwrap_or_default(),
+                subnet_no: row.text_opt("subnet_no")?.unwrap_or_default(),
+                placement_group_no: row.text_opt("placement_group_no")?.unwrap_or_default(),
+            })
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    // Up to `count` servers, the one that is decided included, are bearable whatever their share is.
+    let kinds = if sightings.len() < wanted.sightings_min {
+        Vec::new()
+    } else {
+        kinds(connection, &wanted.region).await?
+    };
+    Ok(StormFacts { open: None, sightings, kinds })
+}
+
+async fn kinds(connection: &mut SqliteConnection, region: &RegionCode) -> Result<Vec<Kind>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT json_extract(server, '$.hypervisorCode') AS hypervisor, \
+         json_extract(server, '$.platformCode') AS platform, count(*) AS servers \
+         FROM server WHERE region_code = ? GROUP BY 1, 2",
+    )
+    .bind(region.as_str())
+    .fetch_all(connection)
+    .await
+    .doing("counting the inventory")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Kind {
+                hypervisor_code: row.text_opt("hypervisor")?.unwrap_or_default(),
+                platform_code: row.text_opt("platform")?.unwrap_or_default(),
+                count: u32::try_from(row.int("servers")?).unwrap_or(u32::MAX),
+            })
+        })
+        .collect()
+}
+
+/// Attempts that something was sent for, newest first, after the time that the last part of the text selects.
+macro_rules! tried_after {
+    ($since:literal) => {
+        concat!(
+            "SELECT a.intent_at, a.outcome, r.state FROM attempt a JOIN remediation r ON r.id = a.remediation_id ",
+            "WHERE a.policy = ?1 AND a.outcome IS NOT 'not_sent' AND a.intent_at > coalesce((",
+            $since,
+            "), -1) ORDER BY a.intent_at DESC, a.id DESC LIMIT ?2"
+        )
+    };
+}
+
+const SINCE_RESET: &str = tried_after!("SELECT max(at) FROM breaker_reset WHERE policy = ?1");
+const SINCE_PROMOTION: &str = tried_after!("SELECT promoted_at FROM policy_standing WHERE policy = ?1");
+
+async fn tried_of(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    policy: &str,
+    max: i64,
+) -> Result<Vec<Tried>, StoreError> {
+    let rows = sqlx::query(sql)
+        .bind(policy)
+        .bind(max)
+        .fetch_all(connection)
+        .await
+        .doing("reading the attempts of a policy")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Tried {
+                intent_at: row.time("intent_at")?,
+                outcome: outcome(row.text_opt("outcome")?.as_deref())?,
+                state: State::parse(&row.text("state")?).ok_or(StoreError::Unreadable { what: "state" })?,
+            })
+        })
+        .collect()
+}
+
+/// Attempts that the breaker of a policy counts, newest first.
+pub(super) async fn tried(
+    connection: &mut SqliteConnection,
+    policy: &str,
+    max: i64,
+) -> Result<Vec<Tried>, StoreError> {
+    tried_of(connection, SINCE_RESET, policy, max).await
+}
+
+pub(super) async fn standing(
+    connection: &mut SqliteConnection,
+    policy: &str,
+) -> Result<StandingRow, StoreError> {
+    let row = sqlx::query(
+        "SELECT demoted_at, why, promoted_at, promoted_by, reason FROM policy_standing WHERE policy = ?",
+    )
+    .bind(policy)
+    .fetch_optional(connection)
+    .await
+    .doing("reading the standing of a policy")?;
+    let Some(row) = row else { return Ok(StandingRow::default()) };
+    let demoted = row
+        .time_opt("demoted_at")?
+        .map(|at| Ok::<_, StoreError>(Demotion { at, why: row.text_opt("why")?.unwrap_or_default() }))
+        .transpose()?;
+    Ok(StandingRow {
+        demoted,
+        promoted_at: row.time_opt("promoted_at")?,
+        promoted_by: row.text_opt("promoted_by")?,
+        reason: row.text_opt("reason")?,
+    })
+}
+
+impl Tx {
+    /// Notes that a firing alert of a policy named a server. Only the newest notice is kept.
+    pub async fn note_sighting(
+        &mut self,
+        region: &RegionCode,
+        sighting: &Sighting,
+        seen_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO sighting (region_code, server_no, policy, zone_code, subnet_no, placement_group_no, seen_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (region_code, server_no, policy) DO UPDATE SET \
+             zone_code = excluded.zone_code, subnet_no = excluded.subnet_no, \
+             placement_group_no = excluded.placement_group_no, seen_at = max(seen_at, excluded.seen_at)",
+        )
+        .bind(region.as_str())
+        .bind(sighting.server_no.as_str())
+        .bind(&sighting.policy)
+        .bind(&sighting.zone_code)
+        .bind(&sighting.subnet_no)
+        .bind(&sighting.placement_group_no)
+        .bind(ms(seen_at))
+        .execute(&mut *self.inner)
+        .await
+        .doing("noting that a server fires")
+        .map(|_| ())
+    }
+
+    /// Opens a storm and returns its number; `None` when one is open in the region.
+    pub async fn open_storm(
+        &mut self,
+        region: &RegionCode,
+        trip: &Trip,
+        now: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let result = sqlx::query(
+            "INSERT INTO storm (region_code, opened_at, why, servers, policies) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(region.as_str())
+        .bind(ms(now))
+        .bind(&trip.why)
+        .bind(json(&trip.servers)?)
+        .bind(json(&trip.policies)?)
+        .execute(&mut *self.inner)
+        .await
+        .doing("opening a storm")?;
+        Ok((result.rows_affected() == 1).then(|| result.last_insert_rowid()))
+    }
+
+    /// Clears a storm and returns its region; `None` when it is not open.
+    pub async fn clear_storm(
+        &mut self,
+        id: i64,
+        person: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query(
+            "UPDATE storm SET cleared_at = ?, cleared_by = ?, reason = ? WHERE id = ? AND cleared_at IS NULL \
+             RETURNING region_code",
+        )
+        .bind(ms(now))
+        .bind(person)
+        .bind(reason)
+        .bind(id)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .doing("clearing a storm")?;
+        row.map(|row| row.text("region_code")).transpose()
+    }
+
+    /// Resets the breaker of a policy: attempts until now do not count for it any more.
+    pub async fn reset_breaker(
+        &mut self,
+        policy: &str,
+        person: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO breaker_reset (policy, at, person, reason) VALUES (?, ?, ?, ?)")
+            .bind(policy)
+            .bind(ms(now))
+            .bind(person)
+            .bind(reason)
+            .execute(&mut *self.inner)
+            .await
+            .doing("resetting a breaker")
+            .map(|_| ())
+    }
+
+    /// Demotes a policy. False when it is demoted already; the first reason stays.
+    pub async fn demote_policy(
+        &mut self,
+        policy: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let result = sqlx::query(
+            "INSERT INTO policy_standing (policy, demoted_at, why) VALUES (?, ?, ?) \
+             ON CONFLICT (policy) DO UPDATE SET demoted_at = excluded.demoted_at, why = excluded.why \
+             WHERE demoted_at IS NULL",
+        )
+        .bind(policy)
+        .bind(ms(now))
+        .bind(why)
+        .execute(&mut *self.inner)
+        .await
+        .doing("demoting a policy")?;
+        Ok(result.rows_affected() == 1)
+    }
+
+    /// Takes a demotion back. False when the policy is not demoted.
+    pub async fn promote_policy(
+        &mut self,
+        policy: &str,
+        person: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let result = sqlx::query(
+            "UPDATE policy_standing SET demoted_at = NULL, why = NULL, promoted_at = ?, promoted_by = ?, reason = ? \
+             WHERE policy = ? AND demoted_at IS NOT NULL",
+        )
+        .bind(ms(now))
+        .bind(person)
+        .bind(reason)
+        .bind(policy)
+        .execute(&mut *self.inner)
+        .await
+        .doing("promoting a policy")?;
+        Ok(result.rows_affected() == 1)
+    }
+
+    /// Keeps a person's report that a policy named a wrong server.
+    pub async fn report_target(
+        &mut self,
+        policy: &str,
+        person: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO target_report (policy, at, person, reason) VALUES (?, ?, ?, ?)")
+            .bind(policy)
+            .bind(ms(now))
+            .bind(person)
+            .bind(reason)
+            .execute(&mut *self.inner)
+            .await
+            .doing("keeping a report")
+            .map(|_| ())
+    }
+
+    /// Attempts of a policy since a person last promoted it, newest first.
+    pub async fn tried_since_promotion(&mut self, policy: &str) -> Result<Vec<Tried>, StoreError> {
+        tried_of(&mut self.inner, SINCE_PROMOTION, policy, TRIED_MORE).await
+    }
+}
+
+impl Store {
+    /// Storms, newest first; those that are open, or the newest of all.
+    pub async fn storms(&self, only_open: bool) -> Result<Vec<StormRow>, StoreError> {
+        let rows =
+            sqlx::query("SELECT * FROM storm WHERE ? = 0 OR cleared_at IS NULL ORDER BY id DESC LIMIT ?")
+                .bind(only_open)
+                .bind(STORMS_MAX)
+                .fetch_all(&self.readers)
+                .await
+                .doing("reading storms")?;
+        rows.iter()
+            .map(|row| {
+                Ok(StormRow {
+                    id: row.int("id")?,
+                    region_code: row.text("region_code")?,
+                    opened_at: row.time("opened_at")?,
+                    why: row.text("why")?,
+                    servers: row.value("servers")?,
+                    policies: row.value("policies")?,
+                    cleared_at: row.time_opt("cleared_at")?,
+                    cleared_by: row.text_opt("cleared_by")?,
+                    reason: row.text_opt("reason")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Attempts that the breaker of a policy counts, and its newest reset.
+    pub async fn breaker_of(
+        &self,
+        policy: &str,
+        failures: u32,
+    ) -> Result<(Vec<Tried>, Option<ResetRow>), StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        let tried = tried(&mut connection, policy, i64::from(failures) + TRIED_MORE).await?;
+        let row = sqlx::query(
+            "SELECT at, person, reason FROM breaker_reset WHERE policy = ? ORDER BY at DESC, id DESC LIMIT 1",
+        )
+        .bind(policy)
+        .fetch_optional(&mut *connection)
+        .await
+        .doing("reading the newest reset")?;
+        let reset = row
+            .map(|row| {
+                let (person, reason) = (row.text("person")?, row.text("reason")?);
+                Ok::<_, StoreError>(ResetRow { at: row.time("at")?, person, reason })
+            })
+            .transpose()?;
+        Ok((tried, reset))
+    }
+
+    /// How a policy stands.
+    pub async fn standing_of(&self, policy: &str) -> Result<StandingRow, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        standing(&mut connection, policy).await
+    }
+
+    /// What a policy has shown.
+    pub async fn record_of(&self, policy: &str) -> Result<Record, StoreError> {
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM alert WHERE policy = ?1 AND reason = 'shadow'), \
+             (SELECT count(*) FROM remediation WHERE policy = ?1 AND (needs_person = 1 OR approved_by IS NOT NULL)), \
+             (SELECT count(*) FROM remediation WHERE policy = ?1 AND approved_by IS NOT NULL), \
+             (SELECT count(*) FROM remediation WHERE policy = ?1 AND state IN ('confirmed', 'closed_happened')), \
+             (SELECT count(*) FROM remediation WHERE policy = ?1 AND state IN ('unconfirmed', 'closed_not_happened')), \
+             (SELECT count(*) FROM attempt WHERE policy = ?1 AND outcome = 'unknown'), \
+             (SELECT count(*) FROM attempt WHERE policy = ?1 AND outcome = 'rejected'), \
+             (SELECT count(*) FROM target_report WHERE policy = ?1)",
+        )
+        .bind(policy)
+        .fetch_one(&self.readers)
+        .await
+        .doing("counting what a policy has shown")?;
+        let count = |place: usize| {
+            row.try_get::<i64, _>(place).map_err(|_error| StoreError::Unreadable { what: "count" })
+        };
+        Ok(Record {
+            shadow_hits: count(0)?,
+            approvals_asked: count(1)?,
+            approvals_given: count(2)?,
+            confirmed: count(3)?,
+            unconfirmed: count(4)?,
+            unknown: count(5)?,
+            rejected: count(6)?,
+            wrong_target: count(7)?,
+        })
+    }
+}
