@@ -68,6 +68,8 @@ impl FactSource for NoFacts {
             holds: Vec::new(),
             hold_file: wanted.hold_file,
             silences: Vec::new(),
+            quarantine: None,
+            unwatched: Vec::new(),
         })
     }
 }

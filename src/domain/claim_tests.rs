@@ -1,6 +1,6 @@
 //! What the intent transaction may do, one sentence per rule.
 
-use super::super::facts::Past;
+use super::super::facts::{Gap, Past};
 use super::super::guard::Verdict;
 use super::super::hold::{Hold, HoldScope};
 use super::super::policy::{Budget, Mode, Rules};
@@ -195,4 +195,36 @@ fn an_approval_is_taken_only_in_time_and_with_every_guard_asked_again() {
     assert_eq!(said(case(Mode::Approve), 3601).unwrap_err().verdict, Verdict::Expire);
     let refused = said(case(Mode::Approve).with(|c| c.facts.hold_file = Some("x".into())), 1).unwrap_err();
     assert_eq!(refused.guard, Reason::Hold);
+}
+
+#[test]
+fn a_quarantine_stops_everything_and_nothing_outlives_it() {
+    let quarantined = || case(Mode::Auto).with(|c| c.facts.quarantine = Some("quarantine 1: a copy".into()));
+    check(quarantined(), "cancel hold");
+    let approved = quarantined().with(|c| c.waiting.approved_at = Some(at(0)));
+    check(approved, "cancel hold");
+}
+
+#[test]
+fn a_reboot_that_nobody_watched_counts_as_an_interrupt() {
+    let rebooted = |seconds: i64| {
+        case(Mode::Auto).with(|c| {
+            let mut seen = server();
+            seen.uptime_at = Some(at(seconds));
+            c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)) });
+            c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
+        })
+    };
+    check(rebooted(-1000), "cancel cooldown");
+    check(rebooted(-86_399), "cancel cooldown");
+    check(rebooted(-86_400), "go");
+    check(rebooted(-999), "go");
+    check(rebooted(-90_000), "go");
+    let unknown = case(Mode::Auto).with(|c| {
+        let mut seen = server();
+        seen.uptime_at = None;
+        c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)) });
+        c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
+    });
+    check(unknown, "go");
 }

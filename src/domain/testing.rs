@@ -97,6 +97,8 @@ pub(super) fn facts() -> Facts {
         holds: Vec::new(),
         hold_file: None,
         silences: Vec::new(),
+        quarantine: None,
+        unwatched: Vec::new(),
     }
 }
 

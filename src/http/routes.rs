@@ -67,4 +67,6 @@ routes! {
     "/api/v1/policies" { get VIEWER => api::overview::policies }
     "/api/v1/servers" { get VIEWER => api::overview::servers }
     "/api/v1/sources" { get VIEWER => api::overview::sources }
+    "/api/v1/quarantine" { get VIEWER => api::quarantine::show }
+    "/api/v1/quarantine/clear" { post APPROVER => api::quarantine::clear }
 }

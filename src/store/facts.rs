@@ -116,6 +116,10 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         holds: holds(connection, wanted.now).await?,
         hold_file: wanted.hold_file,
         silences: silences(connection, wanted.now).await?,
+        quarantine: super::quarantine::open_quarantine(connection)
+            .await?
+            .map(|open| format!("quarantine {}: {}", open.id, open.why)),
+        unwatched: super::quarantine::gaps(connection, wanted.attempts_since).await?,
     })
 }
 

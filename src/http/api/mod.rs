@@ -9,6 +9,7 @@ mod export;
 pub(super) mod incidents;
 pub(super) mod mutes;
 pub(super) mod overview;
+pub(super) mod quarantine;
 pub(super) mod remediations;
 
 use actix_web::HttpRequest;
