@@ -19,7 +19,9 @@ use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::http;
 use crate::inventory;
+use crate::journal::Journal;
 use crate::ncloud::{ClientError, Clients, InterruptClient, Reader};
+use crate::quarantine;
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
 use crate::telemetry::{Metrics, chain};
@@ -98,15 +100,18 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         reader: Reader::new(&config.cloud, wall_ms)?,
         interrupt: InterruptClient::new(&config.cloud)?,
     });
+    let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
+    let journal = Arc::new(Journal::open(&config.store.journal));
     let epoch = begin(&store, &config, clock.now()).await?;
     let listen = config.server.listen;
     let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
-    let service = Arc::new(Service::new(store, clock, config, metrics, epoch));
+    let service = Arc::new(Service::new(store, journal, clock, config, metrics, epoch));
+    quarantine::begin(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
     let left = dispatcher::rescue(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     if left > 0 {
         tracing::error!(
             count = left,
-            "interrupts were in flight when the last process ended; they are unknown now"
+            "interrupts were in flight when the last process ended; without an answer in the attempt journal they are unknown now"
         );
     }
     let (server, addr, running) =
@@ -122,6 +127,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("resolver", Box::pin(inventory::resolve(s(), c()))),
         room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
         room("verifier", Box::pin(verifier::run(s(), c()))),
+        room("journal", Box::pin(quarantine::keep_stamping(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
@@ -193,6 +199,7 @@ impl App {
             (old.store.hold_file != config.store.hold_file, "store.hold_file"),
             (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
             (old.server.queue_max != config.server.queue_max, "server.queue_max"),
+            (old.store.journal != config.store.journal, "store.journal"),
         ] {
             if changed {
                 tracing::warn!(key, "this key takes effect with the next start");
@@ -242,6 +249,7 @@ impl App {
         };
         clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
         clean &= end(&service).await.is_ok();
+        quarantine::stamp(&service).await;
         let store = service.store.clone();
         drop(service);
         if let Err(error) = store.fold_log().await {

@@ -3,6 +3,7 @@
 //! Never: a way around a guard, or an order without a person and a reason.
 
 mod guards;
+mod quarantine;
 mod replay;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 pub use guards::{clear_storm, demote_policy, promote_policy, reset_breaker};
+pub use quarantine::{Cleared, clear_quarantine};
 pub use replay::{Idempotency, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
@@ -86,6 +88,12 @@ pub enum Refusal {
     /// The key was used for another request.
     #[error("this Idempotency-Key was used for another request; use a new one")]
     KeyReused,
+    /// What is done must be noted in the attempt journal, and cannot be.
+    #[error("{why}")]
+    Journal {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Result of an order: done, refused, or the store failed.

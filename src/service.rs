@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::claim::Health;
+use crate::journal::Journal;
 use crate::store::Store;
 use crate::telemetry::{CallLabels, Metrics};
 
@@ -34,6 +35,8 @@ pub struct Service {
     pub lookups: Notify,
     /// Wakes the inventory: a person asks for a server that is not in it.
     pub inventory: Notify,
+    /// The attempt journal, outside the store.
+    pub journal: Arc<Journal>,
     /// Our number as owner of the store; intents of smaller numbers are of the dead.
     pub epoch: i64,
     /// When this process began.
@@ -46,7 +49,14 @@ pub struct Service {
 
 impl Service {
     /// A service around an open store.
-    pub fn new(store: Store, clock: Clock, config: Config, metrics: Metrics, epoch: i64) -> Self {
+    pub fn new(
+        store: Store,
+        journal: Arc<Journal>,
+        clock: Clock,
+        config: Config,
+        metrics: Metrics,
+        epoch: i64,
+    ) -> Self {
         Self {
             store,
             started_at: clock.now(),
@@ -57,6 +67,7 @@ impl Service {
             proof: Notify::new(),
             lookups: Notify::new(),
             inventory: Notify::new(),
+            journal,
             epoch,
             stopping: CancellationToken::new(),
             halted: Mutex::new(None),
@@ -129,7 +140,7 @@ impl Service {
         // A wall clock behind what the store knows has jumped back; small steps of time keeping are let pass.
         let behind =
             (behind > 5_000).then(|| format!("the wall clock is {} s behind the store", behind / 1000));
-        Health { halted: halted.or(stopping), clock: clock.or(behind) }
+        Health { halted: halted.or(stopping).or_else(|| self.journal.trouble()), clock: clock.or(behind) }
     }
 }
 

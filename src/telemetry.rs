@@ -158,6 +158,8 @@ pub struct Metrics {
     pub budget_remaining: Family<BudgetLabels, Gauge>,
     /// Bytes of the store.
     pub store_bytes: Gauge,
+    /// 1 while the store is in quarantine.
+    pub quarantine_open: Gauge,
 }
 
 impl Default for Metrics {
@@ -191,6 +193,7 @@ impl Metrics {
             last_delivery: Family::default(),
             budget_remaining: Family::default(),
             store_bytes: Gauge::default(),
+            quarantine_open: Gauge::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -236,6 +239,8 @@ impl Metrics {
             m.budget_remaining.clone(),
         );
         registry.register_with_unit("store", "Size of the store", Unit::Bytes, m.store_bytes.clone());
+        let quarantine = m.quarantine_open.clone();
+        registry.register("quarantine_open", "Whether the store is in quarantine", quarantine);
         Self { registry, ..metrics }
     }
 

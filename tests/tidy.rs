@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 23] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -43,6 +43,8 @@ const FLOORS: [(&str, u8); 21] = [
     ("cli", 8),
     ("demo", 8),
     ("main", 9),
+    ("journal", 2),
+    ("quarantine", 4),
 ];
 
 /// Doors between rooms of one floor that are there today.

@@ -72,6 +72,8 @@ impl FactSource for NoFacts {
             storm: StormFacts::default(),
             tried: Vec::new(),
             demoted: None,
+            quarantine: None,
+            unwatched: Vec::new(),
         })
     }
 }

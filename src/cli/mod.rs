@@ -17,6 +17,7 @@ mod hold;
 mod hold_file;
 mod out;
 mod place;
+mod quarantine;
 mod serve;
 mod silence;
 mod simulate;
@@ -78,6 +79,8 @@ enum Command {
     Token(token::TokenCommand),
     Backup(upkeep::BackupArgs),
     Migrate(upkeep::MigrateArgs),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     Version(VersionArgs),
 }
 
@@ -139,6 +142,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
         Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,
+        Command::Quarantine(command) => Box::pin(quarantine::run(command, out)).await,
         Command::Version(VersionArgs {}) => {
             Ok(out.line(format_args!("unhang {}", env!("CARGO_PKG_VERSION")))?)
         }

@@ -84,6 +84,14 @@ impl StoreArgs {
         }
     }
 
+    /// The attempt journal: as the configuration says, or beside the store that was named.
+    pub(super) fn journal(&self) -> Result<PathBuf, Failure> {
+        match &self.store {
+            Some(path) => Ok(path.parent().unwrap_or(Path::new("")).join("JOURNAL")),
+            None => Ok(self.config.load_or_tell()?.config.store.journal),
+        }
+    }
+
     /// Opens it to read; a running service is not disturbed.
     pub(super) async fn open_read_only(&self) -> Result<Store, Failure> {
         Ok(Store::open_read_only(&self.path()?).await?)

@@ -92,7 +92,8 @@ Examples:
   unhang backup /backup/unhang-2026-12-01.db
   unhang backup --store data/unhang.db copy.db
 
-Works while the service runs. Restore: stop the service, put the copy in place of the store, start.")]
+Works while the service runs. Restore: stop the service, put the copy in place of the store, start. The attempt
+journal shows that it is a copy: nothing is sent until a person has looked (unhang audit reconcile).")]
 pub(super) struct BackupArgs {
     /// The copy; must not exist yet
     #[arg(value_name = "PATH")]

@@ -14,13 +14,13 @@ use super::{
 pub(super) fn hash(config: &Config) -> String {
     let Config { hash: _, server, store, cloud, sources, rules, dispatch, verify, inventory, tokens } =
         config;
-    let StoreConfig { path, hold_file } = store;
+    let StoreConfig { path, hold_file, journal } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
     let InventoryConfig { refresh, fresh_for, lookup_for } = inventory;
     let whole = json!({
         "server": server_value(server),
-        "store": { "path": path.to_string_lossy(), "holdFile": hold_file.to_string_lossy() },
+        "store": { "path": path.to_string_lossy(), "holdFile": hold_file.to_string_lossy(), "journal": journal.to_string_lossy() },
         "cloud": cloud_value(cloud),
         "sources": sources.iter().map(source_value).collect::<Vec<_>>(),
         "rules": serde_json::to_value(rules).unwrap_or_else(|_| Value::String(format!("{rules:?}"))),

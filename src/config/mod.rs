@@ -90,6 +90,8 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// File whose presence is a global hold (default: `HOLD` beside the store).
     pub hold_file: PathBuf,
+    /// The attempt journal (default: `JOURNAL` beside the store; better on another disk).
+    pub journal: PathBuf,
 }
 
 /// How the cloud is called.

@@ -1,8 +1,9 @@
 //! `[server]`, `[store]`, `[dispatch]`, `[verify]`, `[inventory]`: how the service itself runs.
 //!
-//! Never: opens the store or an address; values only.
+//! Never: opens the store or an address; values only. The one look outside: whether two paths share a file system.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -58,8 +59,36 @@ pub(super) fn store(mut section: Section<'_>) -> StoreConfig {
     if hold_file == path {
         section.problem("hold_file", "must not be the store itself");
     }
+    let journal = journal(&mut section, &path, &hold_file);
     section.finish();
-    StoreConfig { path, hold_file }
+    StoreConfig { path, hold_file, journal }
+}
+
+/// `store.journal`: of use where the store's disk is replaced or rolled back, so it should lie on another.
+fn journal(section: &mut Section<'_>, store: &Path, hold_file: &Path) -> PathBuf {
+    const ADVICE: &str =
+        "put it on another disk: one that is rolled back or lost takes store and journal together";
+    let written = section.text("journal").map(PathBuf::from);
+    let is_written = written.is_some();
+    let journal = written.unwrap_or_else(|| store.parent().unwrap_or(Path::new("")).join("JOURNAL"));
+    if journal == store || journal == hold_file {
+        section.problem("journal", "must be a file of its own");
+    } else if !is_written {
+        section.warning("journal", format!("is not written, so it lies beside the store; {ADVICE}"));
+    } else if let (Some(store), Some(journal)) = (device_of(store), device_of(&journal))
+        && store == journal
+    {
+        section.warning("journal", format!("lies on the same file system as the store; {ADVICE}"));
+    }
+    journal
+}
+
+/// The file system that a path is on, or would be made on: that of the nearest folder that is there.
+fn device_of(path: &Path) -> Option<u64> {
+    let here = Path::new(".");
+    let folders =
+        path.ancestors().skip(1).map(|folder| if folder.as_os_str().is_empty() { here } else { folder });
+    folders.filter_map(|folder| std::fs::metadata(folder).ok()).map(|found| found.dev()).next()
 }
 
 /// `[dispatch]`

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
+use super::handover::hand_over;
 use super::outcome::{finish, undo_failed_claim};
 use crate::config::Config;
 use crate::domain::audit::Actor;
@@ -19,6 +20,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::{COOLDOWN_MAX, later};
 use crate::domain::remediation::{Event, State};
 use crate::domain::server::Server;
+use crate::journal::IntentLine;
 use crate::moves::{event_about, facts_for, move_for, move_with_event, open_storm_if_seen};
 use crate::ncloud::{Clients, PreparedInterrupt};
 use crate::service::Service;
@@ -37,7 +39,7 @@ pub(super) type Preflights = BTreeMap<String, (Instant, Preflight)>;
 /// What the intent transaction did.
 enum Claimed {
     /// The intent is durable; send this.
-    Send { prepared: Box<PreparedInterrupt>, send_before: Instant },
+    Send { prepared: Box<PreparedInterrupt>, send_before: Instant, line: IntentLine },
     /// Read the server, then ask again.
     NeedPreflight,
     /// Nothing more to do now.
@@ -63,14 +65,14 @@ pub(super) async fn claim_one(
         preflights.insert(key.clone(), (Instant::now(), seen.clone()));
         claimed = try_claim(service, cloud, remediation, Some(seen), &nonce).await?;
     }
-    if let Claimed::Send { prepared, send_before } = claimed {
+    if let Claimed::Send { prepared, send_before, line } = claimed {
         preflights.remove(&key);
         let watching = service;
         let (service, cloud, id) = (Arc::clone(service), Arc::clone(cloud), remediation.id.clone());
         // From here on the request belongs to a task of its own that nothing cancels.
         let sent = tasks.spawn(async move {
             let begun = Instant::now();
-            let report = cloud.interrupt.send(*prepared, send_before).await;
+            let report = hand_over(&service, &cloud.interrupt, *prepared, send_before, line).await;
             let seconds = begun.elapsed().as_secs_f64();
             service.metrics.cloud_calls.get_or_create(&CallLabels { call: "interrupt" }).observe(seconds);
             tracing::info!(
@@ -273,6 +275,13 @@ impl ClaimJob {
         }));
         event.attempt_id = Some(attempt_id);
         tx.append(&event).await?;
-        Ok(Claimed::Send { prepared: Box::new(prepared), send_before })
+        let line = IntentLine {
+            attempt_id,
+            nonce: intent.nonce,
+            server_instance_no: server.no.to_string(),
+            region_code: server.region.to_string(),
+            signed_at,
+        };
+        Ok(Claimed::Send { prepared: Box::new(prepared), send_before, line })
     }
 }

@@ -4,6 +4,7 @@
 //! anything that could be dropped half-way.
 
 mod claiming;
+mod handover;
 mod outcome;
 
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::hold::HoldScope;
 use crate::domain::limits::later;
 use crate::domain::remediation::{Event, Outcome, TRIES_MAX};
+use crate::journal::AnswerLine;
 use crate::moves::{event_about, move_with_event};
 use crate::ncloud::AttemptReport;
 use crate::service::Service;
@@ -191,12 +192,36 @@ async fn hold_everything(tx: &mut Tx, reason: &str, now: Timestamp) -> Result<()
     tx.append(&event).await.map(|_| ())
 }
 
-/// What a crash left in flight becomes unknown, whether or not anything was sent. Returns how many.
+/// Whether a late answer decides over "unknown".
+fn decides(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted | Outcome::Rejected => true,
+        Outcome::NotSent | Outcome::Unknown => false,
+    }
+}
+
+/// An answer that the attempt journal kept, as the store takes it.
+fn from_journal(answer: &AnswerLine) -> AttemptOutcome {
+    AttemptOutcome {
+        cause: format!("from the attempt journal: {}", answer.cause),
+        request_id: answer.request_id.clone(),
+        return_code: answer.return_code.clone(),
+        return_message: answer.return_message.clone(),
+        http_status: answer.http_status,
+        body_sha256: answer.body_sha256.clone(),
+    }
+}
+
+/// What a crash left in flight gets the answer that the attempt journal has for the same attempt; without one it becomes
+/// unknown, whether or not anything was sent. What is unknown already may get its answer as well. Returns how many were
+/// left in flight.
 pub async fn rescue(service: &Service) -> Result<usize, StoreError> {
     let (epoch, now) = (service.epoch, service.clock.now());
+    let answers = Arc::new(service.journal.known().answers);
     service
         .store
         .write(move |tx| {
+            let answers = Arc::clone(&answers);
             Box::pin(async move {
                 let orphans = tx.orphans(epoch).await?;
                 let with = AttemptOutcome {
@@ -204,7 +229,19 @@ pub async fn rescue(service: &Service) -> Result<usize, StoreError> {
                     ..AttemptOutcome::default()
                 };
                 for (nonce, _, _) in &orphans {
-                    write_outcome(tx, nonce, Outcome::Unknown, &with, false, now).await?;
+                    let Some(answer) = answers.get(nonce) else {
+                        write_outcome(tx, nonce, Outcome::Unknown, &with, false, now).await?;
+                        continue;
+                    };
+                    let with = from_journal(answer);
+                    write_outcome(tx, nonce, answer.outcome, &with, answer.raises_hold, now).await?;
+                }
+                for nonce in tx.unanswered().await? {
+                    let late = answers.get(&nonce).filter(|answer| decides(answer.outcome));
+                    if let Some(answer) = late {
+                        let with = from_journal(answer);
+                        write_outcome(tx, &nonce, answer.outcome, &with, answer.raises_hold, now).await?;
+                    }
                 }
                 Ok(orphans.len())
             })

@@ -1,6 +1,6 @@
 //! What the intent transaction may do, one sentence per rule.
 
-use super::super::facts::Past;
+use super::super::facts::{Gap, Past};
 use super::super::guard::Verdict;
 use super::super::hold::{Hold, HoldScope};
 use super::super::ladder::Demotion;
@@ -254,4 +254,36 @@ fn a_demotion_takes_back_what_nobody_approved() {
     let c = case(Mode::Auto).with(|c| c.facts.demoted = demoted());
     let (verdict, _) = settled(&c.waiting, &c.rules, &c.facts, at(0));
     assert_eq!(verdict, Settled::AskPerson(None), "it has not been queued yet: a person can still be asked");
+}
+
+#[test]
+fn a_quarantine_stops_everything_and_nothing_outlives_it() {
+    let quarantined = || case(Mode::Auto).with(|c| c.facts.quarantine = Some("quarantine 1: a copy".into()));
+    check(quarantined(), "cancel hold");
+    let approved = quarantined().with(|c| c.waiting.approved_at = Some(at(0)));
+    check(approved, "cancel hold");
+}
+
+#[test]
+fn a_reboot_that_nobody_watched_counts_as_an_interrupt() {
+    let rebooted = |seconds: i64| {
+        case(Mode::Auto).with(|c| {
+            let mut seen = server();
+            seen.uptime_at = Some(at(seconds));
+            c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)) });
+            c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
+        })
+    };
+    check(rebooted(-1000), "cancel cooldown");
+    check(rebooted(-86_399), "cancel cooldown");
+    check(rebooted(-86_400), "go");
+    check(rebooted(-999), "go");
+    check(rebooted(-90_000), "go");
+    let unknown = case(Mode::Auto).with(|c| {
+        let mut seen = server();
+        seen.uptime_at = None;
+        c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)) });
+        c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
+    });
+    check(unknown, "go");
 }

@@ -193,4 +193,18 @@ pub struct Facts {
     pub tried: Vec<Tried>,
     /// The policy's demotion that nobody has taken back.
     pub demoted: Option<Demotion>,
+    /// Why nothing is sent at all: the store is in quarantine until a person has reconciled it.
+    pub quarantine: Option<String>,
+    /// Times in which this service saw nothing.
+    pub unwatched: Vec<Gap>,
+}
+
+/// A time in which this service saw nothing. A reboot in it may have been anybody's interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The last sign of life before it.
+    pub from: Timestamp,
+    /// The start that ended it.
+    pub until: Timestamp,
 }

@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::Past;
+use super::facts::{Gap, Past};
 use super::guard::{Reason, Trace, Verdict};
 use super::policy::{Budget, Policy, Rules};
 use super::remediation::Outcome;
@@ -58,6 +58,21 @@ pub fn ask_rest(trace: &mut Trace, policy: &Policy, attempts: &[Past], server: &
         .max()
         .filter(|until| now < *until);
     note(trace, Reason::Cooldown, cooldown_until, &format!("cooldown {:#}", policy.cooldown));
+}
+
+/// Longest time without a sign of life in which a reboot still counts as seen.
+pub const WATCH_GAP_MIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Asks whether the server was rebooted while this service saw nothing: whoever did it, it rests as after an interrupt.
+pub fn ask_unwatched(trace: &mut Trace, policy: &Policy, gaps: &[Gap], server: &Server, now: Timestamp) {
+    let unseen = server.uptime_at.filter(|at| gaps.iter().any(|gap| gap.from < *at && *at <= gap.until));
+    let until = unseen.map(|at| later(at, policy.cooldown)).filter(|until| now < *until);
+    note(
+        trace,
+        Reason::Cooldown,
+        until,
+        &format!("cooldown {:#} after a reboot nobody watched", policy.cooldown),
+    );
 }
 
 fn note(trace: &mut Trace, guard: Reason, until: Option<Timestamp>, limit: &str) {

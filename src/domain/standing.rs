@@ -40,6 +40,7 @@ pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     storm::ask(trace, on.rules, &on.facts.storm, on.server, &on.policy.name);
     breaker::ask(trace, &on.rules.breaker, &on.facts.tried, now);
     limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, now);
+    limits::ask_unwatched(trace, on.policy, &on.facts.unwatched, on.server, now);
     limits::ask_budgets(trace, on.rules, on.policy, &on.facts.attempts, on.server, now);
 }
 
@@ -79,6 +80,8 @@ fn ask_holds(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     };
     let stops = facts.hold_file.is_some() || row.is_some();
     note_stop(trace, Reason::Hold, stops, &seen, "no hold", row.and_then(|hold| hold.until));
+    let seen = facts.quarantine.as_deref().unwrap_or("none");
+    note_stop(trace, Reason::Hold, facts.quarantine.is_some(), seen, "no quarantine", None);
 }
 
 fn note_stop(trace: &mut Trace, guard: Reason, no: bool, seen: &str, limit: &str, until: Option<Timestamp>) {

@@ -104,6 +104,8 @@ pub(super) fn facts() -> Facts {
         storm: StormFacts::default(),
         tried: Vec::new(),
         demoted: None,
+        quarantine: None,
+        unwatched: Vec::new(),
     }
 }
 

@@ -71,7 +71,8 @@ async fn information(service: &Service) -> Value {
         });
         regions.collect()
     });
-    json!({ "holds": holds, "holdFile": file, "inventory": inventory })
+    let quarantine = service.store.open_quarantine().await.map_or(Value::Null, |open| json!(open.is_some()));
+    json!({ "holds": holds, "holdFile": file, "inventory": inventory, "quarantine": quarantine })
 }
 
 /// `GET /metrics`
@@ -104,6 +105,7 @@ async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(
     }
     let file = usize::from(hold_file(&config.store.hold_file).is_some());
     metrics.holds.set(number(service.store.holds(now).await?.len() + file));
+    metrics.quarantine_open.set(i64::from(service.store.open_quarantine().await?.is_some()));
     metrics.pending_alerts.set(counts.pending_alerts);
     let waited = counts.oldest_waiting.map_or(0.0, |at| now.duration_since(at).as_secs_f64());
     metrics.oldest_waiting.set(waited);

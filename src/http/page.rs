@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 use crate::domain::hold::Hold;
 use crate::domain::remediation::State;
 use crate::service::hold_file;
-use crate::store::{AuditFilter, AuditItem, InventoryAge, PageRequest, RemediationRow};
+use crate::store::{AuditFilter, AuditItem, InventoryAge, OpenQuarantine, PageRequest, RemediationRow};
 
 /// Audit events on the page.
 const EVENTS: i64 = 20;
@@ -43,6 +43,7 @@ struct Status {
     sources: Vec<(String, Option<Timestamp>)>,
     budgets: Vec<BudgetUse>,
     inventory: Vec<InventoryAge>,
+    quarantine: Option<OpenQuarantine>,
 }
 
 #[derive(Template)]
@@ -172,6 +173,7 @@ async fn load(door: &Door) -> Result<Status, Problem> {
         sources: sources.collect(),
         budgets: figures::budgets(service, &config, now).await?,
         inventory: store.inventory_ages().await?,
+        quarantine: store.open_quarantine().await?,
     })
 }
 

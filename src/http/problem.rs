@@ -117,6 +117,8 @@ codes! {
     Stopping = "stopping" 503 "The service is stopping",
     /// A check of readiness failed.
     NotReady = "not_ready" 503 "Not ready",
+    /// The attempt journal cannot be written.
+    JournalFailed = "journal_failed" 503 "The attempt journal cannot be written",
 }
 
 /// One error answer.
@@ -270,6 +272,7 @@ impl From<Refusal> for Problem {
             Refusal::NotReplayable { why: _ } => Self::new(Code::NotReplayable, detail),
             Refusal::Policy { why: _ } => Self::new(Code::PolicyRefused, detail).about("policy"),
             Refusal::KeyReused => Self::new(Code::KeyReused, detail),
+            Refusal::Journal { why: _ } => Self::new(Code::JournalFailed, detail),
         }
     }
 }

@@ -73,4 +73,6 @@ routes! {
     "/api/v1/breakers/{policy}/reset" { post APPROVER => api::guards::reset_breaker }
     "/api/v1/policies/{name}/promote" { post APPROVER => api::guards::promote_policy }
     "/api/v1/policies/{name}/demote" { post OPERATOR => api::guards::demote_policy }
+    "/api/v1/quarantine" { get VIEWER => api::quarantine::show }
+    "/api/v1/quarantine/clear" { post APPROVER => api::quarantine::clear }
 }

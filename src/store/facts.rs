@@ -129,6 +129,10 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         storm,
         tried,
         demoted,
+        quarantine: super::quarantine::open_quarantine(connection)
+            .await?
+            .map(|open| format!("quarantine {}: {}", open.id, open.why)),
+        unwatched: super::quarantine::gaps(connection, wanted.attempts_since).await?,
     })
 }
 

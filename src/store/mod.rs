@@ -11,6 +11,7 @@ mod hands;
 mod incidents;
 mod lock;
 mod open;
+mod quarantine;
 mod query;
 mod remediations;
 mod rows;
@@ -26,6 +27,7 @@ pub use hands::{IdempotentAnswer, NewHold, NewSilence, SettlementRow};
 pub use incidents::JoinedIncident;
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
+pub use quarantine::{History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, PAGE_MAX,
     Page, PageRequest, RemediationRow, ServerRow, StoreCounts,

@@ -2,7 +2,7 @@
 # Sending once, recording it, and the door.
 
 plant call-before-commit src/dispatcher/claiming.rs \
-  's/Ok\(Claimed::Send \{ prepared: Box::new\(prepared\), send_before \}\)/drop(self.cloud.interrupt.send(prepared, send_before).await);\n        Ok(Claimed::Done)/' \
+  's/Ok\(Claimed::Send \{ prepared: Box::new\(prepared\), send_before, line \}\)/drop(self.cloud.interrupt.send(prepared, send_before).await);\n        Ok(Claimed::Done)/' \
   --test service crash::
 plant resend-after-a-crash src/dispatcher/outcome.rs \
   's/write_outcome\(tx, nonce, Outcome::Unknown, &with, false, now\)/write_outcome(tx, nonce, Outcome::NotSent, &with, false, now)/' \

@@ -12,6 +12,7 @@
 mod crash;
 mod hands;
 mod hostile;
+mod journal;
 mod outcomes;
 mod senders;
 mod startup;

@@ -14,6 +14,7 @@ use crate::store::{AuditFilter, verify_chain};
 
 mod export;
 mod list;
+mod reconcile;
 
 /// Read, export and verify the audit
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,7 @@ pub(super) enum AuditCommand {
     List(list::ListArgs),
     Export(export::ExportArgs),
     Verify(VerifyArgs),
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 /// Which events; all that are given must hold.
@@ -119,6 +121,7 @@ pub(super) async fn run(command: AuditCommand, out: &mut Out) -> Result<(), Fail
         AuditCommand::List(args) => list::run(args, out).await,
         AuditCommand::Export(args) => export::run(args, out).await,
         AuditCommand::Verify(args) => verify(args, out).await,
+        AuditCommand::Reconcile(args) => reconcile::run(args, out).await,
     }
 }
 

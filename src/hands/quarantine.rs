@@ -1,0 +1,148 @@
+//! Clearing a quarantine: a person has looked at what the journal knows and the store does not.
+//!
+//! Never: forgets a server that may have been interrupted, or lets a number be given twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Hand, Refusal, hold_in};
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::hold::HoldScope;
+use crate::journal::{Identity, Known, Reconciled};
+use crate::quarantine::{Missing, compare, machine_id, stamp, wanted};
+use crate::service::Service;
+use crate::store::{NewHold, StoreError, StoreIdentity, Tx};
+use crate::telemetry::chain;
+
+/// A server rests at least this long after an interrupt that the store does not know.
+const REST_MIN: SignedDuration = SignedDuration::from_hours(24);
+
+/// What clearing led to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleared {
+    /// The quarantine.
+    pub id: i64,
+    /// Attempt numbers go on above this.
+    pub high_water: i64,
+    /// Holds that were left on servers, by row number.
+    pub holds: Vec<i64>,
+    /// Interrupts that the store does not know.
+    pub missing: Vec<Missing>,
+    #[serde(skip)]
+    identity: Identity,
+}
+
+struct Order {
+    person: String,
+    reason: String,
+    known: Known,
+    machine_id: Option<String>,
+    rest: SignedDuration,
+}
+
+/// Ends the quarantine. Each server whose interrupt the store does not know gets a hold of its own while it may count;
+/// attempt numbers go on above the highest that the journal has seen.
+pub async fn clear_quarantine(service: &Arc<Service>, person: &str, reason: &str) -> Hand<Cleared> {
+    let now = service.clock.now();
+    // Looked at first: what cannot be noted in the journal would be found again, and nothing could be sent anyway.
+    stamp(service).await;
+    if let Some(why) = service.journal.trouble() {
+        return Ok(Err(Refusal::Journal { why }));
+    }
+    let longest = service.config().rules.policies.iter().map(|policy| policy.cooldown).max();
+    let order = Arc::new(Order {
+        person: person.to_owned(),
+        reason: reason.to_owned(),
+        known: service.journal.known(),
+        machine_id: machine_id(),
+        rest: longest.unwrap_or(REST_MIN).max(REST_MIN),
+    });
+    let job = Arc::clone(&order);
+    let done = service
+        .store
+        .write(move |tx| {
+            let order = Arc::clone(&job);
+            Box::pin(async move { clear_in(tx, &order, now).await })
+        })
+        .await?;
+    let cleared = match done {
+        Ok(cleared) => cleared,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let line = Reconciled {
+        at: now,
+        person: person.to_owned(),
+        reason: reason.to_owned(),
+        high_water: cleared.high_water,
+        identity: cleared.identity.clone(),
+    };
+    let journal = Arc::clone(&service.journal);
+    let noted = tokio::task::spawn_blocking(move || journal.reconcile(line)).await;
+    let why = match noted {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(chain(&error)),
+        Err(_ended) => Some("the task that writes the attempt journal ended".to_owned()),
+    };
+    if let Some(why) = why {
+        let why = format!("{why}; the next start finds the same gap, so clear it again then");
+        return Ok(Err(Refusal::Journal { why }));
+    }
+    stamp(service).await;
+    service.work.notify_one();
+    Ok(Ok(cleared))
+}
+
+async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
+    let Some(open) = tx.open_quarantine().await? else { return Ok(Err(Refusal::NotFound)) };
+    let (from_attempt, audit_seq) = wanted(&order.known);
+    let history = tx.history(from_attempt, audit_seq).await?;
+    let compared = compare(&order.known, &history, order.machine_id.as_deref());
+    let high_water = compared.journal_high_water.max(compared.store_high_water);
+    let store_id = history.identity.map(|identity| identity.store_id);
+    let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let identity = StoreIdentity { store_id, machine_id: order.machine_id.clone() };
+    let holds = hold_servers(tx, order, &compared.missing, now).await?;
+    tx.continue_attempts_above(high_water).await?;
+    tx.set_identity(&identity, now).await?;
+    tx.clear_quarantine(open.id, &order.person, &order.reason, now).await?;
+    let event =
+        AuditEvent::new(now, "quarantine_cleared", Actor::person(&order.person)).with_detail(&json!({
+            "id": open.id, "why": open.why, "reason": order.reason, "findings": compared.findings,
+            "missing": compared.missing, "highWater": high_water, "holds": holds, "storeId": identity.store_id,
+        }));
+    tx.append(&event).await?;
+    let identity = Identity { store_id: identity.store_id, machine_id: identity.machine_id };
+    Ok(Ok(Cleared { id: open.id, high_water, holds, missing: compared.missing, identity }))
+}
+
+/// One hold for each server, for the newest interrupt that may count. One that was set before, cleared or not, is not
+/// set again.
+async fn hold_servers(
+    tx: &mut Tx,
+    order: &Order,
+    missing: &[Missing],
+    now: Timestamp,
+) -> Result<Vec<i64>, StoreError> {
+    let counts = missing.iter().filter(|missing| missing.may_still_count(order.rest, now));
+    let newest: BTreeMap<&str, &Missing> =
+        counts.map(|missing| (missing.server_instance_no.as_str(), missing)).collect();
+    let mut holds = Vec::new();
+    for (server, missing) in newest {
+        let reason = format!(
+            "the attempt journal knows interrupt {} at {} that this store does not; clear when the server is understood",
+            missing.attempt_id, missing.signed_at
+        );
+        if tx.was_held_for(&reason).await? {
+            continue;
+        }
+        let scope = HoldScope::Server(server.to_owned());
+        let new = NewHold { scope, author: order.person.clone(), reason, until: None };
+        holds.push(hold_in(tx, &new, now).await?);
+    }
+    Ok(holds)
+}

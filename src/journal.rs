@@ -1,0 +1,323 @@
+//! The attempt journal: a small file outside the store, synced before each request and after each answer. It unmasks a
+//! store that was restored from an older copy, and settles what a crash left open.
+//!
+//! Never: healed silently. A line that is not whole is only cut where it is the last; a file that was moved away is not
+//! made anew.
+
+mod lines;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use lines::{
+    AnswerLine, Entry, Head, Identity, IntentLine, Known, KnownIntent, Opened, Reconciled, Stamp,
+};
+
+use crate::domain::limits::earlier;
+use crate::telemetry::chain;
+
+/// How long intents and answers are kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 32);
+/// A file longer than this is written anew without what is old.
+const BYTES_AIM: u64 = 1 << 20;
+
+/// Why a line could not be written, or the file not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The system refused.
+    #[error("the attempt journal {path} failed while {doing}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not what it was, or not ours.
+    #[error("the attempt journal {path} {why}")]
+    Unfit {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        why: &'static str,
+    },
+}
+
+/// The journal of one running service.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    // None: it could not be opened; only a restart looks again.
+    file: Option<File>,
+    /// Bytes of whole lines.
+    len: u64,
+    /// Something may lie behind the whole lines.
+    dirty: bool,
+    known: Known,
+    trouble: Option<String>,
+}
+
+impl Journal {
+    /// Opens the journal, making it where there is none, and cuts off a torn last line. One that cannot be opened says
+    /// so in [`Journal::trouble`]; nothing can be written to it.
+    pub fn open(path: &Path) -> Self {
+        let inner = open(path).unwrap_or_else(|error| {
+            let trouble = Some(chain(&error));
+            Inner { file: None, len: 0, dirty: false, known: Known::default(), trouble }
+        });
+        Self { path: path.to_owned(), inner: Mutex::new(inner) }
+    }
+
+    /// Reads a journal that another process may be writing; `None` where there is no file.
+    pub fn read(path: &Path) -> Result<Option<Known>, JournalError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(parse(&bytes).0)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(io(path, "reading it")(source)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its lines say.
+    pub fn known(&self) -> Known {
+        self.lock().known.clone()
+    }
+
+    /// Why nothing can be written to it; `None` when the last line could be.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
+    }
+
+    /// Writes a line and waits until the disk has it.
+    pub fn append(&self, entry: Entry) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        let written = inner.write(&self.path, &entry);
+        let written = written.map(|()| inner.known.take(entry));
+        inner.note(&self.path, written)
+    }
+
+    /// As [`Journal::append`], for callers that must not block.
+    pub async fn write(self: &Arc<Self>, entry: Entry) -> Result<(), JournalError> {
+        let journal = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || journal.append(entry)).await;
+        done.unwrap_or_else(|_ended| Err(unfit(&self.path, "could not be written: the task of it ended")))
+    }
+
+    /// Notes that the journal agrees with this store, and writes the file anew without what is old. Numbers up to
+    /// `high_water` are taken.
+    pub fn begin(&self, identity: Identity, high_water: i64, now: Timestamp) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if !inner.known.faults.is_empty() {
+            return Err(unfit(&self.path, "is damaged; a person must reconcile it first"));
+        }
+        inner.known.identity = Some(identity);
+        inner.known.high_water = inner.known.high_water.max(high_water);
+        let written = inner.rewrite(&self.path, now);
+        inner.note(&self.path, written)
+    }
+
+    /// Notes what a person accepted. A damaged file is kept under another name, and what could be read of it goes on.
+    pub fn reconcile(&self, reconciled: Reconciled) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        let now = reconciled.at;
+        let damaged = !inner.known.faults.is_empty();
+        let entry = Entry::Reconciled(reconciled);
+        let mut written = inner.write(&self.path, &entry).map(|()| inner.known.take(entry));
+        if written.is_ok() && damaged {
+            written = keep_damaged(&self.path, now).and_then(|()| {
+                let faults = std::mem::take(&mut inner.known.faults);
+                let rewritten = inner.rewrite(&self.path, now);
+                if rewritten.is_err() {
+                    inner.known.faults = faults;
+                }
+                rewritten
+            });
+        }
+        inner.note(&self.path, written)
+    }
+
+    /// Leaves out what is old once the file has grown. A damaged file stays as it is.
+    pub fn shorten(&self, now: Timestamp) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if inner.len <= BYTES_AIM || !inner.known.faults.is_empty() {
+            return Ok(());
+        }
+        let written = inner.rewrite(&self.path, now);
+        inner.note(&self.path, written)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Remembers whether writing works, and says when that changes.
+    fn note(&mut self, path: &Path, written: Result<(), JournalError>) -> Result<(), JournalError> {
+        match &written {
+            Err(error) => {
+                if self.trouble.is_none() {
+                    tracing::error!(error = %chain(error), "nothing is sent until the attempt journal can be written");
+                }
+                self.trouble = Some(chain(error));
+            }
+            Ok(()) if self.trouble.take().is_some() => {
+                tracing::warn!(path = %path.display(), "the attempt journal can be written again");
+            }
+            Ok(()) => {}
+        }
+        written
+    }
+
+    fn write(&mut self, path: &Path, entry: &Entry) -> Result<(), JournalError> {
+        let text = lines::text_of(entry).ok_or_else(|| unfit(path, "cannot hold this line"))?;
+        let file = self.ours(path)?;
+        if self.dirty {
+            file.set_len(self.len).map_err(io(path, "cutting off half a line"))?;
+        }
+        self.dirty = true;
+        let file = self.ours(path)?;
+        file.write_all_at(text.as_bytes(), self.len).map_err(io(path, "writing a line"))?;
+        file.sync_data().map_err(io(path, "syncing a line"))?;
+        self.len += length(text.as_bytes());
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// The open file, if it is still the one under its name: a line in a file that was moved away is found by nobody.
+    fn ours(&self, path: &Path) -> Result<&File, JournalError> {
+        let Some(file) = &self.file else {
+            return Err(unfit(path, "could not be opened; put it right, then restart"));
+        };
+        let own = file.metadata().map_err(io(path, "looking at it"))?;
+        let there = std::fs::metadata(path).map_err(io(path, "looking whether it is still there"))?;
+        if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
+            return Err(unfit(path, "was replaced while the service ran; put the old one back, or restart"));
+        }
+        Ok(file)
+    }
+
+    /// Writes a new file beside the old one, and puts it in its place once the disk has it.
+    fn rewrite(&mut self, path: &Path, now: Timestamp) -> Result<(), JournalError> {
+        self.ours(path)?;
+        let mut text = String::new();
+        for entry in self.known.lines(earlier(now, KEPT), now) {
+            text.push_str(&lines::text_of(&entry).ok_or_else(|| unfit(path, "cannot hold this line"))?);
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let trouble = |doing| io(&new, doing);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&new).map_err(trouble("making it anew"))?;
+        file.write_all(text.as_bytes()).map_err(trouble("writing it anew"))?;
+        file.sync_all().map_err(trouble("syncing it"))?;
+        lock(&file, &new)?;
+        std::fs::rename(&new, path).map_err(trouble("putting it in place"))?;
+        sync_folder(path)?;
+        (self.file, self.len, self.dirty) = (Some(file), length(text.as_bytes()), false);
+        let (known, _) = parse(text.as_bytes());
+        self.known = known;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Result<Inner, JournalError> {
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(io(path, "making its folder"))?;
+    let mut options = OpenOptions::new();
+    let is_new = std::fs::symlink_metadata(path).is_err();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(path).map_err(io(path, "opening it"))?;
+    if !file.metadata().map_err(io(path, "looking at it"))?.is_file() {
+        return Err(unfit(path, "is no file; set store.journal to another path"));
+    }
+    lock(&file, path)?;
+    if is_new {
+        file.sync_all().map_err(io(path, "syncing it"))?;
+        sync_folder(path)?;
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io(path, "reading it"))?;
+    let (known, whole) = parse(&bytes);
+    if whole < length(&bytes) {
+        tracing::warn!(path = %path.display(), "the last line of the attempt journal is torn and is cut off");
+        file.set_len(whole).map_err(io(path, "cutting off half a line"))?;
+        file.sync_data().map_err(io(path, "syncing it"))?;
+    }
+    Ok(Inner { file: Some(file), len: whole, dirty: false, known, trouble: None })
+}
+
+/// What whole lines say, and how many bytes they take. Only what has no end of line is torn: it was never synced, so
+/// nothing rests on it. Any other line that cannot be read is a fault.
+fn parse(bytes: &[u8]) -> (Known, u64) {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let mut known = Known::default();
+    let text = bytes.get(..whole).unwrap_or_default();
+    for (place, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        match lines::read(line.strip_suffix(b"\n").unwrap_or(line)) {
+            Ok(entry) => known.take(entry),
+            Err(why) => known.faults.push(format!("line {}: {why}", place + 1)),
+        }
+    }
+    (known, u64::try_from(whole).unwrap_or(u64::MAX))
+}
+
+fn keep_damaged(path: &Path, now: Timestamp) -> Result<(), JournalError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".damaged-{}", now.as_millisecond()));
+    std::fs::copy(path, PathBuf::from(name)).map_err(io(path, "keeping the damaged one"))?;
+    sync_folder(path)
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(unfit(path, "belongs to another running service; give each store a store.journal of its own"))
+        }
+        Err(TryLockError::Error(source)) => Err(io(path, "locking it")(source)),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync_folder(path: &Path) -> Result<(), JournalError> {
+    let synced = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    synced.map_err(io(path, "syncing its folder"))
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> JournalError {
+    let path = path.display().to_string();
+    move |source| JournalError::Io { path, doing, source }
+}
+
+fn unfit(path: &Path, why: &'static str) -> JournalError {
+    JournalError::Unfit { path: path.display().to_string(), why }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,0 +1,324 @@
+//! Quarantine: what attempt journal and store know of each other, compared at the start; the stop that follows when the
+//! store knows less; and the time stamps that the comparison rests on.
+//!
+//! Never: makes the two agree by itself. Only a person ends a quarantine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::facts::Gap;
+use crate::domain::limits::WATCH_GAP_MIN;
+use crate::domain::remediation::Outcome;
+use crate::journal::{Entry, Head, Identity, Known, Stamp};
+use crate::service::Service;
+use crate::store::{History, StoreError, StoreIdentity, Tx};
+use crate::telemetry::chain;
+
+/// Gap between two time stamps.
+const STAMP_EVERY: Duration = Duration::from_secs(30);
+/// Gap between two tries while the journal cannot be written.
+const STAMP_AGAIN: Duration = Duration::from_secs(1);
+/// Attempts that are named in a finding; the rest is counted.
+const NAMED_MAX: usize = 3;
+/// Where a system says which machine it is.
+const MACHINE_IDS: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+
+/// An interrupt that the journal knows and the store does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Missing {
+    /// Number of the attempt in the journal.
+    pub attempt_id: i64,
+    /// `serverInstanceNo`
+    pub server_instance_no: String,
+    /// `regionCode`
+    pub region_code: String,
+    /// The time that was signed.
+    pub signed_at: Timestamp,
+    /// What became of it; `None` where the journal has no answer.
+    pub outcome: Option<Outcome>,
+    /// The cloud's own `requestId`.
+    pub request_id: Option<String>,
+    /// Whether a person has already accepted that the store does not know it.
+    pub accepted: bool,
+}
+
+impl Missing {
+    /// Whether its server must be left alone: a dump window or cooldown may still run, or nobody knows.
+    pub fn may_still_count(&self, cooldown: SignedDuration, now: Timestamp) -> bool {
+        match self.outcome {
+            Some(Outcome::NotSent) => false,
+            None | Some(Outcome::Unknown) => true,
+            Some(Outcome::Accepted | Outcome::Rejected) => now.duration_since(self.signed_at) < cooldown,
+        }
+    }
+}
+
+/// Journal and store side by side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// What does not agree; empty when all is well.
+    pub findings: Vec<String>,
+    /// Interrupts that the journal knows and the store does not.
+    pub missing: Vec<Missing>,
+    /// Highest attempt number in the journal.
+    pub journal_high_water: i64,
+    /// Highest attempt number in the store.
+    pub store_high_water: i64,
+}
+
+/// Compares what a journal says with what a store says. `machine` is the one that we run on.
+pub fn compare(journal: &Known, store: &History, machine: Option<&str>) -> Comparison {
+    let unknown = |known: &&crate::journal::KnownIntent| {
+        store.nonces.get(&known.intent.attempt_id) != Some(&known.intent.nonce)
+    };
+    let missing: Vec<Missing> = journal
+        .intents
+        .iter()
+        .filter(unknown)
+        .map(|known| {
+            let (intent, answer) = (&known.intent, journal.answers.get(&known.intent.nonce));
+            Missing {
+                attempt_id: intent.attempt_id,
+                server_instance_no: intent.server_instance_no.clone(),
+                region_code: intent.region_code.clone(),
+                signed_at: intent.signed_at,
+                outcome: answer.map(|answer| answer.outcome),
+                request_id: answer.and_then(|answer| answer.request_id.clone()),
+                accepted: known.accepted,
+            }
+        })
+        .collect();
+    let mut findings = Vec::new();
+    find_damage(&mut findings, journal);
+    find_strangers(&mut findings, journal, store, machine);
+    find_lost(&mut findings, journal, store, &missing);
+    Comparison {
+        findings,
+        missing,
+        journal_high_water: journal.high_water,
+        store_high_water: store.high_water,
+    }
+}
+
+fn find_damage(findings: &mut Vec<String>, journal: &Known) {
+    if let Some(first) = journal.faults.first() {
+        findings.push(format!("the journal has {} damaged lines, first {first}", journal.faults.len()));
+    }
+}
+
+/// A journal or a store of somewhere else.
+fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, machine: Option<&str>) {
+    let other = |seen: Option<&str>| seen.is_some_and(|seen| machine.is_some_and(|ours| ours != seen));
+    match (&journal.identity, &store.identity) {
+        (None, Some(_)) if store.attempts > 0 => findings.push(format!(
+            "the journal is missing or was never in use, although the store has {} attempts",
+            store.attempts
+        )),
+        (None, _) => {}
+        (Some(journal), None) => {
+            findings.push(format!("the journal belongs to store {}, and this is none", journal.store_id));
+        }
+        (Some(journal), Some(store)) if journal.store_id != store.store_id => findings
+            .push(format!("the journal belongs to store {}, this is {}", journal.store_id, store.store_id)),
+        (Some(_), Some(_)) => {}
+    }
+    if journal.identity.as_ref().is_some_and(|journal| other(journal.machine_id.as_deref())) {
+        findings.push("the journal was written on another machine".to_owned());
+    }
+    let in_use = store.attempts > 0;
+    if in_use && store.identity.as_ref().is_some_and(|store| other(store.machine_id.as_deref())) {
+        findings.push("the store was last used on another machine".to_owned());
+    }
+}
+
+/// What the journal saw and the store does not have.
+fn find_lost(findings: &mut Vec<String>, journal: &Known, store: &History, missing: &[Missing]) {
+    if journal.high_water > store.high_water {
+        findings.push(format!(
+            "the journal has seen attempt {}, the store ends at {}",
+            journal.high_water, store.high_water
+        ));
+    }
+    let new: Vec<&Missing> = missing.iter().filter(|missing| !missing.accepted).collect();
+    if !new.is_empty() {
+        let named: Vec<String> = new
+            .iter()
+            .take(NAMED_MAX)
+            .map(|one| {
+                format!("{} of server {} at {}", one.attempt_id, one.server_instance_no, one.signed_at)
+            })
+            .collect();
+        let more = new.len().saturating_sub(named.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        findings.push(format!("the store does not know attempt {}{more}", named.join(", ")));
+    }
+    if let Some(head) = &journal.head {
+        match &store.audit_hash {
+            None => findings.push(format!(
+                "the journal has seen audit row {}, the store ends at {}",
+                head.seq, store.audit_end
+            )),
+            Some(hash) if *hash != head.hash => {
+                findings.push(format!("audit row {} is not the one that the journal has seen", head.seq));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The store's history as far as a journal can be compared with it: first attempt number and audit row to ask for.
+pub fn wanted(journal: &Known) -> (i64, i64) {
+    (journal.oldest_attempt().unwrap_or(i64::MAX), journal.head.as_ref().map_or(0, |head| head.seq))
+}
+
+/// Which machine this is; `None` where the system does not say.
+pub fn machine_id() -> Option<String> {
+    let read = |path: &&str| std::fs::read_to_string(path).ok();
+    let text = |id: String| id.trim().to_owned();
+    MACHINE_IDS.iter().filter_map(read).map(text).find(|id| !id.is_empty())
+}
+
+/// Compares journal and store as they are now.
+pub async fn comparison(service: &Service) -> Result<Comparison, StoreError> {
+    let known = service.journal.known();
+    let (from_attempt, audit_seq) = wanted(&known);
+    let history = service.store.history(from_attempt, audit_seq).await?;
+    Ok(compare(&known, &history, machine_id().as_deref()))
+}
+
+/// At the start, before the door opens: compares, opens a quarantine where the two do not agree, and notes how long
+/// nobody watched. `latest` is the newest time in the store as it was found.
+pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<(), StoreError> {
+    let now = service.clock.now();
+    let known = service.journal.known();
+    let (from_attempt, audit_seq) = wanted(&known);
+    let history = service.store.history(from_attempt, audit_seq).await?;
+    let machine = machine_id();
+    let mut findings = compare(&known, &history, machine.as_deref()).findings;
+    findings.extend(service.journal.trouble());
+    let gap = gap(&known, latest, now);
+    if findings.is_empty() {
+        let store_id = history.identity.as_ref().map(|identity| identity.store_id.clone());
+        let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let identity = StoreIdentity { store_id, machine_id: machine };
+        let changed = (history.identity.as_ref() != Some(&identity)).then(|| identity.clone());
+        note_start(service, None, changed, gap, now).await?;
+        let identity = Identity { store_id: identity.store_id, machine_id: identity.machine_id };
+        // What goes wrong here is kept as trouble of the journal, and nothing is sent.
+        if let Err(error) = service.journal.begin(identity, history.high_water, now) {
+            tracing::error!(error = %chain(&error), "the attempt journal could not be begun");
+        }
+    } else {
+        note_start(service, Some(findings.join("; ")), None, gap, now).await?;
+    }
+    stamp(service).await;
+    Ok(())
+}
+
+async fn note_start(
+    service: &Service,
+    why: Option<String>,
+    identity: Option<StoreIdentity>,
+    gap: Option<Gap>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if let Some(why) = &why {
+        tracing::error!(why, "the store does not know all that was done: quarantine, nothing is sent");
+    }
+    if why.is_none() && identity.is_none() && gap.is_none() {
+        return Ok(());
+    }
+    let job = Arc::new((why, identity));
+    service
+        .store
+        .write(move |tx| {
+            let job = Arc::clone(&job);
+            Box::pin(async move {
+                let (why, identity) = job.as_ref();
+                if let Some(identity) = identity {
+                    tx.set_identity(identity, now).await?;
+                    let detail = json!({ "storeId": identity.store_id, "machineId": identity.machine_id });
+                    append(tx, "store_identified", &detail, now).await?;
+                }
+                if let Some(gap) = gap {
+                    tx.note_gap(gap).await?;
+                    append(tx, "watch_gap", &json!(gap), now).await?;
+                }
+                if let Some(why) = why
+                    && let Some(id) = tx.open_new_quarantine(why, now).await?
+                {
+                    append(tx, "quarantine_opened", &json!({ "id": id, "why": why }), now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn append(
+    tx: &mut Tx,
+    kind: &str,
+    detail: &serde_json::Value,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let event = AuditEvent::new(now, kind, Actor::service("unhang")).with_detail(detail);
+    tx.append(&event).await.map(|_| ())
+}
+
+/// The time since the last sign of life, if it is so long that a reboot in it cannot be told from an interrupt. A clock
+/// that stood still or was set back does not hide it: within one boot the seconds since then count as well.
+fn gap(journal: &Known, latest: Option<Timestamp>, now: Timestamp) -> Option<Gap> {
+    let stamp = journal.stamp.as_ref();
+    let from = stamp.map(|stamp| stamp.at).or(latest)?;
+    let (boot_id, boot_seconds) = boot();
+    let same_boot = stamp.filter(|stamp| stamp.boot_id.is_some() && stamp.boot_id == boot_id);
+    let slept = same_boot.and_then(|stamp| boot_seconds?.checked_sub(stamp.boot_seconds?));
+    let slept = slept.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs);
+    let away = slept.unwrap_or(SignedDuration::ZERO).max(now.duration_since(from));
+    (away > WATCH_GAP_MIN && from < now).then_some(Gap { from, until: now })
+}
+
+/// Which boot this is, and seconds since it, sleep included.
+fn boot() -> (Option<String>, Option<u64>) {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let uptime = std::fs::read_to_string("/proc/uptime").ok();
+    let seconds = uptime.and_then(|text| text.split('.').next()?.trim().parse().ok());
+    (id.map(|id| id.trim().to_owned()), seconds)
+}
+
+/// Writes a time stamp. In quarantine it does not name the audit: what was seen before must be found again.
+pub async fn stamp(service: &Service) {
+    let agreed = matches!(service.store.open_quarantine().await, Ok(None));
+    let end = if agreed { service.store.audit_end().await.unwrap_or(None) } else { None };
+    let audit = end.map(|(seq, hash)| Head { seq, hash });
+    let (boot_id, boot_seconds) = boot();
+    let now = service.clock.wall();
+    let stamp = Entry::Stamp(Stamp { at: now, boot_id, boot_seconds, audit });
+    if service.journal.write(stamp).await.is_ok()
+        && let Err(error) = service.journal.shorten(now)
+    {
+        tracing::error!(error = %chain(&error), "the attempt journal could not be shortened");
+    }
+}
+
+/// Writes time stamps until the service stops. One that succeeds also shows that the journal can be written again.
+pub async fn keep_stamping(service: Arc<Service>) {
+    while !service.stopping.is_cancelled() {
+        let pause = if service.journal.trouble().is_some() { STAMP_AGAIN } else { STAMP_EVERY };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => stamp(&service).await,
+            () = service.stopping.cancelled() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "quarantine_tests.rs"]
+mod tests;

@@ -1,0 +1,144 @@
+use super::*;
+use crate::journal::{AnswerLine, IntentLine, KnownIntent};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn known() -> Known {
+    let intent = |attempt_id: i64| KnownIntent {
+        intent: IntentLine {
+            attempt_id,
+            nonce: format!("nonce-{attempt_id}"),
+            server_instance_no: format!("9000000{attempt_id}"),
+            region_code: "KR".to_owned(),
+            signed_at: at(attempt_id),
+        },
+        accepted: false,
+    };
+    let answer = AnswerLine {
+        nonce: "nonce-2".to_owned(),
+        outcome: Outcome::Accepted,
+        cause: String::new(),
+        request_id: Some("request-2".to_owned()),
+        return_code: None,
+        return_message: None,
+        http_status: None,
+        body_sha256: None,
+        raises_hold: false,
+    };
+    Known {
+        identity: Some(Identity { store_id: "a".to_owned(), machine_id: Some("here".to_owned()) }),
+        high_water: 2,
+        intents: vec![intent(1), intent(2)],
+        answers: [(answer.nonce.clone(), answer)].into(),
+        head: Some(Head { seq: 9, hash: "nine".to_owned() }),
+        ..Known::default()
+    }
+}
+
+fn history() -> History {
+    History {
+        identity: Some(StoreIdentity { store_id: "a".to_owned(), machine_id: Some("here".to_owned()) }),
+        attempts: 2,
+        high_water: 2,
+        nonces: [(1, "nonce-1".to_owned()), (2, "nonce-2".to_owned())].into(),
+        audit_end: 12,
+        audit_hash: Some("nine".to_owned()),
+    }
+}
+
+#[track_caller]
+fn finds(journal: &Known, store: &History, mentions: &[&str]) {
+    let findings = compare(journal, store, Some("here")).findings;
+    assert_eq!(findings.len(), mentions.len(), "{findings:#?}");
+    for (finding, wanted) in findings.iter().zip(mentions) {
+        assert!(finding.contains(wanted), "{wanted:?} is not in: {finding}");
+    }
+}
+
+#[test]
+fn a_store_that_knows_all_is_let_be() {
+    finds(&known(), &history(), &[]);
+    let more = History { attempts: 3, high_water: 3, ..history() };
+    finds(&known(), &more, &[]);
+    assert!(compare(&known(), &history(), None).findings.is_empty(), "a system that names no machine");
+}
+
+#[test]
+fn an_older_store_is_found_by_each_of_its_gaps() {
+    let older = History {
+        attempts: 1,
+        high_water: 1,
+        nonces: [(1, "nonce-1".to_owned())].into(),
+        audit_end: 5,
+        audit_hash: None,
+        ..history()
+    };
+    finds(&known(), &older, &["attempt 2, the store ends at 1", "2 of server 90000002", "audit row 9"]);
+    let sequence_lost = History { high_water: 1, ..history() };
+    finds(&known(), &sequence_lost, &["attempt 2, the store ends at 1"]);
+    let went_on =
+        History { nonces: [(1, "nonce-1".to_owned()), (2, "other".to_owned())].into(), ..history() };
+    finds(&known(), &went_on, &["2 of server 90000002"]);
+    let only_alerts_lost = History { audit_end: 8, audit_hash: None, ..history() };
+    finds(&known(), &only_alerts_lost, &["audit row 9, the store ends at 8"]);
+    let other_alerts = History { audit_hash: Some("another".to_owned()), ..history() };
+    finds(&known(), &other_alerts, &["audit row 9 is not"]);
+}
+
+#[test]
+fn a_store_or_a_journal_from_elsewhere_is_found() {
+    let other = StoreIdentity { store_id: "b".to_owned(), machine_id: Some("here".to_owned()) };
+    finds(&known(), &History { identity: Some(other), ..history() }, &["belongs to store a, this is b"]);
+    finds(&known(), &History { identity: None, ..history() }, &["this is none"]);
+    let elsewhere = compare(&known(), &history(), Some("there")).findings;
+    assert_eq!(elsewhere.len(), 2, "{elsewhere:?}");
+    finds(&Known::default(), &history(), &["missing or was never in use"]);
+    let damaged = Known { faults: vec!["line 3: torn".to_owned()], ..known() };
+    finds(&damaged, &history(), &["line 3"]);
+}
+
+#[test]
+fn what_is_new_and_what_is_of_an_older_version_is_taken_as_it_is() {
+    finds(&Known::default(), &History::default(), &[]);
+    finds(&Known::default(), &History { identity: None, ..history() }, &[]);
+    let new = History { attempts: 0, high_water: 0, nonces: [].into(), ..history() };
+    finds(&Known::default(), &new, &[]);
+}
+
+#[test]
+fn what_a_person_accepted_is_not_found_again_and_still_listed() {
+    let mut journal = known();
+    journal.intents.iter_mut().for_each(|known| known.accepted = true);
+    let cleared = History { nonces: [].into(), ..history() };
+    finds(&journal, &cleared, &[]);
+    assert_eq!(compare(&journal, &cleared, None).missing.len(), 2);
+    finds(&journal, &History { high_water: 1, ..cleared }, &["attempt 2, the store ends at 1"]);
+}
+
+#[test]
+fn a_server_is_left_alone_while_a_lost_interrupt_may_count() {
+    let missing = compare(&known(), &History { nonces: [].into(), ..history() }, None).missing;
+    let [unanswered, accepted] = &missing[..] else { panic!("{missing:?}") };
+    let day = SignedDuration::from_hours(24);
+    assert!(unanswered.may_still_count(day, at(400_000)), "nobody knows what became of it");
+    assert!(accepted.may_still_count(day, at(86_401)));
+    assert!(!accepted.may_still_count(day, at(86_402)));
+    let not_sent = Missing { outcome: Some(Outcome::NotSent), ..accepted.clone() };
+    assert!(!not_sent.may_still_count(day, at(3)));
+}
+
+#[test]
+fn a_gap_is_what_lies_between_two_signs_of_life() {
+    let seen = |seconds: i64| Known {
+        stamp: Some(Stamp { at: at(seconds), boot_id: None, boot_seconds: None, audit: None }),
+        ..Known::default()
+    };
+    let span = |from: i64, until: i64| Some(Gap { from: at(from), until: at(until) });
+    assert_eq!(gap(&Known::default(), None, at(0)), None, "a new store");
+    assert_eq!(gap(&seen(0), Some(at(590)), at(600)), None);
+    assert_eq!(gap(&seen(0), Some(at(590)), at(601)), span(0, 601));
+    assert_eq!(gap(&Known::default(), Some(at(0)), at(601)), span(0, 601));
+    assert_eq!(gap(&seen(700), None, at(0)), None);
+}

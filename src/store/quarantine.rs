@@ -1,0 +1,266 @@
+//! Who the store is, its history as the attempt journal can be compared with it, and its quarantine.
+//!
+//! Never: compares; that is `crate::quarantine`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use crate::domain::facts::Gap;
+
+use super::open::Store;
+use super::rows::{Columns, ms};
+use super::writer::Tx;
+use super::{Doing, StoreError};
+
+/// Who a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Made once; a copy has the same.
+    pub store_id: String,
+    /// The machine that it was last used on, as far as the system names one.
+    pub machine_id: Option<String>,
+}
+
+/// What a store says of its past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Who it is; `None` in a store of an older version.
+    pub identity: Option<StoreIdentity>,
+    /// Attempts in it.
+    pub attempts: i64,
+    /// Highest attempt number ever given.
+    pub high_water: i64,
+    /// Nonces by attempt number, from the wanted one on.
+    pub nonces: BTreeMap<i64, String>,
+    /// Last row of the audit.
+    pub audit_end: i64,
+    /// Hash of the wanted row of the audit.
+    pub audit_hash: Option<String>,
+}
+
+/// A quarantine that nobody has cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenQuarantine {
+    /// Row number.
+    pub id: i64,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// What was found.
+    pub why: String,
+}
+
+impl Store {
+    /// What the store says of its past: attempts from a number on, and the hash of one audit row.
+    pub async fn history(&self, from_attempt: i64, audit_seq: i64) -> Result<History, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        history(&mut connection, from_attempt, audit_seq).await
+    }
+
+    /// The quarantine that nobody has cleared.
+    pub async fn open_quarantine(&self) -> Result<Option<OpenQuarantine>, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        open_quarantine(&mut connection).await
+    }
+
+    /// Last place and hash of the audit chain; `None` while it is empty.
+    pub async fn audit_end(&self) -> Result<Option<(i64, String)>, StoreError> {
+        sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&self.readers)
+            .await
+            .doing("reading the end of the audit")
+    }
+}
+
+impl Tx {
+    /// As [`Store::history`], in this transaction.
+    pub async fn history(&mut self, from_attempt: i64, audit_seq: i64) -> Result<History, StoreError> {
+        history(&mut self.inner, from_attempt, audit_seq).await
+    }
+
+    /// As [`Store::open_quarantine`], in this transaction.
+    pub async fn open_quarantine(&mut self) -> Result<Option<OpenQuarantine>, StoreError> {
+        open_quarantine(&mut self.inner).await
+    }
+
+    /// Says who the store is. Its number, once there, stays.
+    pub async fn set_identity(&mut self, identity: &StoreIdentity, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO store_identity (one, store_id, created_at, machine_id) VALUES (1, ?, ?, ?) \
+             ON CONFLICT (one) DO UPDATE SET machine_id = excluded.machine_id",
+        )
+        .bind(&identity.store_id)
+        .bind(ms(now))
+        .bind(&identity.machine_id)
+        .execute(&mut *self.inner)
+        .await
+        .doing("saying who the store is")
+        .map(|_| ())
+    }
+
+    /// Opens a quarantine and returns its number; `None` when one is open.
+    pub async fn open_new_quarantine(
+        &mut self,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        if self.open_quarantine().await?.is_some() {
+            return Ok(None);
+        }
+        let result = sqlx::query("INSERT INTO quarantine (opened_at, why) VALUES (?, ?)")
+            .bind(ms(now))
+            .bind(why)
+            .execute(&mut *self.inner)
+            .await
+            .doing("opening a quarantine")?;
+        Ok(Some(result.last_insert_rowid()))
+    }
+
+    /// Clears a quarantine.
+    pub async fn clear_quarantine(
+        &mut self,
+        id: i64,
+        person: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE quarantine SET cleared_at = ?, cleared_by = ?, reason = ? WHERE id = ? AND cleared_at IS NULL",
+        )
+        .bind(ms(now))
+        .bind(person)
+        .bind(reason)
+        .bind(id)
+        .execute(&mut *self.inner)
+        .await
+        .doing("clearing a quarantine")
+        .map(|_| ())
+    }
+
+    /// The next attempts get numbers above this.
+    pub async fn continue_attempts_above(&mut self, high_water: i64) -> Result<(), StoreError> {
+        let doing = "moving the attempt numbers on";
+        let moved = sqlx::query("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'attempt'")
+            .bind(high_water)
+            .execute(&mut *self.inner)
+            .await
+            .doing(doing)?;
+        if moved.rows_affected() == 0 {
+            sqlx::query("INSERT INTO sqlite_sequence (name, seq) VALUES ('attempt', ?)")
+                .bind(high_water)
+                .execute(&mut *self.inner)
+                .await
+                .doing(doing)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a hold with these very words was ever set.
+    pub async fn was_held_for(&mut self, reason: &str) -> Result<bool, StoreError> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM hold WHERE reason = ?")
+            .bind(reason)
+            .fetch_one(&mut *self.inner)
+            .await
+            .doing("looking for a hold")?;
+        Ok(count > 0)
+    }
+
+    /// Notes a time in which nobody watched.
+    pub async fn note_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO watch_gap (from_at, until_at) VALUES (?, ?)")
+            .bind(ms(gap.from))
+            .bind(ms(gap.until))
+            .execute(&mut *self.inner)
+            .await
+            .doing("noting a time without watch")
+            .map(|_| ())
+    }
+
+    /// Nonces of attempts that are unknown, and whose remediation still waits for an answer.
+    pub async fn unanswered(&mut self) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(
+            "SELECT a.nonce FROM attempt a JOIN remediation r ON r.id = a.remediation_id \
+             WHERE a.outcome = 'unknown' AND r.state = 'unknown' ORDER BY a.id",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .doing("looking for unknown attempts")
+    }
+}
+
+/// The quarantine that nobody has cleared.
+pub(super) async fn open_quarantine(
+    connection: &mut SqliteConnection,
+) -> Result<Option<OpenQuarantine>, StoreError> {
+    let row =
+        sqlx::query("SELECT id, opened_at, why FROM quarantine WHERE cleared_at IS NULL ORDER BY id LIMIT 1")
+            .fetch_optional(connection)
+            .await
+            .doing("reading the quarantine")?;
+    row.map(|row| {
+        Ok(OpenQuarantine { id: row.int("id")?, opened_at: row.time("opened_at")?, why: row.text("why")? })
+    })
+    .transpose()
+}
+
+/// Times without watch that ended after `since`.
+pub(super) async fn gaps(
+    connection: &mut SqliteConnection,
+    since: Timestamp,
+) -> Result<Vec<Gap>, StoreError> {
+    let rows = sqlx::query("SELECT from_at, until_at FROM watch_gap WHERE until_at >= ? ORDER BY id")
+        .bind(ms(since))
+        .fetch_all(connection)
+        .await
+        .doing("reading times without watch")?;
+    rows.iter().map(|row| Ok(Gap { from: row.time("from_at")?, until: row.time("until_at")? })).collect()
+}
+
+async fn history(
+    connection: &mut SqliteConnection,
+    from_attempt: i64,
+    audit_seq: i64,
+) -> Result<History, StoreError> {
+    const DOING: &str = "reading the store's history";
+    let identity = sqlx::query("SELECT store_id, machine_id FROM store_identity")
+        .fetch_optional(&mut *connection)
+        .await
+        .doing(DOING)?;
+    let identity = identity
+        .map(|row| {
+            let (store_id, machine_id) = (row.text("store_id")?, row.text_opt("machine_id")?);
+            Ok(StoreIdentity { store_id, machine_id })
+        })
+        .transpose()?;
+    let (attempts, high_water): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM attempt), max(\
+         (SELECT coalesce(max(id), 0) FROM attempt), \
+         (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'attempt'))",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .doing(DOING)?;
+    let nonces: Vec<(i64, String)> = sqlx::query_as("SELECT id, nonce FROM attempt WHERE id >= ?")
+        .bind(from_attempt)
+        .fetch_all(&mut *connection)
+        .await
+        .doing(DOING)?;
+    let audit_end: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
+        .fetch_one(&mut *connection)
+        .await
+        .doing(DOING)?;
+    let audit_hash: Option<String> = sqlx::query_scalar("SELECT hash FROM audit WHERE seq = ?")
+        .bind(audit_seq)
+        .fetch_optional(connection)
+        .await
+        .doing(DOING)?;
+    Ok(History {
+        identity,
+        attempts,
+        high_water,
+        nonces: nonces.into_iter().collect(),
+        audit_end,
+        audit_hash,
+    })
+}
