@@ -14,7 +14,7 @@ use super::environment::Environment;
 use super::problem::{Findings, Problem};
 use super::secret::Vault;
 use super::section::Section;
-use super::{Config, cloud, hash, policies, rules, service, sources, tokens};
+use super::{Config, cloud, hash, maintenance, policies, rules, service, sources, tokens};
 use crate::domain::policy::Rules;
 
 /// Largest configuration file.
@@ -103,7 +103,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let policies = policies::policies(root.sections("policies"), region.as_ref(), &names);
     let limits = rules::limits(root.section("limits"));
     let eligibility = rules::eligibility(root.has("eligibility"), root.section("eligibility"));
-    let maintenance = rules::maintenance(root.sections("maintenance"));
+    let windows = maintenance::maintenance(root.sections("maintenance"));
     let storm_guard = service::storm(root.section("storm"));
     let dispatch = service::dispatch(root.section("dispatch"));
     let verify = service::verify(root.section("verify"));
@@ -122,7 +122,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         store,
         cloud: cloud?,
         sources,
-        rules: Rules { policies, limits, eligibility, maintenance },
+        rules: Rules { policies, limits, eligibility, maintenance: windows },
         storm: storm_guard,
         dispatch,
         verify,

@@ -6,6 +6,7 @@ mod cloud;
 mod environment;
 mod hash;
 mod load;
+mod maintenance;
 mod policies;
 mod problem;
 mod rules;

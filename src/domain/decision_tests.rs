@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::super::alert::{Alert, AlertStatus};
 use super::super::facts::{Facts, Live, Past, TargetFact};
-use super::super::hold::{Hold, HoldScope, Maintenance, Silence};
+use super::super::hold::{Hold, HoldScope, Maintenance, NamePattern, Schedule, Silence};
 use super::super::matcher::{Matcher, Matchers};
 use super::super::policy::{Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
@@ -202,13 +202,23 @@ fn people_can_mute_and_stop() {
     );
     check(case(Mode::Auto).with(|c| c.facts.hold_file = Some("there".into())), "suppressed hold");
     let window = Maintenance {
-        name: "patch".into(),
-        from: at(-10),
-        until: at(10),
+        name: "patch night".into(),
+        schedule: Schedule::Once { from: at(-10), until: at(10) },
         servers: vec!["win-app-01".into()],
+        name_pattern: None,
         region: None,
         matchers: Matchers::default(),
     };
+    let by_name = Maintenance {
+        servers: Vec::new(),
+        name_pattern: NamePattern::parse("win-app-.*"),
+        schedule: Schedule::Once { from: at(-10), until: at(20) },
+        ..window.clone()
+    };
+    check(
+        case(Mode::Auto).with(|c| c.rules.maintenance = vec![window.clone(), by_name]),
+        "suppressed maintenance until +20",
+    );
     check(case(Mode::Auto).with(|c| c.rules.maintenance.push(window)), "suppressed maintenance until +10");
 }
 

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod limits;
 pub mod matcher;
 pub mod policy;
+pub mod recurring;
 pub mod remediation;
 pub mod server;
 pub mod standing;

@@ -56,12 +56,20 @@ fn ask_mutes(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     let silence = facts.silences.iter().find(|silence| silence.mutes(&alert.labels, now));
     let seen = silence.map_or_else(|| "none".to_owned(), |s| format!("silence {} by {}", s.id, s.author));
     note_stop(trace, Reason::Silenced, silence.is_some(), &seen, "no silence", silence.map(|s| s.ends_at));
-    let window = rules
-        .maintenance
-        .iter()
-        .find(|window| window.covers(&server.no, &server.name, &server.region, &alert.labels, now));
-    let seen = window.map_or("none", |w| w.name.as_str());
-    note_stop(trace, Reason::Maintenance, window.is_some(), seen, "no window", window.map(|w| w.until));
+    let windows = rules.maintenance.iter().filter_map(|window| {
+        let until = window.covers(&server.no, &server.name, &server.region, &alert.labels, now)?;
+        Some((window, until))
+    });
+    let window = windows.max_by_key(|(_, until)| *until);
+    let seen = window.map_or_else(|| "none".to_owned(), |(window, _)| format!("window {}", window.name));
+    note_stop(
+        trace,
+        Reason::Maintenance,
+        window.is_some(),
+        &seen,
+        "no window",
+        window.map(|(_, until)| until),
+    );
 }
 
 fn ask_holds(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
