@@ -2,6 +2,7 @@
 //!
 //! Never: a way around a guard, or an order without a person and a reason.
 
+mod guest;
 mod replay;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+pub use guest::{CooldownEnded, DumpCollected, dump_collected};
 pub use replay::{Idempotency, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
@@ -78,6 +80,18 @@ pub enum Refusal {
     /// The named policy does not fit.
     #[error("{why}")]
     Policy {
+        /// Why.
+        why: String,
+    },
+    /// A memory dump may still be being written.
+    #[error("a memory dump may be being written until {until}; nobody can collect it before")]
+    DumpBeingWritten {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// There is no dump to speak of.
+    #[error("{why}")]
+    NothingToCollect {
         /// Why.
         why: String,
     },

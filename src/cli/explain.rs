@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
 use crate::domain::facts::{Facts, TargetFact, TargetName};
 use crate::domain::guard::{Trace, Verdict};
+use crate::domain::guest::GuestFacts;
 use crate::domain::server::RegionCode;
 use crate::intake::{self, AlertAnswer};
 use crate::sources::{self, ParseLimits};
@@ -68,6 +69,7 @@ impl FactSource for NoFacts {
             holds: Vec::new(),
             hold_file: wanted.hold_file,
             silences: Vec::new(),
+            guest: GuestFacts::default(),
         })
     }
 }

@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod explain;
 mod failure;
+mod guest;
 mod hands;
 mod hold;
 mod hold_file;
@@ -67,6 +68,7 @@ enum Command {
     Silence(silence::SilenceCommand),
     Order(hands::OrderArgs),
     Why(why::WhyArgs),
+    DumpCollected(guest::DumpCollectedArgs),
     #[command(subcommand)]
     Token(token::TokenCommand),
     Backup(upkeep::BackupArgs),
@@ -126,6 +128,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Silence(command) => Box::pin(silence::run(command, out)).await,
         Command::Order(args) => Box::pin(hands::order(args, out)).await,
         Command::Why(args) => Box::pin(why::run(args, out)).await,
+        Command::DumpCollected(args) => Box::pin(guest::dump_collected(args, out)).await,
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
         Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,

@@ -4,9 +4,10 @@ use jiff::SignedDuration;
 
 use super::super::alert::{Alert, AlertStatus};
 use super::super::facts::{Facts, Live, Past, TargetFact};
+use super::super::guest::{AttestedSettings, DumpSettings};
 use super::super::hold::{Hold, HoldScope, Maintenance, NamePattern, Schedule, Silence};
 use super::super::matcher::{Matcher, Matchers};
-use super::super::policy::{Mode, Rules, Trust};
+use super::super::policy::{Budget, Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
 use super::super::testing::{alert, at, elsewhere, facts, past, policy, rules, server};
 use super::*;
@@ -282,4 +283,51 @@ fn waits_are_recorded_at_the_decision_and_do_not_suppress() {
         .map(|check| check.guard)
         .collect();
     assert_eq!(waits, [Reason::BudgetRegion, Reason::BudgetGlobal]);
+}
+
+#[test]
+fn a_collected_dump_ends_the_cooldown_and_nothing_else() {
+    let hour = 3600;
+    let collected = |at_seconds: i64, intent: i64, outcome| {
+        case(Mode::Auto).with(|c| {
+            c.facts.attempts = vec![past(intent, Some(outcome))];
+            c.facts.guest.dump_collected_at = Some(at(at_seconds));
+        })
+    };
+    check(collected(-1, -2 * hour, Outcome::Accepted), "remediate");
+    check(collected(-1, -2 * hour, Outcome::Unknown), "remediate");
+    check(collected(-3 * hour, -2 * hour, Outcome::Accepted), "suppressed cooldown until +79200");
+    check(collected(-1, -60, Outcome::Accepted), "suppressed dump_window until +1740");
+    check(collected(-1, -60, Outcome::Rejected), "suppressed cooldown until +840");
+    let spent = collected(-1, -2 * hour, Outcome::Accepted).with(|c| {
+        c.rules.limits.server = vec![Budget::parse("1/24h").unwrap()];
+    });
+    assert_eq!(spent.decided().trace.first(Verdict::Wait).unwrap().guard, Reason::BudgetServer);
+}
+
+#[test]
+fn a_policy_may_ask_for_the_word_of_the_guest() {
+    let settings = |enabled| DumpSettings {
+        crash_dump_enabled: enabled,
+        dump_file: "%SystemRoot%\\MEMORY.DMP".into(),
+        always_keep_memory_dump: Some(true),
+        overwrite: None,
+        auto_reboot: true,
+        nmi_crash_dump: Some(true),
+        page_file_mib: None,
+        free_disk_mib: None,
+        memory_mib: None,
+    };
+    let asked = |attested: Option<(i64, u8)>| {
+        case(Mode::Auto).with(|c| {
+            c.rules.policies[0].require_attestation = Some(SignedDuration::from_hours(1));
+            c.facts.guest.dump_settings =
+                attested.map(|(t, enabled)| AttestedSettings { at: at(t), settings: settings(enabled) });
+        })
+    };
+    check(asked(None), "suppressed not_eligible");
+    check(asked(Some((-3601, 1))), "suppressed not_eligible");
+    check(asked(Some((-3600, 1))), "remediate");
+    check(asked(Some((-3600, 0))), "suppressed not_eligible");
+    check(case(Mode::Auto).with(|c| c.facts.guest.dump_settings = None), "remediate");
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
+use super::guest::GuestFacts;
 use super::hold::{Hold, Silence};
 use super::policy::{Policy, TargetKind};
 use super::remediation::{Outcome, State};
@@ -184,4 +185,6 @@ pub struct Facts {
     pub hold_file: Option<String>,
     /// Silences that have not ended.
     pub silences: Vec<Silence>,
+    /// What the server's guest and its people said.
+    pub guest: GuestFacts,
 }

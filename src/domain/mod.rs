@@ -9,6 +9,7 @@ pub mod decision;
 pub mod evidence;
 pub mod facts;
 pub mod guard;
+pub mod guest;
 pub mod hold;
 pub mod ids;
 pub mod limits;

@@ -33,9 +33,11 @@ pub struct Standing<'a> {
 /// Asks every guard that may change its mind while a remediation waits.
 pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     ask_server(trace, on);
+    ask_attestation(trace, on, now);
     ask_mutes(trace, on, now);
     ask_holds(trace, on, now);
-    limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, now);
+    let collected_at = on.facts.guest.dump_collected_at;
+    limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, collected_at, now);
     limits::ask_budgets(trace, on.rules, on.policy, &on.facts.attempts, on.server, now);
 }
 
@@ -49,6 +51,26 @@ fn ask_server(trace: &mut Trace, on: &Standing<'_>) {
     note_stop(trace, Reason::NotEligible, !server.is_running(), &server.status_code, "RUN", None);
     let verdict = if server.is_idle() { Verdict::Pass } else { Verdict::Wait };
     trace.note(Reason::NotEligible, verdict, format!("operation {}", server.operation_code), "NULL", None);
+}
+
+/// Asks whether the guest said, not too long ago, that an interrupt would leave a dump.
+fn ask_attestation(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
+    let Some(age_max) = on.policy.require_attestation else {
+        let seen = "no attestation is asked for";
+        trace.note(Reason::NotEligible, Verdict::NotConfigured, seen, "-", None);
+        return;
+    };
+    let limit = format!("an attestation within {age_max:#} that an interrupt leaves a dump");
+    let (no, seen) = match &on.facts.guest.dump_settings {
+        None => (true, "the guest has attested nothing".to_owned()),
+        Some(attested) => {
+            let why = attested.settings.why_no_dump();
+            let old = now.duration_since(attested.at) > age_max;
+            let said = why.clone().unwrap_or_else(|| "a dump is written".to_owned());
+            (old || why.is_some(), format!("attested at {}: {said}", attested.at))
+        }
+    };
+    note_stop(trace, Reason::NotEligible, no, &seen, &limit, None);
 }
 
 fn ask_mutes(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::alert::{Alert, AlertStatus};
 use super::claim::Waiting;
 use super::facts::{Facts, Past, TargetFact};
+use super::guest::GuestFacts;
 use super::matcher::{Matcher, Matchers};
 use super::policy::{Budget, Limits, Mode, Policy, Rules, TargetKind, TargetRule};
 use super::remediation::Outcome;
@@ -55,6 +56,7 @@ pub(super) fn policy(mode: Mode) -> Policy {
         notice_age_max: SignedDuration::from_mins(15),
         episode_age_max: SignedDuration::from_hours(6),
         approval_wait: SignedDuration::from_mins(60),
+        require_attestation: None,
     }
 }
 
@@ -97,6 +99,7 @@ pub(super) fn facts() -> Facts {
         holds: Vec::new(),
         hold_file: None,
         silences: Vec::new(),
+        guest: GuestFacts::default(),
     }
 }
 

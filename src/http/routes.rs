@@ -67,4 +67,6 @@ routes! {
     "/api/v1/policies" { get VIEWER => api::overview::policies }
     "/api/v1/servers" { get VIEWER => api::overview::servers }
     "/api/v1/sources" { get VIEWER => api::overview::sources }
+    "/api/v1/servers/{no}/dump-collected" { post OPERATOR => api::guest::dump_collected }
+    "/api/v1/servers/{no}/attestations" { post ANYONE => api::guest::attestations }
 }

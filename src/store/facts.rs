@@ -6,10 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
 
 use crate::domain::facts::{Facts, Live, Past, TargetFact, TargetName};
+use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 
+use super::guest::guest_facts;
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::servers::find_target;
@@ -108,6 +110,15 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         Some((region, no)) => live(connection, region, no).await?,
         None => None,
     };
+    let guest = match &wanted.target {
+        TargetFact::Found(server) => guest_facts(connection, &server.no).await?,
+        TargetFact::Missing { .. }
+        | TargetFact::Malformed { .. }
+        | TargetFact::Pending
+        | TargetFact::Unreadable { .. }
+        | TargetFact::Unknown { .. }
+        | TargetFact::Ambiguous { .. } => GuestFacts::default(),
+    };
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
@@ -116,6 +127,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         holds: holds(connection, wanted.now).await?,
         hold_file: wanted.hold_file,
         silences: silences(connection, wanted.now).await?,
+        guest,
     })
 }
 
@@ -150,7 +162,7 @@ async fn live(
     Ok(Some(Live { remediation_id: row.text("id")?, incident_id: row.text("incident_id")?, state }))
 }
 
-async fn attempts(
+pub(super) async fn attempts(
     connection: &mut SqliteConnection,
     since: Timestamp,
     now: Timestamp,

@@ -10,9 +10,11 @@
 )]
 
 mod crash;
+mod guest;
 mod hands;
 mod hostile;
 mod outcomes;
+mod past;
 mod senders;
 mod startup;
 mod support;
