@@ -4,6 +4,7 @@
 
 mod guards;
 mod quarantine;
+mod guest;
 mod replay;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 pub use guards::{clear_storm, demote_policy, promote_policy, reset_breaker};
 pub use quarantine::{Cleared, clear_quarantine};
+pub use guest::{CooldownEnded, DumpCollected, dump_collected};
 pub use replay::{Idempotency, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
@@ -82,6 +84,18 @@ pub enum Refusal {
     /// The named policy does not fit.
     #[error("{why}")]
     Policy {
+        /// Why.
+        why: String,
+    },
+    /// A memory dump may still be being written.
+    #[error("a memory dump may be being written until {until}; nobody can collect it before")]
+    DumpBeingWritten {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// There is no dump to speak of.
+    #[error("{why}")]
+    NothingToCollect {
         /// Why.
         why: String,
     },

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
 use crate::domain::facts::{Facts, TargetFact, TargetName};
 use crate::domain::guard::{Trace, Verdict};
+use crate::domain::guest::GuestFacts;
 use crate::domain::server::RegionCode;
 use crate::domain::storm::StormFacts;
 use crate::intake::{self, AlertAnswer};
@@ -74,6 +75,7 @@ impl FactSource for NoFacts {
             demoted: None,
             quarantine: None,
             unwatched: Vec::new(),
+            guest: GuestFacts::default(),
         })
     }
 }

@@ -12,6 +12,7 @@ mod demo;
 mod explain;
 mod failure;
 mod guards;
+mod guest;
 mod hands;
 mod hold;
 mod hold_file;
@@ -75,6 +76,7 @@ enum Command {
     #[command(subcommand)]
     Policy(guards::PolicyCommand),
     Why(why::WhyArgs),
+    DumpCollected(guest::DumpCollectedArgs),
     #[command(subcommand)]
     Token(token::TokenCommand),
     Backup(upkeep::BackupArgs),
@@ -139,6 +141,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Breaker(command) => Box::pin(guards::breaker(command, out)).await,
         Command::Policy(command) => Box::pin(guards::policy(command, out)).await,
         Command::Why(args) => Box::pin(why::run(args, out)).await,
+        Command::DumpCollected(args) => Box::pin(guest::dump_collected(args, out)).await,
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
         Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,

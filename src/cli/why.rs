@@ -59,7 +59,8 @@ pub(super) async fn run(args: WhyArgs, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn number(client: &Client, server: &str) -> Result<String, Failure> {
+/// The number of a server that is named by number or exact name.
+pub(super) async fn number(client: &Client, server: &str) -> Result<String, Failure> {
     if ServerNo::parse(server).is_ok() {
         return Ok(server.to_owned());
     }

@@ -14,8 +14,10 @@ use super::environment::Environment;
 use super::problem::{Findings, Problem};
 use super::secret::Vault;
 use super::section::Section;
-use super::{Config, cloud, hash, policies, rules, service, sources, tokens};
-use crate::domain::policy::Rules;
+use super::{
+    Config, SourceConfig, SourceKind, cloud, hash, maintenance, policies, rules, service, sources, tokens,
+};
+use crate::domain::policy::{Policy, Rules};
 
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -103,9 +105,9 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let policies = policies::policies(root.sections("policies"), region.as_ref(), &names);
     let limits = rules::limits(root.section("limits"));
     let eligibility = rules::eligibility(root.has("eligibility"), root.section("eligibility"));
-    let maintenance = rules::maintenance(root.sections("maintenance"));
     let storm_guard = rules::storm(root.section("storm"));
     let breaker = rules::breaker(root.section("breaker"));
+    let windows = maintenance::maintenance(root.sections("maintenance"));
     let dispatch = service::dispatch(root.section("dispatch"));
     let verify = service::verify(root.section("verify"));
     let inventory = service::inventory(root.section("inventory"));
@@ -117,13 +119,14 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         tokens::judge(&policies, &people, findings);
     }
     judge_whole(&names, policies.is_empty(), findings);
+    judge_attestations(&policies, &sources, findings);
     let mut config = Config {
         hash: String::new(),
         server,
         store,
         cloud: cloud?,
         sources,
-        rules: Rules { policies, limits, eligibility, maintenance, storm: storm_guard, breaker },
+        rules: Rules { policies, limits, eligibility, maintenance: windows, storm: storm_guard, breaker },
         dispatch,
         verify,
         inventory,
@@ -140,6 +143,19 @@ fn judge_whole(sources: &[String], no_policies: bool, findings: &Findings) {
     }
     if no_policies {
         findings.warning("policies", "none is configured: alerts are recorded and nothing is done");
+    }
+}
+
+/// A policy that asks for the word of a guest needs somebody who may give it.
+fn judge_attestations(policies: &[Policy], sources: &[SourceConfig], findings: &Findings) {
+    if sources.iter().any(|source| source.kind == SourceKind::Guest) {
+        return;
+    }
+    for policy in policies.iter().filter(|policy| policy.require_attestation.is_some()) {
+        findings.warning(
+            format!("policies.{}.require_attestation", policy.name),
+            "no source of kind guest is configured: nothing can attest, so no server is ever eligible",
+        );
     }
 }
 

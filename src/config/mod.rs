@@ -6,6 +6,7 @@ mod cloud;
 mod environment;
 mod hash;
 mod load;
+mod maintenance;
 mod policies;
 mod problem;
 mod rules;
@@ -167,6 +168,8 @@ pub enum SourceKind {
     Grafana,
     /// NAVER Cloud Insight's outgoing webhook with our payload template.
     CloudInsight,
+    /// The servers themselves: may post attestations, and nothing else.
+    Guest,
 }
 
 impl SourceKind {
@@ -176,6 +179,7 @@ impl SourceKind {
             Self::Alertmanager => "alertmanager",
             Self::Grafana => "grafana",
             Self::CloudInsight => "cloud_insight",
+            Self::Guest => "guest",
         }
     }
 }

@@ -89,6 +89,8 @@ fn policy(
     let notice_age_max = section.duration("notice_age_max", MINUTE * 15, MINUTE..=DAY);
     let episode_age_max = section.duration("episode_age_max", HOUR * 6, MINUTE..=DAY * 30);
     let approval_wait = section.duration("approval_wait", MINUTE * 60, MINUTE..=DAY);
+    let asks = section.has("require_attestation");
+    let require_attestation = section.duration("require_attestation", HOUR * 168, HOUR..=DAY * 366);
     if settle >= notice_age_max {
         section.warning(
             "settle",
@@ -111,6 +113,7 @@ fn policy(
         notice_age_max,
         episode_age_max,
         approval_wait,
+        require_attestation: asks.then_some(require_attestation),
     })
 }
 

@@ -1,18 +1,16 @@
-//! `[limits]`, `[eligibility]`, `[[maintenance]]`, `[storm]`, `[breaker]`: what holds beyond a single policy.
+//! `[limits]`, `[eligibility]`, `[storm]`, `[breaker]`: what holds beyond a single policy.
 //!
 //! Never: reads a missing or empty limit as "no limit".
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::SignedDuration;
 use toml::Value;
 
-use super::policies::selector;
 use super::section::{Section, printable};
 use crate::domain::breaker::BreakerRules;
-use crate::domain::hold::Maintenance;
 use crate::domain::policy::{Budget, Limits};
-use crate::domain::server::{Eligibility, Os, RegionCode};
+use crate::domain::server::{Eligibility, Os};
 use crate::domain::storm::StormRules;
 
 /// Longest window that is counted in.
@@ -126,56 +124,4 @@ pub(super) fn eligibility(written: bool, mut section: Section<'_>) -> Eligibilit
         section.warning("", "lists no system: no server may be interrupted");
     }
     Eligibility(table)
-}
-
-/// `[[maintenance]]`
-pub(super) fn maintenance(sections: Vec<Section<'_>>) -> Vec<Maintenance> {
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    let mut windows = Vec::new();
-    for mut section in sections {
-        let name = section.required_text("name", "a name for people");
-        if name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
-            section.problem("name", "an earlier window has the same name");
-        }
-        let from = instant(&mut section, "from");
-        let until = instant(&mut section, "until");
-        if let (Some(from), Some(until)) = (from, until)
-            && until <= from
-        {
-            section.problem("until", "must be later than from");
-        }
-        let servers = section.texts("servers").unwrap_or_default();
-        let whole_region = section.has("region");
-        let region =
-            section.parsed("region", "a region code such as \"KR\"", |text| RegionCode::parse(text).ok());
-        let matchers = selector(&mut section);
-        if servers.is_empty() && !whole_region && matchers.as_ref().is_some_and(|all| all.0.is_empty()) {
-            section.problem("", "covers nothing; expected servers, region or match");
-        }
-        section.finish();
-        if let (Some(name), Some(from), Some(until), Some(matchers)) = (name, from, until, matchers) {
-            windows.push(Maintenance { name, from, until, servers, region, matchers });
-        }
-    }
-    windows
-}
-
-/// An instant, written as RFC 3339, as local time with its zone in brackets, or as a TOML date-time with offset.
-fn instant(section: &mut Section<'_>, key: &'static str) -> Option<Timestamp> {
-    const EXPECTED: &str = "a time with its offset or zone, such as \"2026-12-01T02:00:00+09:00\" or \"2026-12-01T02:00[Asia/Seoul]\"";
-    let Some(value) = section.take(key) else {
-        section.problem(key, format!("missing; expected {EXPECTED}"));
-        return None;
-    };
-    let text = value.as_str().map(str::to_owned).or_else(|| value.as_datetime().map(ToString::to_string));
-    let Some(text) = text else {
-        section.problem(key, format!("expected {EXPECTED}, got {}", value.type_str()));
-        return None;
-    };
-    let zoned = || text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
-    let read = text.parse::<Timestamp>().ok().or_else(zoned);
-    if read.is_none() {
-        section.problem(key, format!("expected {EXPECTED}"));
-    }
-    read
 }

@@ -56,9 +56,9 @@ pub(super) fn sources(sections: Vec<Section<'_>>, vault: Vault<'_>) -> (Vec<Stri
 }
 
 fn kind(section: &mut Section<'_>) -> Option<SourceKind> {
-    let kinds = [SourceKind::Alertmanager, SourceKind::Grafana, SourceKind::CloudInsight];
+    let kinds = [SourceKind::Alertmanager, SourceKind::Grafana, SourceKind::CloudInsight, SourceKind::Guest];
     if !section.has("kind") {
-        section.problem("kind", "missing; expected one of alertmanager, grafana, cloud_insight");
+        section.problem("kind", "missing; expected one of alertmanager, grafana, cloud_insight, guest");
     }
     section.choice("kind", &kinds.map(|kind| (kind.as_str(), kind)))
 }
@@ -69,6 +69,9 @@ fn finish(
     kind: Option<SourceKind>,
     auth: Vec<CredentialConfig>,
 ) -> Option<SourceConfig> {
+    if kind == Some(SourceKind::Guest) && section.has("trust") {
+        section.problem("trust", "a source of kind guest sends no alerts; leave the key out");
+    }
     let trusts = [("act", Trust::Act), ("propose", Trust::Propose)];
     let trust = section.choice("trust", &trusts).unwrap_or(Trust::Propose);
     let allow_from = networks(&mut section, "allow_from");

@@ -4,10 +4,11 @@ use jiff::SignedDuration;
 
 use super::super::alert::{Alert, AlertStatus};
 use super::super::facts::{Facts, Live, Past, TargetFact};
-use super::super::hold::{Hold, HoldScope, Maintenance, Silence};
+use super::super::guest::{AttestedSettings, DumpSettings};
 use super::super::ladder::Demotion;
+use super::super::hold::{Hold, HoldScope, Maintenance, NamePattern, Schedule, Silence};
 use super::super::matcher::{Matcher, Matchers};
-use super::super::policy::{Mode, Rules, Trust};
+use super::super::policy::{Budget, Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
 use super::super::server::ServerNo;
 use super::super::storm::{Sighting, Storm};
@@ -205,13 +206,23 @@ fn people_can_mute_and_stop() {
     );
     check(case(Mode::Auto).with(|c| c.facts.hold_file = Some("there".into())), "suppressed hold");
     let window = Maintenance {
-        name: "patch".into(),
-        from: at(-10),
-        until: at(10),
+        name: "patch night".into(),
+        schedule: Schedule::Once { from: at(-10), until: at(10) },
         servers: vec!["win-app-01".into()],
+        name_pattern: None,
         region: None,
         matchers: Matchers::default(),
     };
+    let by_name = Maintenance {
+        servers: Vec::new(),
+        name_pattern: NamePattern::parse("win-app-.*"),
+        schedule: Schedule::Once { from: at(-10), until: at(20) },
+        ..window.clone()
+    };
+    check(
+        case(Mode::Auto).with(|c| c.rules.maintenance = vec![window.clone(), by_name]),
+        "suppressed maintenance until +20",
+    );
     check(case(Mode::Auto).with(|c| c.rules.maintenance.push(window)), "suppressed maintenance until +10");
 }
 
@@ -328,4 +339,51 @@ fn a_demoted_policy_asks_a_person_whoever_orders() {
         "awaiting_approval",
     );
     check(case(Mode::Shadow).with(|c| c.facts.demoted = demoted()), "suppressed shadow");
+}
+
+#[test]
+fn a_collected_dump_ends_the_cooldown_and_nothing_else() {
+    let hour = 3600;
+    let collected = |at_seconds: i64, intent: i64, outcome| {
+        case(Mode::Auto).with(|c| {
+            c.facts.attempts = vec![past(intent, Some(outcome))];
+            c.facts.guest.dump_collected_at = Some(at(at_seconds));
+        })
+    };
+    check(collected(-1, -2 * hour, Outcome::Accepted), "remediate");
+    check(collected(-1, -2 * hour, Outcome::Unknown), "remediate");
+    check(collected(-3 * hour, -2 * hour, Outcome::Accepted), "suppressed cooldown until +79200");
+    check(collected(-1, -60, Outcome::Accepted), "suppressed dump_window until +1740");
+    check(collected(-1, -60, Outcome::Rejected), "suppressed cooldown until +840");
+    let spent = collected(-1, -2 * hour, Outcome::Accepted).with(|c| {
+        c.rules.limits.server = vec![Budget::parse("1/24h").unwrap()];
+    });
+    assert_eq!(spent.decided().trace.first(Verdict::Wait).unwrap().guard, Reason::BudgetServer);
+}
+
+#[test]
+fn a_policy_may_ask_for_the_word_of_the_guest() {
+    let settings = |enabled| DumpSettings {
+        crash_dump_enabled: enabled,
+        dump_file: "%SystemRoot%\\MEMORY.DMP".into(),
+        always_keep_memory_dump: Some(true),
+        overwrite: None,
+        auto_reboot: true,
+        nmi_crash_dump: Some(true),
+        page_file_mib: None,
+        free_disk_mib: None,
+        memory_mib: None,
+    };
+    let asked = |attested: Option<(i64, u8)>| {
+        case(Mode::Auto).with(|c| {
+            c.rules.policies[0].require_attestation = Some(SignedDuration::from_hours(1));
+            c.facts.guest.dump_settings =
+                attested.map(|(t, enabled)| AttestedSettings { at: at(t), settings: settings(enabled) });
+        })
+    };
+    check(asked(None), "suppressed not_eligible");
+    check(asked(Some((-3601, 1))), "suppressed not_eligible");
+    check(asked(Some((-3600, 1))), "remediate");
+    check(asked(Some((-3600, 0))), "suppressed not_eligible");
+    check(case(Mode::Auto).with(|c| c.facts.guest.dump_settings = None), "remediate");
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
 use super::breaker::Tried;
+use super::guest::GuestFacts;
 use super::hold::{Hold, Silence};
 use super::ladder::Demotion;
 use super::policy::{Policy, TargetKind};
@@ -197,6 +198,8 @@ pub struct Facts {
     pub quarantine: Option<String>,
     /// Times in which this service saw nothing.
     pub unwatched: Vec<Gap>,
+    /// What the server's guest and its people said.
+    pub guest: GuestFacts,
 }
 
 /// A time in which this service saw nothing. A reboot in it may have been anybody's interrupt.

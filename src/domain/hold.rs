@@ -3,10 +3,12 @@
 //! Never: reads where they are kept; facts arrive as values.
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Labels;
 use super::matcher::Matchers;
+use super::recurring::Recurring;
 use super::server::{RegionCode, ServerNo};
 
 /// What a hold stops.
@@ -122,18 +124,74 @@ impl Silence {
     }
 }
 
-/// A planned mute from the configuration.
+/// When a planned mute runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Schedule {
+    /// Once.
+    Once {
+        /// From when.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Again and again.
+    Recurring(Recurring),
+}
+
+impl Schedule {
+    /// The end of the window, if one runs at `now`.
+    pub fn running_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Once { from, until } => (*from <= now && now < *until).then_some(*until),
+            Self::Recurring(recurring) => recurring.running_until(now),
+        }
+    }
+}
+
+/// A pattern that a whole `serverName` must match.
+#[derive(Debug, Clone)]
+pub struct NamePattern(Regex);
+
+impl NamePattern {
+    /// Reads a regular expression; it is anchored at both ends and runs in linear time.
+    pub fn parse(text: &str) -> Option<Self> {
+        // Read by itself first: brackets that only close together with ours would undo the anchors.
+        let own = !text.is_empty() && Regex::new(text).is_ok();
+        own.then(|| Regex::new(&format!("^(?:{text})$")).ok().map(Self)).flatten()
+    }
+
+    /// Whether it matches a name.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Serialize for NamePattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+/// A planned mute from the configuration. What it mutes is not done later: it takes a new notice.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Maintenance {
     /// Name, for people.
     pub name: String,
-    /// From when.
-    pub from: Timestamp,
-    /// Until when.
-    pub until: Timestamp,
-    /// Servers by number or exact name; empty with no region and no labels is refused by the configuration.
+    /// When it runs.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// Servers by number or exact name; empty with no other selector is refused by the configuration.
     pub servers: Vec<String>,
+    /// Servers by a pattern of their names.
+    pub name_pattern: Option<NamePattern>,
     /// Region code it covers.
     pub region: Option<RegionCode>,
     /// Labels it covers.
@@ -142,7 +200,8 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Whether the window covers the server or the alert at `now`.
+    /// The end of the window, where one runs at `now` and covers the server or the alert. One selector that fits is
+    /// enough.
     pub fn covers(
         &self,
         server_no: &ServerNo,
@@ -150,9 +209,27 @@ impl Maintenance {
         region: &RegionCode,
         labels: &Labels,
         now: Timestamp,
-    ) -> bool {
+    ) -> Option<Timestamp> {
         let named = self.servers.iter().any(|s| s == server_no.as_str() || s == server_name);
+        let fits = self.name_pattern.as_ref().is_some_and(|pattern| pattern.matches(server_name));
         let in_region = self.region.as_ref().is_some_and(|r| r == region);
-        self.from <= now && now < self.until && (named || in_region || self.matchers.matches(labels))
+        let covered = named || fits || in_region || self.matchers.matches(labels);
+        if covered { self.schedule.running_until(now) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_pattern_matches_whole_names() {
+        let pattern = |text: &str| NamePattern::parse(text).unwrap();
+        assert!(pattern("win-.*").matches("win-app-01"));
+        assert!(!pattern("win").matches("win-app-01"));
+        assert!(!pattern("app|db").matches("db-01"));
+        for bad in ["", "(", "a)|(?:b"] {
+            assert!(NamePattern::parse(bad).is_none(), "{bad}");
+        }
     }
 }

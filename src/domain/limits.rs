@@ -8,7 +8,7 @@ use super::facts::{Gap, Past};
 use super::guard::{Reason, Trace, Verdict};
 use super::policy::{Budget, Policy, Rules};
 use super::remediation::Outcome;
-use super::server::Server;
+use super::server::{Server, ServerNo};
 
 /// Least length of the dump window.
 pub const DUMP_WINDOW_MIN: SignedDuration = SignedDuration::from_mins(30);
@@ -39,16 +39,32 @@ pub fn dump_window(memory_bytes: u64) -> SignedDuration {
     writing.saturating_add(DUMP_REBOOT).max(DUMP_WINDOW_MIN)
 }
 
-/// Asks for the dump window and the cooldown of one server.
-pub fn ask_rest(trace: &mut Trace, policy: &Policy, attempts: &[Past], server: &Server, now: Timestamp) {
-    let own = || attempts.iter().filter(|past| past.server_no == server.no);
-    let acted = || own().filter(|past| past.may_have_acted());
-    let dump_until = acted()
-        .map(|past| later(past.intent_at, dump_window(past.memory_bytes.max(server.memory_bytes))))
+/// The end of the last dump window of a server, whose memory is now `memory_bytes`: nobody ends it earlier.
+pub fn dump_window_until(attempts: &[Past], server_no: &ServerNo, memory_bytes: u64) -> Option<Timestamp> {
+    attempts
+        .iter()
+        .filter(|past| past.server_no == *server_no && past.may_have_acted())
+        .map(|past| later(past.intent_at, dump_window(past.memory_bytes.max(memory_bytes))))
         .max()
-        .filter(|until| now < *until);
+}
+
+/// Asks for the dump window and the cooldown of one server. A collected dump ends the cooldown of the attempts before
+/// it, not their dump window, and not the block that a refusal leaves.
+pub fn ask_rest(
+    trace: &mut Trace,
+    policy: &Policy,
+    attempts: &[Past],
+    server: &Server,
+    dump_collected_at: Option<Timestamp>,
+    now: Timestamp,
+) {
+    let own = || attempts.iter().filter(|past| past.server_no == server.no);
+    let dump_until =
+        dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until);
     note(trace, Reason::DumpWindow, dump_until, "no dump may be being written");
-    let cooldown_until = acted()
+    let collected = |past: &Past| dump_collected_at.is_some_and(|at| past.intent_at < at);
+    let cooldown_until = own()
+        .filter(|past| past.may_have_acted() && !collected(past))
         .map(|past| later(past.intent_at, policy.cooldown).max(past.cooldown_until))
         .chain(
             own()

@@ -155,6 +155,9 @@ pub struct Policy {
     pub episode_age_max: SignedDuration,
     /// How long an approval is waited for.
     pub approval_wait: SignedDuration,
+    /// Oldest attestation of dump settings that an interrupt may rest on; `None`: none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_attestation: Option<SignedDuration>,
 }
 
 impl Policy {

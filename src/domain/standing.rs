@@ -35,11 +35,13 @@ pub struct Standing<'a> {
 /// Asks every guard that may change its mind while a remediation waits.
 pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     ask_server(trace, on);
+    ask_attestation(trace, on, now);
     ask_mutes(trace, on, now);
     ask_holds(trace, on, now);
     storm::ask(trace, on.rules, &on.facts.storm, on.server, &on.policy.name);
     breaker::ask(trace, &on.rules.breaker, &on.facts.tried, now);
-    limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, now);
+    let collected_at = on.facts.guest.dump_collected_at;
+    limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, collected_at, now);
     limits::ask_unwatched(trace, on.policy, &on.facts.unwatched, on.server, now);
     limits::ask_budgets(trace, on.rules, on.policy, &on.facts.attempts, on.server, now);
 }
@@ -56,17 +58,45 @@ fn ask_server(trace: &mut Trace, on: &Standing<'_>) {
     trace.note(Reason::NotEligible, verdict, format!("operation {}", server.operation_code), "NULL", None);
 }
 
+/// Asks whether the guest said, not too long ago, that an interrupt would leave a dump.
+fn ask_attestation(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
+    let Some(age_max) = on.policy.require_attestation else {
+        let seen = "no attestation is asked for";
+        trace.note(Reason::NotEligible, Verdict::NotConfigured, seen, "-", None);
+        return;
+    };
+    let limit = format!("an attestation within {age_max:#} that an interrupt leaves a dump");
+    let (no, seen) = match &on.facts.guest.dump_settings {
+        None => (true, "the guest has attested nothing".to_owned()),
+        Some(attested) => {
+            let why = attested.settings.why_no_dump();
+            let old = now.duration_since(attested.at) > age_max;
+            let said = why.clone().unwrap_or_else(|| "a dump is written".to_owned());
+            (old || why.is_some(), format!("attested at {}: {said}", attested.at))
+        }
+    };
+    note_stop(trace, Reason::NotEligible, no, &seen, &limit, None);
+}
+
 fn ask_mutes(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     let Standing { rules, facts, alert, server, .. } = *on;
     let silence = facts.silences.iter().find(|silence| silence.mutes(&alert.labels, now));
     let seen = silence.map_or_else(|| "none".to_owned(), |s| format!("silence {} by {}", s.id, s.author));
     note_stop(trace, Reason::Silenced, silence.is_some(), &seen, "no silence", silence.map(|s| s.ends_at));
-    let window = rules
-        .maintenance
-        .iter()
-        .find(|window| window.covers(&server.no, &server.name, &server.region, &alert.labels, now));
-    let seen = window.map_or("none", |w| w.name.as_str());
-    note_stop(trace, Reason::Maintenance, window.is_some(), seen, "no window", window.map(|w| w.until));
+    let windows = rules.maintenance.iter().filter_map(|window| {
+        let until = window.covers(&server.no, &server.name, &server.region, &alert.labels, now)?;
+        Some((window, until))
+    });
+    let window = windows.max_by_key(|(_, until)| *until);
+    let seen = window.map_or_else(|| "none".to_owned(), |(window, _)| format!("window {}", window.name));
+    note_stop(
+        trace,
+        Reason::Maintenance,
+        window.is_some(),
+        &seen,
+        "no window",
+        window.map(|(_, until)| until),
+    );
 }
 
 fn ask_holds(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {

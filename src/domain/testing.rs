@@ -8,6 +8,7 @@ use super::alert::{Alert, AlertStatus};
 use super::breaker::{BreakerRules, Tried};
 use super::claim::Waiting;
 use super::facts::{Facts, Past, TargetFact};
+use super::guest::GuestFacts;
 use super::matcher::{Matcher, Matchers};
 use super::policy::{Budget, Limits, Mode, Policy, Rules, TargetKind, TargetRule};
 use super::remediation::{Outcome, State};
@@ -57,6 +58,7 @@ pub(super) fn policy(mode: Mode) -> Policy {
         notice_age_max: SignedDuration::from_mins(15),
         episode_age_max: SignedDuration::from_hours(6),
         approval_wait: SignedDuration::from_mins(60),
+        require_attestation: None,
     }
 }
 
@@ -106,6 +108,7 @@ pub(super) fn facts() -> Facts {
         demoted: None,
         quarantine: None,
         unwatched: Vec::new(),
+        guest: GuestFacts::default(),
     }
 }
 

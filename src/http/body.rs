@@ -85,7 +85,8 @@ pub(super) fn has_body(req: &HttpRequest) -> bool {
         || req.headers().get(actix_web::http::header::CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
-fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Reads a JSON text; the error names the field.
+pub(super) fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

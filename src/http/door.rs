@@ -43,6 +43,12 @@ pub(super) struct Sender {
     pub(super) limiter: DefaultDirectRateLimiter,
 }
 
+impl Sender {
+    fn is_guest(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.kind == SourceKind::Guest)
+    }
+}
+
 /// All senders of one configuration.
 #[derive(Debug)]
 pub(super) struct Senders {
@@ -67,9 +73,14 @@ impl Senders {
         Self { config, known, unknown }
     }
 
-    /// The sender of a name; every other name is the same stranger.
+    /// The sender of alerts with this name; every other name, a guest's too, is the same stranger.
     pub(super) fn named(&self, name: &str) -> &Sender {
-        self.known.get(name).unwrap_or(&self.unknown)
+        self.known.get(name).filter(|sender| !sender.is_guest()).unwrap_or(&self.unknown)
+    }
+
+    /// Those whose word on themselves is taken, and behind them the stranger.
+    pub(super) fn guests(&self) -> impl Iterator<Item = &Sender> {
+        self.known.values().filter(|sender| sender.is_guest()).chain([&self.unknown])
     }
 }
 

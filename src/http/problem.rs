@@ -89,6 +89,8 @@ codes! {
     GuardRefused = "guard_refused" 409 "A guard says no",
     /// The stored delivery cannot be replayed.
     NotReplayable = "not_replayable" 409 "It cannot be replayed",
+    /// No interrupt of this server is known whose dump is not collected.
+    NothingToCollect = "nothing_to_collect" 409 "There is no dump to collect",
     /// The body is larger than `server.body_bytes_max`, or than an API body may be.
     BodyTooLarge = "body_too_large" 413 "The body is too large",
     /// The delivery holds more than `server.alerts_max` alerts.
@@ -262,6 +264,10 @@ impl From<Refusal> for Problem {
                 .about("confirmStillHung")
                 .with("lastNoticeAt", last_notice_at.to_string()),
             Refusal::TooEarly { until } => Self::new(Code::TooEarly, detail).with("until", until.to_string()),
+            Refusal::DumpBeingWritten { until } => {
+                Self::new(Code::TooEarly, detail).with("until", until.to_string())
+            }
+            Refusal::NothingToCollect { why: _ } => Self::new(Code::NothingToCollect, detail),
             Refusal::ActivityNotChecked => {
                 Self::new(Code::ActivityNotChecked, detail).about("activityChecked")
             }

@@ -75,4 +75,6 @@ routes! {
     "/api/v1/policies/{name}/demote" { post OPERATOR => api::guards::demote_policy }
     "/api/v1/quarantine" { get VIEWER => api::quarantine::show }
     "/api/v1/quarantine/clear" { post APPROVER => api::quarantine::clear }
+    "/api/v1/servers/{no}/dump-collected" { post OPERATOR => api::guest::dump_collected }
+    "/api/v1/servers/{no}/attestations" { post ANYONE => api::guest::attestations }
 }

@@ -3,6 +3,7 @@
 //! Never: calls the cloud, or answers before the commit.
 
 mod alerts;
+mod attest;
 mod explain;
 mod order;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use alerts::quarantine;
 pub use alerts::{Done, KnownTarget, Told, decide_and_record, speaks_of_another_region};
+pub use attest::{Attested, Heard, attest};
 pub use explain::explain;
 pub use order::{Order, order};
 

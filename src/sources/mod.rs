@@ -86,6 +86,10 @@ pub fn parse(
         SourceKind::Alertmanager => alertmanager::parse(wire::object(body)?, limits, sender_time),
         SourceKind::Grafana => grafana::parse(wire::object(body)?, limits, sender_time),
         SourceKind::CloudInsight => cloud_insight::parse(source, limits, body, sender_time, received_at),
+        SourceKind::Guest => Err(Unreadable::WrongShape(
+            "a source of kind guest sends no alerts; it posts to /api/v1/servers/{no}/attestations"
+                .to_owned(),
+        )),
     }
 }
 

@@ -6,12 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
 
 use crate::domain::facts::{Facts, Live, Past, TargetFact, TargetName};
+use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::StormFacts;
 
 use super::guards::{self, GuardsWanted};
+use super::guest::guest_facts;
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::servers::find_target;
@@ -118,6 +120,15 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         tried = guards::tried(connection, &guards.policy, guards.tried_max).await?;
         demoted = guards::standing(connection, &guards.policy).await?.demoted;
     }
+    let guest = match &wanted.target {
+        TargetFact::Found(server) => guest_facts(connection, &server.no).await?,
+        TargetFact::Missing { .. }
+        | TargetFact::Malformed { .. }
+        | TargetFact::Pending
+        | TargetFact::Unreadable { .. }
+        | TargetFact::Unknown { .. }
+        | TargetFact::Ambiguous { .. } => GuestFacts::default(),
+    };
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
@@ -133,6 +144,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
             .await?
             .map(|open| format!("quarantine {}: {}", open.id, open.why)),
         unwatched: super::quarantine::gaps(connection, wanted.attempts_since).await?,
+        guest,
     })
 }
 
@@ -167,7 +179,7 @@ async fn live(
     Ok(Some(Live { remediation_id: row.text("id")?, incident_id: row.text("incident_id")?, state }))
 }
 
-async fn attempts(
+pub(super) async fn attempts(
     connection: &mut SqliteConnection,
     since: Timestamp,
     now: Timestamp,

@@ -10,10 +10,12 @@
 )]
 
 mod crash;
+mod guest;
 mod hands;
 mod hostile;
 mod journal;
 mod outcomes;
+mod past;
 mod senders;
 mod startup;
 mod storm;

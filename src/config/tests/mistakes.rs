@@ -3,6 +3,7 @@
 //! Never: expects the wording, only the place.
 
 use super::*;
+use crate::domain::hold::Schedule;
 
 #[test]
 fn mistakes_of_the_service_are_told_with_their_key() {
@@ -190,7 +191,43 @@ fn mistakes_of_limits_eligibility_and_maintenance_are_told_with_their_key() {
         check(&window(&lines), &[key]);
     }
     let rules = loaded(&window(&format!("{from}\n{until}\nservers = [\"42\"]"))).config.rules;
-    assert_eq!(rules.maintenance[0].until.to_string(), "2026-11-30T20:00:00Z");
+    let Schedule::Once { from: _, until } = &rules.maintenance[0].schedule else { panic!("a dated window") };
+    assert_eq!(until.to_string(), "2026-11-30T20:00:00Z");
     loaded("limits = { server = [\"0/24h\"] }");
     assert_eq!(loaded("eligibility = { XEN = [\"windows\"] }").config.rules.eligibility.0.len(), 1);
+}
+
+#[test]
+fn mistakes_of_windows_that_come_again_are_told_with_their_key() {
+    let window = |lines: &str| format!("[[maintenance]]\nname = \"w\"\n{lines}");
+    let (cron, length) = ("cron = \"0 2 * * SUN\"", "duration = \"3h\"");
+    let (zone, name) = ("timezone = \"Asia/Seoul\"", "name_pattern = \"win-.*\"");
+    for (lines, key) in [
+        (format!("cron = \"0 2 * *\"\n{length}\n{zone}\n{name}"), "maintenance[0].cron"),
+        (format!("cron = \"0 2 30 2 *\"\n{length}\n{zone}\n{name}"), "maintenance[0].cron"),
+        (format!("{length}\n{zone}\n{name}"), "maintenance[0].cron"),
+        (format!("{cron}\nduration = \"0s\"\n{zone}\n{name}"), "maintenance[0].duration"),
+        (format!("{cron}\nduration = \"169h\"\n{zone}\n{name}"), "maintenance[0].duration"),
+        (format!("{cron}\n{zone}\n{name}"), "maintenance[0].duration"),
+        (format!("{cron}\n{length}\ntimezone = \"KST\"\n{name}"), "maintenance[0].timezone"),
+        (format!("{cron}\n{length}\n{name}"), "maintenance[0].timezone"),
+        (format!("{cron}\n{length}\n{zone}"), "maintenance[0]"),
+        (format!("{cron}\n{length}\n{zone}\nname_pattern = \"(\""), "maintenance[0].name_pattern"),
+        (format!("{cron}\n{length}\n{zone}\n{name}\nuntil = 2026-12-01T00:00:00Z"), "maintenance[0].until"),
+    ] {
+        check(&window(&lines), &[key]);
+    }
+    check(
+        &window(&format!("cron = \"x\"\n{length}\ntimezone = \"KST\"\n{name}")),
+        &["maintenance[0].timezone", "maintenance[0].cron"],
+    );
+    let good = window(&format!("{cron}\n{length}\n{zone}\n{name}"));
+    let rules = loaded(&good).config.rules;
+    let now = "2026-11-21T17:30:00Z".parse().unwrap();
+    assert_eq!(
+        rules.maintenance[0].schedule.running_until(now).map(|at| at.to_string()).as_deref(),
+        Some("2026-11-21T20:00:00Z")
+    );
+    let always = window(&format!("cron = \"0 * * * *\"\nduration = \"1h\"\n{zone}\nregion = \"KR\""));
+    check_warns(&always, "maintenance[0].duration");
 }

@@ -36,14 +36,15 @@ fn default_toml_is_the_defaults() {
 #[test]
 fn the_commented_keys_of_default_toml_are_true() {
     let text = fs::read_to_string("config/default.toml").unwrap();
-    let on = |head: &str| {
-        let block = text.split(&format!("# {head}")).nth(1).unwrap();
+    let nth = |head: &str, number: usize| {
+        let block = text.split(&format!("# {head}")).nth(number).unwrap();
         let lines =
             block.lines().skip(1).take_while(|line| line.starts_with("# ") || line.starts_with("#   "));
         let keys = lines.filter(|line| !line.starts_with("#   ")).map(|line| line.trim_start_matches("# "));
         format!("{head}\n{}\n", keys.collect::<Vec<_>>().join("\n"))
     };
-    let written = on("[[policies]]") + &on("[[maintenance]]");
+    let on = |head: &str| nth(head, 1);
+    let written = on("[[policies]]") + &on("[[maintenance]]") + &nth("[[maintenance]]", 2);
     let with = loaded(&format!("{written}{PEOPLE}")).config;
     let least = "[[policies]]\nname = \"hung-windows\"\nmatch = { alertname = \"WindowsVmHung\" }\n";
     let without = loaded(&format!("{least}{PEOPLE}")).config;

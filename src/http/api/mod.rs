@@ -7,6 +7,7 @@ pub(super) mod deliveries;
 pub(super) mod explain;
 mod export;
 pub(super) mod guards;
+pub(super) mod guest;
 pub(super) mod incidents;
 pub(super) mod mutes;
 pub(super) mod overview;

@@ -1,0 +1,287 @@
+//! What a guest says of itself: how it would dump its memory, and a dump that it found.
+//!
+//! Never: taken for the word of a person, or for proof that something did not happen.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Baseline;
+use super::limits::later;
+
+/// How far a guest's clock may be ahead of ours.
+pub const GUEST_CLOCK_AHEAD: SignedDuration = SignedDuration::from_mins(5);
+/// Longest path that is kept, in characters; Windows has no longer one in this place.
+const PATH_MAX: usize = 260;
+/// Longest bug check code that is kept, in characters.
+const CODE_MAX: usize = 32;
+
+/// What Windows is set to do when it stops. Names follow the values below
+/// `HKLM\SYSTEM\CurrentControlSet\Control\CrashControl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DumpSettings {
+    /// 0 none, 1 complete, 2 kernel, 3 small, 7 automatic.
+    pub crash_dump_enabled: u8,
+    /// Where the dump goes.
+    pub dump_file: String,
+    /// The dump is kept when the disk gets short.
+    #[serde(default)]
+    pub always_keep_memory_dump: Option<bool>,
+    /// An older dump is overwritten.
+    #[serde(default)]
+    pub overwrite: Option<bool>,
+    /// It starts again by itself.
+    pub auto_reboot: bool,
+    /// A non-maskable interrupt ends in a dump; `None` where Windows does not ask for the setting.
+    #[serde(default)]
+    pub nmi_crash_dump: Option<bool>,
+    /// Size of the page files in MiB.
+    #[serde(default, rename = "pageFileMiB")]
+    pub page_file_mib: Option<u64>,
+    /// Free space where the dump goes, in MiB.
+    #[serde(default, rename = "freeDiskMiB")]
+    pub free_disk_mib: Option<u64>,
+    /// Memory that the guest sees, in MiB.
+    #[serde(default, rename = "memoryMiB")]
+    pub memory_mib: Option<u64>,
+}
+
+impl DumpSettings {
+    /// Why an interrupt would leave no dump; `None` where it would leave one.
+    pub fn why_no_dump(&self) -> Option<String> {
+        if !matches!(self.crash_dump_enabled, 1 | 2 | 3 | 7) {
+            return Some(format!("CrashDumpEnabled is {}", self.crash_dump_enabled));
+        }
+        (self.nmi_crash_dump == Some(false)).then(|| "NMICrashDump is off".to_owned())
+    }
+}
+
+/// A memory dump that the guest found on its disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundDump {
+    /// Where.
+    pub path: String,
+    /// How big.
+    pub size_bytes: u64,
+    /// When it was written, by the guest's clock.
+    pub written_at: Timestamp,
+    /// Bug check code, where the guest knows it.
+    pub bugcheck_code: Option<String>,
+}
+
+/// One word of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Attestation {
+    /// How it is set.
+    DumpSettings {
+        /// When the guest looked, by its clock.
+        at: Timestamp,
+        /// What it saw.
+        settings: DumpSettings,
+    },
+    /// A dump is there.
+    DumpFound {
+        /// When the guest looked, by its clock.
+        at: Timestamp,
+        /// Where.
+        path: String,
+        /// How big.
+        size_bytes: u64,
+        /// When it was written, by the guest's clock.
+        written_at: Timestamp,
+        /// Bug check code, where the guest knows it.
+        #[serde(default)]
+        bugcheck_code: Option<String>,
+    },
+}
+
+impl Attestation {
+    /// The word used in JSON and store.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::DumpSettings { .. } => "dump_settings",
+            Self::DumpFound { .. } => "dump_found",
+        }
+    }
+
+    /// When the guest looked.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::DumpSettings { at, settings: _ } => *at,
+            Self::DumpFound { at, path: _, size_bytes: _, written_at: _, bugcheck_code: _ } => *at,
+        }
+    }
+
+    /// The dump that it speaks of.
+    pub fn found(&self) -> Option<FoundDump> {
+        match self {
+            Self::DumpSettings { .. } => None,
+            Self::DumpFound { at: _, path, size_bytes, written_at, bugcheck_code } => Some(FoundDump {
+                path: path.clone(),
+                size_bytes: *size_bytes,
+                written_at: *written_at,
+                bugcheck_code: bugcheck_code.clone(),
+            }),
+        }
+    }
+
+    /// Checks what the types do not say. The error is the field and what was expected.
+    pub fn check(&self, received_at: Timestamp) -> Result<(), (&'static str, String)> {
+        let latest = later(received_at, GUEST_CLOCK_AHEAD);
+        let text = |field, text: &str, most: usize| {
+            let fits = !text.trim().is_empty() && text.chars().count() <= most;
+            let plain = !text.chars().any(char::is_control);
+            let expected = || format!("expected 1 to {most} characters on one line");
+            if fits && plain { Ok(()) } else { Err((field, expected())) }
+        };
+        if self.at() > latest {
+            return Err(("at", format!("expected a time not after {latest}: the guest's clock is ahead")));
+        }
+        match self {
+            Self::DumpSettings { at: _, settings } => {
+                if settings.crash_dump_enabled > 7 {
+                    return Err(("settings.crashDumpEnabled", "expected a number from 0 to 7".to_owned()));
+                }
+                text("settings.dumpFile", &settings.dump_file, PATH_MAX)
+            }
+            Self::DumpFound { at: _, path, size_bytes, written_at: _, bugcheck_code } => {
+                if *size_bytes == 0 {
+                    return Err(("sizeBytes", "expected more than nothing".to_owned()));
+                }
+                text("path", path, PATH_MAX)?;
+                bugcheck_code.as_ref().map_or(Ok(()), |code| text("bugcheckCode", code, CODE_MAX))
+            }
+        }
+    }
+}
+
+/// Newest settings that a guest attested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttestedSettings {
+    /// When the guest looked; never later than we heard of it.
+    pub at: Timestamp,
+    /// What it saw.
+    pub settings: DumpSettings,
+}
+
+/// What is known of one server from its guest and from the people who look after its dumps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GuestFacts {
+    /// When a person last said that the dump is collected.
+    pub dump_collected_at: Option<Timestamp>,
+    /// Newest settings attested.
+    pub dump_settings: Option<AttestedSettings>,
+}
+
+/// In-guest proof of an interrupt: a dump dated after the intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestDump {
+    /// What kind of evidence.
+    pub kind: &'static str,
+    /// What it proves.
+    pub proves: &'static str,
+    /// The dump.
+    #[serde(flatten)]
+    pub dump: FoundDump,
+    /// Source that told of it.
+    pub told_by: String,
+}
+
+/// A dump proves that the server stopped after the intent, when it was written after it, and not later than we heard
+/// of it. The guest's clock may be ahead of ours by five minutes; one that is behind proves nothing.
+pub fn guest_dump(
+    baseline: &Baseline,
+    dump: FoundDump,
+    told_by: &str,
+    received_at: Timestamp,
+) -> Option<GuestDump> {
+    let after = dump.written_at >= baseline.intent_at;
+    let heard = dump.written_at <= later(received_at, GUEST_CLOCK_AHEAD);
+    (after && heard).then(|| GuestDump {
+        kind: "guest_dump",
+        proves: "a memory dump written after the intent",
+        dump,
+        told_by: told_by.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::at;
+    use super::*;
+
+    fn settings(enabled: u8, nmi: Option<bool>) -> DumpSettings {
+        DumpSettings {
+            crash_dump_enabled: enabled,
+            dump_file: "%SystemRoot%\\MEMORY.DMP".into(),
+            always_keep_memory_dump: None,
+            overwrite: Some(true),
+            auto_reboot: true,
+            nmi_crash_dump: nmi,
+            page_file_mib: None,
+            free_disk_mib: None,
+            memory_mib: None,
+        }
+    }
+
+    #[test]
+    fn only_settings_that_write_a_dump_will_do() {
+        for (enabled, nmi, good) in [
+            (0, Some(true), false),
+            (1, Some(true), true),
+            (1, None, true),
+            (1, Some(false), false),
+            (2, None, true),
+            (3, None, true),
+            (4, None, false),
+            (7, None, true),
+        ] {
+            assert_eq!(settings(enabled, nmi).why_no_dump().is_none(), good, "{enabled} {nmi:?}");
+        }
+    }
+
+    #[test]
+    fn a_dump_proves_only_when_it_was_written_between_the_intent_and_now() {
+        let baseline = Baseline { intent_at: at(0), uptime_at: None, memory_bytes: 1 };
+        let proof = |written: i64, heard: i64| {
+            let dump = FoundDump {
+                path: "C:\\Windows\\MEMORY.DMP".into(),
+                size_bytes: 1,
+                written_at: at(written),
+                bugcheck_code: None,
+            };
+            guest_dump(&baseline, dump, "guests", at(heard)).is_some()
+        };
+        assert!(!proof(-1, 60));
+        assert!(proof(0, 60));
+        assert!(proof(60 + 300, 60));
+        assert!(!proof(60 + 301, 60));
+    }
+
+    #[test]
+    fn an_attestation_is_strict() {
+        let read = |text: &str| serde_json::from_str::<Attestation>(text);
+        let found = r#"{"kind":"dump_found","at":"2026-11-22T00:00:00Z","path":"C:\\M.DMP","sizeBytes":1,"writtenAt":"2026-11-22T00:00:00Z""#;
+        assert!(read(&format!("{found}}}")).is_ok());
+        assert!(read(&format!("{found},\"bugcheckCode\":\"0x80\"}}")).is_ok());
+        assert!(read(&format!("{found},\"more\":1}}")).is_err());
+        assert!(read(&found.replace("\"sizeBytes\":1", "\"sizeBytes\":\"1\"")).is_err());
+        assert!(read(&found.replace("dump_found", "dump_lost")).is_err());
+        let set = r#"{"kind":"dump_settings","at":"2026-11-22T00:00:00Z","settings":{"crashDumpEnabled":1,"dumpFile":"x","autoReboot":true,"pageFileMiB":5}}"#;
+        let said = read(set).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Attestation>(&serde_json::to_string(&said).unwrap()).unwrap(),
+            said
+        );
+        assert!(read(&set.replace("autoReboot", "autoreboot")).is_err());
+        let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        assert!(said.check(now).is_ok());
+        assert_eq!(said.check(now - SignedDuration::from_mins(6)).unwrap_err().0, "at");
+        let odd = read(&set.replace("\"dumpFile\":\"x\"", "\"dumpFile\":\"\\u0007\"")).unwrap();
+        assert_eq!(odd.check(now).unwrap_err().0, "settings.dumpFile");
+    }
+}

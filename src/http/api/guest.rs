@@ -1,0 +1,116 @@
+//! `/api/v1/servers/{no}/…`: a collected dump, and what guests say of themselves.
+//!
+//! Never: takes an attestation with the credential of a person or of a source of alerts.
+
+use actix_web::web::{Bytes, Data, Path, Payload, ReqData};
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::auth::Operator;
+use super::super::body;
+use super::super::client::client_ip;
+use super::super::door::{Door, Sender};
+use super::super::problem::{Code, Problem};
+use super::{done, no_params, words};
+use crate::domain::guest::Attestation;
+use crate::domain::ids::TraceId;
+use crate::domain::server::{RegionCode, ServerNo};
+use crate::hands::{self, DumpCollected};
+use crate::intake::{Attested, attest};
+use crate::sources::Headers;
+
+/// Largest attestation.
+const ATTESTATION_MAX: usize = 64 * 1024;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Collected {
+    reason: String,
+    #[serde(default)]
+    region_code: Option<RegionCode>,
+}
+
+/// The number in a path.
+fn number(no: &str) -> Result<ServerNo, Problem> {
+    ServerNo::parse(no).map_err(|expected| Problem::body("serverInstanceNo", expected))
+}
+
+/// `POST /api/v1/servers/{no}/dump-collected`
+pub(in super::super) async fn dump_collected(
+    person: Operator,
+    door: Data<Door>,
+    req: HttpRequest,
+    no: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    let wanted: Collected = body::json(&req, payload).await?;
+    let said = DumpCollected {
+        server_no: number(&no)?,
+        region: wanted.region_code,
+        reason: words(&wanted.reason)?,
+        person: person.0.name,
+    };
+    let ended = done(hands::dump_collected(&door.service, said).await)?;
+    Ok(HttpResponse::Ok().json(json!({
+        "serverInstanceNo": no.as_str(), "regionCode": ended.region, "at": ended.at, "attempts": ended.attempts,
+        "cooldownWouldHaveEndedAt": ended.would_have_ended_at,
+    })))
+}
+
+/// `POST /api/v1/servers/{no}/attestations`
+pub(in super::super) async fn attestations(
+    door: Data<Door>,
+    req: HttpRequest,
+    no: Path<String>,
+    trace_id: ReqData<TraceId>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    no_params(&req)?;
+    body::refuse_encoding(&req)?;
+    let service = &door.service;
+    let config = service.config();
+    let bytes = body::read(&req, payload, ATTESTATION_MAX, door.body_timeout()).await?;
+    if service.stopping.is_cancelled() {
+        return Err(Problem::new(Code::Stopping, "the service is stopping; send again"));
+    }
+    let senders = door.senders(&config);
+    let peer = client_ip(&req, &config.server.trusted_proxies);
+    let wall = service.clock.wall();
+    let (sender, source) = guest(senders.guests(), &req, peer, &bytes, wall)?;
+    if sender.limiter.check().is_err() || service.store.waiting() >= config.server.queue_max {
+        return Err(Problem::new(Code::Overloaded, "more attestations than can be taken in; send again"));
+    }
+    let (server_no, received_at) = (number(&no)?, service.clock.now());
+    let said: Attestation = body::of_json(&bytes)?;
+    said.check(received_at).map_err(|(field, expected)| Problem::body(field, expected))?;
+    let trace_id = trace_id.into_inner();
+    let attested = Attested { source, server_no, said, received_at, trace_id: trace_id.clone() };
+    let heard = attest(service, attested).await?;
+    Ok(HttpResponse::Accepted().json(json!({
+        "traceId": trace_id, "attestationId": heard.id, "confirmedRemediationId": heard.confirmed,
+    })))
+}
+
+/// The guest source whose credential this is. Every one is checked, whichever matches before; where there is none, a
+/// stranger's is, so that the answer takes as long.
+fn guest<'s>(
+    guests: impl Iterator<Item = &'s Sender>,
+    req: &HttpRequest,
+    peer: std::net::IpAddr,
+    bytes: &Bytes,
+    now: Timestamp,
+) -> Result<(&'s Sender, String), Problem> {
+    let headers: Headers<'_> =
+        req.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let mut found = None;
+    for sender in guests {
+        let verified = sender.verifier.verify(&headers, peer, bytes, now);
+        if let (Ok(_), Some(source)) = (verified, &sender.source) {
+            found = found.or(Some((sender, source.name.clone())));
+        }
+    }
+    found.ok_or_else(|| Problem::new(Code::BadCredential, "no source of kind guest takes this credential"))
+}

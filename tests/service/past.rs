@@ -1,0 +1,38 @@
+//! A past: interrupts of some time ago, written into the store of a service that does not run.
+
+use std::path::Path;
+
+use sqlx::Connection as _;
+
+/// Writes a confirmed interrupt of a server, so many minutes ago, with a cooldown of 24 h. The service must have run
+/// once on this store.
+#[expect(clippy::disallowed_methods, reason = "the past is counted from now")]
+pub(crate) fn interrupted(store: &Path, server: &str, minutes_ago: i64) {
+    let at = jiff::Timestamp::now().as_millisecond() - minutes_ago * 60_000;
+    let id = format!("00000000-0000-7000-8000-{server:0>12}");
+    let run = format!(
+        "INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at, closed_at) \
+           VALUES ('{id}', '{server}', 'KR', 'then', {at}, {at}, {at});
+         INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, config_hash, \
+           source, alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since) \
+           SELECT '{id}', '{id}', 'settling', server_no, region_code, server, 'hung-windows', '', '', 'alertmanager', \
+           '{{\"fingerprint\":\"then\",\"status\":\"firing\",\"name\":\"then\",\"labels\":{{}},\"startsAt\":null,\
+           \"endsAt\":null,\"senderTime\":null,\"neverActionable\":null}}', 0, 'trace', {at}, {at}, {at}, {at}, {at} \
+           FROM server WHERE server_no = '{server}';
+         INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, signed_at, \
+           send_before, request_hash, memory_bytes, cooldown_until, outcome, outcome_at) \
+           VALUES ('{id}', 1, '{id}', 1, '{server}', 'KR', 'hung-windows', {at}, {at}, {at}, '', 1, \
+           {at} + 86400000, 'accepted', {at});
+         UPDATE remediation SET state = 'queued' WHERE id = '{id}';
+         UPDATE remediation SET state = 'intent' WHERE id = '{id}';
+         UPDATE remediation SET state = 'accepted' WHERE id = '{id}';
+         UPDATE remediation SET state = 'confirmed', finished_at = {at} WHERE id = '{id}';"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(store);
+        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(run)).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    });
+}
