@@ -5,6 +5,7 @@
 mod alerts;
 mod explain;
 mod order;
+mod sightings;
 
 use std::sync::Arc;
 

@@ -21,14 +21,14 @@ mod writer;
 pub use attempts::{AttemptOutcome, Intent, OpenAttempt};
 pub use deliveries::{AlertDecision, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
 pub use facts::{FactSource, FactsWanted};
-pub use guards::{GuardsWanted, ResetRow, StandingRow, StormRow};
+pub use guards::{GuardsWanted, StandingRow};
 pub use hands::{IdempotentAnswer, NewHold, NewSilence, SettlementRow};
 pub use incidents::JoinedIncident;
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use query::{
     AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, PAGE_MAX,
-    Page, PageRequest, RemediationRow, ServerRow, StoreCounts,
+    Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};
