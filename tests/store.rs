@@ -8,8 +8,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use unhang::domain::audit::{Actor, AuditEvent};
+use unhang::domain::facts::TargetFact;
 use unhang::domain::remediation::{Event, State, transition};
-use unhang::store::{OpenError, Store, StoreError};
+use unhang::domain::server::{RegionCode, ServerNo};
+use unhang::domain::storm::{Sighting, Trip};
+use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, OpenError, Store, StoreError};
 
 async fn open(path: &Path) -> Store {
     let (store, writer) = Store::open(path, |_| {}).await.unwrap();
@@ -128,6 +131,92 @@ async fn the_schema_keeps_one_open_storm_a_region_and_no_lifting_without_a_perso
     sqlx::raw_sql(OPEN).execute(&mut db).await.unwrap();
 }
 
+/// What the storm guard reads of a region at a second of the test's time.
+async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let guards = GuardsWanted {
+        region: RegionCode::parse(region).unwrap(),
+        policy: "p".to_owned(),
+        since: at(now - 600),
+        sightings_min: 0,
+        tried_max: 10,
+    };
+    let wanted = FactsWanted {
+        target: TargetFact::Pending,
+        server: None,
+        fingerprint: String::new(),
+        attempts_since: at(0),
+        now: at(now),
+        hold_file: None,
+        guards: Some(guards),
+    };
+    let seen = store.clone().facts(wanted).await.unwrap().storm;
+    let servers: BTreeSet<_> = seen.sightings.iter().map(|one| one.server_no.to_string()).collect();
+    (seen.open.is_some(), servers.into_iter().collect())
+}
+
+#[tokio::test]
+async fn a_storm_counts_its_region_since_the_window_began_and_since_it_was_cleared() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    let (kr, jpn) = (RegionCode::parse("KR").unwrap(), RegionCode::parse("JPN").unwrap());
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    for (region, no, seconds) in [(&kr, "11", 1000), (&kr, "12", 1500), (&kr, "11", 1200), (&jpn, "13", 1500)]
+    {
+        let (region, server_no) = (region.clone(), ServerNo::parse(no).unwrap());
+        let none = String::new;
+        let sighting = Sighting {
+            server_no,
+            policy: "p".into(),
+            zone_code: none(),
+            subnet_no: none(),
+            placement_group_no: none(),
+        };
+        store
+            .write(move |tx| {
+                let (region, sighting) = (region.clone(), sighting.clone());
+                Box::pin(async move { tx.note_sighting(&region, &sighting, at(seconds)).await })
+            })
+            .await
+            .unwrap();
+    }
+    let (both, second) = (vec!["11".to_owned(), "12".to_owned()], vec!["12".to_owned()]);
+    assert_eq!(counted(&store, "KR", 1799).await, (false, both), "the newest notice of a server counts");
+    assert_eq!(
+        counted(&store, "KR", 1800).await,
+        (false, second.clone()),
+        "a window is open at its beginning"
+    );
+    assert_eq!(counted(&store, "KR", 2100).await, (false, vec![]));
+
+    let open = |region: RegionCode| {
+        let trip = Trip { why: "w".into(), servers: BTreeSet::new(), policies: BTreeSet::new() };
+        store.write(move |tx| {
+            let (region, trip) = (region.clone(), trip.clone());
+            Box::pin(async move { tx.open_storm(&region, &trip, at(1600)).await })
+        })
+    };
+    let id = open(kr.clone()).await.unwrap().unwrap();
+    assert_eq!(open(kr).await.unwrap(), None, "one is open");
+    assert!(counted(&store, "KR", 1700).await.0);
+    assert_eq!(counted(&store, "JPN", 1700).await, (false, vec!["13".to_owned()]), "another region goes on");
+    store
+        .write(move |tx| Box::pin(async move { tx.clear_storm(id, "kim", "over", at(1650)).await }))
+        .await
+        .unwrap();
+    assert_eq!(counted(&store, "KR", 1700).await, (false, vec![]), "what was seen before it was cleared");
+
+    // One that was sent and is not proven counts however old it is, unless it was there at the clearing.
+    let mut db = raw(&path).await;
+    sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+    let sent = "UPDATE remediation SET state = 'queued', created_at = 1660000; UPDATE remediation SET state = 'intent'";
+    sqlx::raw_sql(sent).execute(&mut db).await.unwrap();
+    assert_eq!(counted(&store, "KR", 9000).await, (false, vec!["1".to_owned()]));
+    sqlx::raw_sql("UPDATE remediation SET created_at = 1640000").execute(&mut db).await.unwrap();
+    assert_eq!(counted(&store, "KR", 9000).await, (false, vec![]));
+}
+
 #[tokio::test]
 async fn the_audit_is_append_only() {
     let dir = tempfile::tempdir().unwrap();
@@ -200,7 +289,7 @@ async fn files_that_are_not_ours_are_refused_untouched() {
     let newer = dir.path().join("newer.db");
     drop(open(&newer).await);
     let mut db = raw(&newer).await;
-    sqlx::raw_sql("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations")
+    sqlx::raw_sql("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1")
         .execute(&mut db)
         .await
         .unwrap();

@@ -70,6 +70,9 @@ CREATE INDEX target_report_by_policy ON target_report (policy);
 
 CREATE INDEX attempt_by_policy ON attempt (policy, intent_at);
 CREATE INDEX remediation_by_policy ON remediation (policy);
+-- Sent, and nobody knows yet what came of it.
+CREATE INDEX remediation_sent ON remediation (region_code, created_at)
+  WHERE finished_at IS NULL AND state IN ('intent', 'accepted', 'unconfirmed', 'unknown');
 CREATE INDEX alert_in_shadow ON alert (policy) WHERE reason = 'shadow';
 CREATE INDEX server_by_kind ON server
   (region_code, json_extract(server, '$.hypervisorCode'), json_extract(server, '$.platformCode'));

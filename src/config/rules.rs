@@ -53,6 +53,9 @@ pub(super) fn storm(mut section: Section<'_>) -> StormRules {
             share
         }
     };
+    if share > 0.5 {
+        section.warning("share", "above 0.5: half of a region may hang at once, and nobody is asked");
+    }
     let minute = SignedDuration::from_mins(1);
     let rules = StormRules {
         share,

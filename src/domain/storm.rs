@@ -126,17 +126,15 @@ impl Trip {
 
 /// What the count of servers says.
 #[derive(Debug, Clone, PartialEq)]
-struct Count {
-    servers: BTreeSet<ServerNo>,
-    policies: BTreeSet<String>,
+struct Count<'f> {
+    servers: BTreeSet<&'f ServerNo>,
     bearable: f64,
     why: Option<String>,
 }
 
-fn count(rules: &Rules, facts: &StormFacts, own: &Sighting) -> Count {
+fn count<'f>(rules: &Rules, facts: &'f StormFacts, own: &'f Sighting) -> Count<'f> {
     let all = || facts.sightings.iter().chain([own]);
-    let servers: BTreeSet<ServerNo> = all().map(|one| one.server_no.clone()).collect();
-    let policies = all().map(|one| one.policy.clone()).collect();
+    let servers: BTreeSet<&ServerNo> = all().map(|one| &one.server_no).collect();
     let allowed = |kind: &&Kind| rules.eligibility.allows_kind(&kind.hypervisor_code, &kind.platform_code);
     let eligible: u32 =
         facts.kinds.iter().filter(allowed).fold(0, |sum, kind| sum.saturating_add(kind.count));
@@ -149,7 +147,7 @@ fn count(rules: &Rules, facts: &StormFacts, own: &Sighting) -> Count {
     } else if let Some((place, name, distinct)) = crowded(all(), storm.same_zone) {
         why = Some(format!("{distinct} servers of {place} {name} within {:#}", storm.window));
     }
-    Count { servers, policies, bearable, why }
+    Count { servers, bearable, why }
 }
 
 /// The first place with at least `limit` distinct servers.
@@ -175,7 +173,8 @@ pub fn ask(trace: &mut Trace, rules: &Rules, facts: &StormFacts, server: &Server
         trace.note(Reason::Storm, Verdict::Stop, seen, "no storm; a person clears it", None);
         return;
     }
-    let count = count(rules, facts, &Sighting::of(server, policy));
+    let own = Sighting::of(server, policy);
+    let count = count(rules, facts, &own);
     let StormRules { share, same_zone, .. } = rules.storm;
     let share = if facts.kinds.is_empty() { format!(" or {share} of all") } else { String::new() };
     let limit = format!("at most {}{share}, below {same_zone} in one place", count.bearable);
@@ -189,8 +188,10 @@ pub fn trip(rules: &Rules, facts: &StormFacts, server: &Server, policy: &str) ->
     if facts.open.is_some() {
         return None;
     }
-    let Count { servers, policies, bearable: _, why } = count(rules, facts, &Sighting::of(server, policy));
-    Some(Trip { why: why?, servers, policies })
+    let own = Sighting::of(server, policy);
+    let Count { servers, bearable: _, why } = count(rules, facts, &own);
+    let policies = facts.sightings.iter().chain([&own]).map(|one| one.policy.clone()).collect();
+    Some(Trip { why: why?, servers: servers.into_iter().cloned().collect(), policies })
 }
 
 #[cfg(test)]

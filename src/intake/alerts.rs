@@ -4,23 +4,23 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::AlertAnswer;
 use super::order::BY_HAND;
+use super::{AlertAnswer, sightings};
 use crate::config::Config;
 use crate::domain::alert::{Alert, AlertStatus};
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
 };
-use crate::domain::facts::{Facts, Named, TargetFact, TargetName, target_name};
+use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
 use crate::domain::guard::{Reason, Trace, Verdict};
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::{earlier, later, look_back};
-use crate::domain::policy::{Policy, Rules, Trust};
+use crate::domain::policy::{Policy, Trust};
 use crate::domain::remediation::Event;
 use crate::domain::server::{RegionCode, Server, ServerNo};
-use crate::domain::storm::{self, Sighting, Trip};
-use crate::moves::{close_if_over, event_about, open_storm};
+use crate::domain::storm::Trip;
+use crate::moves::{close_if_over, event_about};
 use crate::service::hold_file;
 use crate::store::{
     AlertDecision, FactSource, FactsWanted, GuardsWanted, Move, NewRemediation, StoreError, Tx,
@@ -94,7 +94,7 @@ pub async fn decide_and_record(
         None => (None, None),
     };
     let (decided, target) = ask(tx, told, alert, config, None, known, now).await?;
-    note_sighting(tx, told, alert, &decided, &target, now).await?;
+    sightings::note(tx, told, alert, &decided, &target, now).await?;
     let joined = if alert.status == AlertStatus::Resolved {
         // A replayed end is an old one: it changes nothing that is true now.
         if told.person.is_none() {
@@ -168,56 +168,10 @@ pub(super) async fn ask(
         Some(policy) => decide_under(policy, &question, &config.rules, &facts, now),
         None => decide(&question, &config.rules, &facts, now),
     };
-    if let Some(policy) = policy.filter(|_| fires(alert, &decided)) {
-        target.storm = seen_storm(&question, policy, &config.rules, &facts, target.server.as_ref());
-    }
+    target.storm = policy.and_then(|policy| {
+        sightings::storm_shown(&question, policy, &config.rules, &facts, target.server.as_ref(), &decided)
+    });
     Ok((decided, target))
-}
-
-/// Whether the alert is a sign that its server hangs now: not one that ended, nor a late notice of it.
-fn fires(alert: &Alert, decided: &Decided) -> bool {
-    alert.status == AlertStatus::Firing && decided.reason != Some(Reason::Resolved)
-}
-
-/// The storm that an alert shows: by the number of servers, or because its sender left some out.
-fn seen_storm(
-    question: &Question<'_>,
-    policy: &Policy,
-    rules: &Rules,
-    facts: &Facts,
-    server: Option<&Server>,
-) -> Option<Trip> {
-    // A person who replays tells nothing new about what was left out then.
-    if question.truncated && question.origin == Origin::Source && facts.storm.open.is_none() {
-        return Some(Trip::truncated(&policy.name, server));
-    }
-    storm::trip(rules, &facts.storm, server?, &policy.name)
-}
-
-/// Keeps that the alert's server fires, and opens the storm that it shows.
-pub(super) async fn note_sighting(
-    tx: &mut Tx,
-    told: &Told<'_>,
-    alert: &Alert,
-    decided: &Decided,
-    target: &Target,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (Some(region), Some(policy)) = (&target.region, &decided.policy) else { return Ok(()) };
-    // An order by hand is no alert: it says nothing of what the monitoring sees.
-    let notice = told.source != BY_HAND && fires(alert, decided);
-    if let Some(server) = target.server.as_ref().filter(|_| notice) {
-        tx.note_sighting(region, &Sighting::of(server, policy), told.received_at).await?;
-    }
-    if let Some(trip) = &target.storm {
-        let from = |event: &mut AuditEvent| {
-            event.trace_id = Some(told.trace_id.to_owned());
-            event.delivery_id = (told.source != BY_HAND).then(|| told.delivery_id.to_string());
-            event.source = Some(told.source.to_owned());
-        };
-        open_storm(tx, region, trip, from, now).await?;
-    }
-    Ok(())
 }
 
 /// A sender that names a region, and another one than the policy's, is talking of another server.

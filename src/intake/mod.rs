@@ -6,6 +6,7 @@ mod alerts;
 mod attest;
 mod explain;
 mod order;
+mod sightings;
 
 use std::sync::Arc;
 

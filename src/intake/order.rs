@@ -4,8 +4,8 @@
 
 use jiff::Timestamp;
 
-use super::AlertAnswer;
-use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join, note_sighting};
+use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join};
+use super::{AlertAnswer, sightings};
 use crate::config::Config;
 use crate::domain::alert::{Alert, AlertStatus};
 use crate::domain::decision::Decided;
@@ -86,7 +86,7 @@ pub async fn order(
     target.no = Some(order.server_no.clone());
     target.region = Some(order.region.clone());
     if execute {
-        note_sighting(tx, &told, &alert, &decided, &target, now).await?;
+        sightings::note(tx, &told, &alert, &decided, &target, now).await?;
     }
     let joined = if execute && decided.decision.creates_remediation() {
         join(tx, &told, &alert, &decided, &target, config, now).await?

@@ -23,7 +23,7 @@ mod writer;
 pub use attempts::{AttemptOutcome, Intent, OpenAttempt};
 pub use deliveries::{AlertDecision, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
 pub use facts::{FactSource, FactsWanted};
-pub use guards::{GuardsWanted, ResetRow, StandingRow, StormRow};
+pub use guards::{GuardsWanted, StandingRow};
 pub use guest::{NewAttestation, Provable};
 pub use hands::{IdempotentAnswer, NewHold, NewSilence, SettlementRow};
 pub use incidents::JoinedIncident;
@@ -32,7 +32,7 @@ pub use open::{OpenError, Store};
 pub use quarantine::{History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, PAGE_MAX,
-    Page, PageRequest, RemediationRow, ServerRow, StoreCounts,
+    Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};

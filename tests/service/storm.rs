@@ -260,6 +260,21 @@ fn a_policy_whose_attempt_ended_unknown_asks_a_person_until_it_is_promoted() {
 }
 
 #[test]
+fn five_judged_of_which_none_was_confirmed_demote() {
+    let (cloud, _site, service) = stage(6, |plain| Settings { spacing: "1ms", more: String::new(), ..plain });
+    let refuse: Behaviour = serde_json::from_value(json!({ "kind": "status_404" })).unwrap();
+    cloud.running.set_behaviour(Script::every_interrupt(refuse)).unwrap();
+    for n in 0..5 {
+        assert_eq!(events(&service, "policy_demoted").len(), 0, "{n} say nothing");
+        assert_eq!(fire(&service, &[n], "one")[0]["decision"], "remediate");
+        service.wait_for(&server(n), &["rejected"]);
+    }
+    let demoted = events(&service, "policy_demoted");
+    assert!(demoted[0]["detail"].to_string().contains("0 of the last 5"), "{demoted:?}");
+    assert_eq!(fire(&service, &[5], "the sixth")[0]["decision"], "awaiting_approval");
+}
+
+#[test]
 fn a_demotion_takes_back_what_is_queued_without_a_person() {
     let (cloud, _site, service) = stage(6, |plain| Settings { spacing: "1h", more: String::new(), ..plain });
     fire(&service, &[0], "one");

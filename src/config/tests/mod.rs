@@ -99,6 +99,11 @@ fn the_least_configuration_has_the_safe_defaults() {
     assert_eq!(texts(&limits.region), ["2/1h"]);
     assert_eq!(texts(&limits.global), ["3/1h", "6/24h"]);
     assert_eq!(limits.in_flight, 1);
+    let storm = &config.rules.storm;
+    assert_eq!((storm.share.to_string().as_str(), storm.count, storm.same_zone), ("0.1", 2, 3));
+    assert_eq!(storm.window, SignedDuration::from_mins(10));
+    let breaker = &config.rules.breaker;
+    assert_eq!((breaker.failures, breaker.open_for), (3, SignedDuration::from_hours(1)));
     assert_eq!(config.hash.len(), 64);
 }
 
@@ -125,6 +130,7 @@ fn odd_things_are_warned_about() {
     check_warns(&policy("").replace("\"1\" }", "\"=~1\" }"), "policies.p.match.a");
     check_warns(&SOURCE.replace("AM_SECRET", "WEAK"), "sources[0].auth[0].secret_env");
     check_warns("eligibility = { XEN = [] }", "eligibility");
+    check_warns("[storm]\nshare = 0.6", "storm.share");
 }
 
 #[test]

@@ -18,6 +18,9 @@ fn the_hash_follows_behaviour_and_not_spelling_or_secrets() {
     assert_eq!(plain, hash(SOURCE, &[("AM_SECRET", "quite-another-secret")]));
     assert_ne!(plain, hash(&format!("{SOURCE}\n[limits]\nspacing = \"2m\"\n"), &[]));
     assert_ne!(plain, hash(&SOURCE.replace("bearer", "hmac"), &[]));
+    assert_eq!(plain, hash(&format!("{SOURCE}\n[storm]\ncount = 2\n[breaker]\nfailures = 3\n"), &[]));
+    assert_ne!(plain, hash(&format!("{SOURCE}\n[storm]\ncount = 3\n"), &[]));
+    assert_ne!(plain, hash(&format!("{SOURCE}\n[breaker]\nfailures = 4\n"), &[]));
     let policy_hash = |lines: &str| loaded(&policy(lines)).config.rules.policies[0].hash();
     assert_eq!(policy_hash(""), policy_hash("settle = \"120s\""));
     assert_ne!(policy_hash(""), policy_hash("settle = \"121s\""));

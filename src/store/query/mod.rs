@@ -5,6 +5,7 @@
 mod audit;
 mod deliveries;
 mod figures;
+mod guards;
 mod remediations;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ pub(super) use audit::audit_after;
 pub use audit::{AuditFilter, AuditItem};
 pub use deliveries::{AlertRow, DeliveryDetail, DeliverySummary};
 pub use figures::{ServerRow, StoreCounts};
+pub use guards::{ResetRow, StormRow};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
 
 /// Most rows in a page.
