@@ -121,13 +121,12 @@ fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, 
             "the journal is missing or was never in use, although the store has {} attempts",
             store.attempts
         )),
-        (None, _) => {}
         (Some(journal), None) => {
             findings.push(format!("the journal belongs to store {}, and this is none", journal.store_id));
         }
         (Some(journal), Some(store)) if journal.store_id != store.store_id => findings
             .push(format!("the journal belongs to store {}, this is {}", journal.store_id, store.store_id)),
-        (Some(_), Some(_)) => {}
+        (None, _) | (Some(_), Some(_)) => {}
     }
     if journal.identity.as_ref().is_some_and(|journal| other(journal.machine_id.as_deref())) {
         findings.push("the journal was written on another machine".to_owned());
