@@ -121,13 +121,12 @@ fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, 
             "the journal is missing or was never in use, although the store has {} attempts",
             store.attempts
         )),
-        (None, _) => {}
         (Some(journal), None) => {
             findings.push(format!("the journal belongs to store {}, and this is none", journal.store_id));
         }
         (Some(journal), Some(store)) if journal.store_id != store.store_id => findings
             .push(format!("the journal belongs to store {}, this is {}", journal.store_id, store.store_id)),
-        (Some(_), Some(_)) => {}
+        (None, _) | (Some(_), Some(_)) => {}
     }
     if journal.identity.as_ref().is_some_and(|journal| other(journal.machine_id.as_deref())) {
         findings.push("the journal was written on another machine".to_owned());
@@ -207,22 +206,23 @@ pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
     if findings.is_empty() {
         let store_id = history.identity.as_ref().map(|identity| identity.store_id.clone());
         let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let identity = StoreIdentity { store_id, machine_id: machine };
+        let before = history.identity.as_ref().and_then(|identity| identity.machine_id.clone());
+        let identity = StoreIdentity { store_id, machine_id: machine.or(before) };
         let changed = (history.identity.as_ref() != Some(&identity)).then(|| identity.clone());
-        note_start(service, None, changed, gap, now).await?;
+        note(service, None, changed, gap, now).await?;
         let identity = Identity { store_id: identity.store_id, machine_id: identity.machine_id };
         // What goes wrong here is kept as trouble of the journal, and nothing is sent.
         if let Err(error) = service.journal.begin(identity, history.high_water, now) {
             tracing::error!(error = %chain(&error), "the attempt journal could not be begun");
         }
     } else {
-        note_start(service, Some(findings.join("; ")), None, gap, now).await?;
+        note(service, Some(findings.join("; ")), None, gap, now).await?;
     }
     stamp(service).await;
     Ok(())
 }
 
-async fn note_start(
+async fn note(
     service: &Service,
     why: Option<String>,
     identity: Option<StoreIdentity>,
@@ -308,12 +308,24 @@ pub async fn stamp(service: &Service) {
     }
 }
 
+/// A time stamp; and before it, a word on how long there was none: a process can be frozen without being ended. While the
+/// journal cannot be written the process is awake, so that time is no gap.
+async fn sign_of_life(service: &Service) {
+    let now = service.clock.now();
+    let gap = gap(&service.journal.known(), None, now).filter(|_| service.journal.trouble().is_none());
+    if let Err(error) = note(service, None, None, gap, now).await {
+        tracing::error!(error = %chain(&error), "a time without watch could not be noted");
+        return;
+    }
+    stamp(service).await;
+}
+
 /// Writes time stamps until the service stops. One that succeeds also shows that the journal can be written again.
 pub async fn keep_stamping(service: Arc<Service>) {
     while !service.stopping.is_cancelled() {
         let pause = if service.journal.trouble().is_some() { STAMP_AGAIN } else { STAMP_EVERY };
         tokio::select! {
-            () = tokio::time::sleep(pause) => stamp(&service).await,
+            () = tokio::time::sleep(pause) => sign_of_life(&service).await,
             () = service.stopping.cancelled() => {}
         }
     }

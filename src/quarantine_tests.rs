@@ -1,5 +1,12 @@
+use tokio_util::task::TaskTracker;
+
 use super::*;
-use crate::journal::{AnswerLine, IntentLine, KnownIntent};
+use crate::clock::Clock;
+use crate::config::{Environment, load};
+use crate::domain::facts::TargetFact;
+use crate::journal::{AnswerLine, IntentLine, Journal, KnownIntent};
+use crate::store::{FactSource as _, FactsWanted, Store};
+use crate::telemetry::Metrics;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -141,4 +148,40 @@ fn a_gap_is_what_lies_between_two_signs_of_life() {
     assert_eq!(gap(&seen(0), Some(at(590)), at(601)), span(0, 601));
     assert_eq!(gap(&Known::default(), Some(at(0)), at(601)), span(0, 601));
     assert_eq!(gap(&seen(700), None, at(0)), None);
+}
+
+#[tokio::test]
+async fn a_process_that_was_frozen_notes_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unhang.toml");
+    let store = folder.path().join("unhang.db");
+    let text = format!("[store]\nurl = \"sqlite://{}\"\n[cloud]\nregion = \"KR\"\n", store.display());
+    std::fs::write(&path, text).unwrap();
+    let keys =
+        ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_SECRET_KEY"].map(|name| (name.to_owned(), name.to_lowercase()));
+    let config = load(Some(&path), &keys.into_iter().collect::<Environment>()).unwrap().config;
+    let (store, writer) = Store::open(&config.store.path, |_stats| {}).await.unwrap();
+    TaskTracker::new().spawn(writer);
+    let journal = Arc::new(Journal::open(&config.store.journal));
+    let service = Arc::new(Service::new(store, journal, Clock::default(), config, Metrics::new(), 1));
+    begin(&service, None).await.unwrap();
+    let gaps = async || {
+        let facts = FactsWanted {
+            target: TargetFact::Pending,
+            server: None,
+            fingerprint: String::new(),
+            attempts_since: Timestamp::UNIX_EPOCH,
+            now: service.clock.now(),
+            hold_file: None,
+        };
+        service.store.clone().facts(facts).await.unwrap().unwatched.len()
+    };
+    sign_of_life(&service).await;
+    assert_eq!(gaps().await, 0);
+    let long_ago = service.clock.wall() - SignedDuration::from_mins(11);
+    let stamp = Stamp { at: long_ago, boot_id: None, boot_seconds: None, audit: None };
+    service.journal.append(Entry::Stamp(stamp)).unwrap();
+    sign_of_life(&service).await;
+    sign_of_life(&service).await;
+    assert_eq!(gaps().await, 1);
 }

@@ -2,6 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use super::*;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, load};
@@ -32,7 +34,7 @@ async fn about_to_send() -> (Service, InterruptClient, simulator::Running, tempf
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), &cloud);
     let (store, writer) = Store::open(&config.store.path, |_stats| {}).await.unwrap();
-    tokio::spawn(writer);
+    TaskTracker::new().spawn(writer);
     let journal = Arc::new(Journal::open(&config.store.journal));
     let client = InterruptClient::new(&config.cloud).unwrap();
     let service = Service::new(store, journal, Clock::default(), config, Metrics::new(), 1);

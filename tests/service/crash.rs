@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Cloud, Service, Settings, Site, alert, broken_laws, delivery, fleet, now_text};
+use crate::support::{Cloud, Service, Settings, Site, VIEWER, alert, broken_laws, delivery, fleet, now_text};
 
 /// Servers of a round, and the first one's number.
 const FLEET: u64 = 600;
@@ -47,6 +47,9 @@ fn killed_again_and_again_nothing_is_lost_and_no_server_is_interrupted_twice() {
         }
         // One more life without a kill: what was in flight is settled or unknown, and stays so.
         let service = site.start();
+        // A crash alone never makes the attempt journal and the store disagree.
+        let (_, quarantine) = service.get("/api/v1/quarantine", VIEWER);
+        assert_eq!(quarantine["quarantine"], serde_json::Value::Null, "UNHANG_SEED={seed}: {quarantine}");
         let (code, _) = service.stop();
         assert_eq!(code, 0, "a graceful stop");
         let broken = broken_laws(&site, &cloud, &acknowledged);

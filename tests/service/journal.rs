@@ -215,8 +215,15 @@ fn a_damaged_journal_is_a_quarantine_and_is_kept() {
     let said = quarantine(&service);
     assert!(said["quarantine"]["why"].as_str().unwrap().contains("damaged"), "{said}");
     assert_eq!(fire(&service, FIRST)["reason"], "hold");
-    let why = json!({ "reason": "a bad disk; nothing is missing" });
-    assert_eq!(service.post("/api/v1/quarantine/clear", LEAD, &why).0, 200);
+    site.secret("token", LEAD);
+    let with = ["--url", &service.url, "--token-file", "token"];
+    let (code, shown, told) = site.run(&[&["quarantine", "show"][..], &with].concat());
+    assert_eq!(code, 0, "{told}");
+    assert!(shown.contains("damaged"), "{shown}");
+    let reason = ["--reason", "a bad disk; nothing is missing"];
+    let (code, cleared, told) = site.run(&[&["quarantine", "clear"][..], &reason, &with].concat());
+    assert_eq!(code, 0, "{told}");
+    assert!(cleared.contains("attempts go on above 1"), "{cleared}");
     service.stop();
     let kept = std::fs::read_dir(site.store().parent().unwrap()).unwrap().flatten();
     let damaged = kept.filter(|file| file.file_name().to_string_lossy().starts_with("JOURNAL.damaged-"));

@@ -23,6 +23,8 @@ fn mistakes_of_the_service_are_told_with_their_key() {
         ("[store]\nurl = \"sqlite://:memory:\"", "store.url"),
         ("[store]\nurl = \"postgres://u:p@h/d\"", "store.url"),
         ("[store]\nhold_file = \"data/unhang.db\"", "store.hold_file"),
+        ("[store]\njournal = \"data/unhang.db\"", "store.journal"),
+        ("[store]\njournal = \"data/HOLD\"", "store.journal"),
         ("[storm]\nshare = 0", "storm.share"),
         ("[storm]\nshare = 1.5", "storm.share"),
         ("[storm]\nshare = \"10%\"", "storm.share"),

@@ -83,6 +83,7 @@ fn the_least_configuration_has_the_safe_defaults() {
     assert_eq!(config.cloud.access_key.expose_secret(), "key-id-of-the-tests");
     assert_eq!(config.store.path, Path::new("data/unhang.db"));
     assert_eq!(config.store.hold_file, Path::new("data/HOLD"));
+    assert_eq!(config.store.journal, Path::new("data/JOURNAL"));
     assert_eq!(config.sources[0].trust, Trust::Propose);
     let policy = &config.rules.policies[0];
     assert_eq!(policy.mode, Mode::Approve);
@@ -131,6 +132,15 @@ fn odd_things_are_warned_about() {
     check_warns(&SOURCE.replace("AM_SECRET", "WEAK"), "sources[0].auth[0].secret_env");
     check_warns("eligibility = { XEN = [] }", "eligibility");
     check_warns("[storm]\nshare = 0.6", "storm.share");
+    check_warns("", "store.journal");
+    check_warns("[store]\njournal = \"elsewhere/JOURNAL\"", "store.journal");
+}
+
+#[test]
+fn a_journal_on_another_file_system_is_not_warned_about() {
+    let config = loaded("[store]\njournal = \"/proc/nowhere/JOURNAL\"");
+    assert!(config.warnings.iter().all(|warning| warning.key != "store.journal"), "{:#?}", config.warnings);
+    assert_eq!(config.config.store.journal, Path::new("/proc/nowhere/JOURNAL"));
 }
 
 #[test]
