@@ -27,8 +27,8 @@ pub use incidents::JoinedIncident;
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use query::{
-    AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, PAGE_MAX,
-    Page, PageRequest, RemediationRow, ServerRow, StoreCounts,
+    AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, LastWord,
+    PAGE_MAX, Page, PageRequest, RemediationRow, ServerRow, StoreCounts, UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};

@@ -18,3 +18,4 @@ mod past;
 mod senders;
 mod startup;
 mod support;
+mod why;

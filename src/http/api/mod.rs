@@ -11,6 +11,7 @@ pub(super) mod incidents;
 pub(super) mod mutes;
 pub(super) mod overview;
 pub(super) mod remediations;
+mod story;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Bytes, Payload};

@@ -6,6 +6,7 @@ mod audit;
 mod deliveries;
 mod figures;
 mod remediations;
+mod why;
 
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ pub use audit::{AuditFilter, AuditItem};
 pub use deliveries::{AlertRow, DeliveryDetail, DeliverySummary};
 pub use figures::{ServerRow, StoreCounts};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
+pub use why::{LastWord, UnreadableDelivery};
 
 /// Most rows in a page.
 pub const PAGE_MAX: i64 = 1000;
