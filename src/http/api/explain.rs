@@ -95,7 +95,7 @@ pub(in super::super) async fn why(
         "at": until,
         "headline": told.headline,
         "wouldHaveToChange": told.would_have_to_change,
-        "story": told.story,
+        "story": told.lines,
         "decisions": decisions,
         "orders": orders,
         "remediations": told_remediations,
@@ -139,7 +139,7 @@ async fn decisions(door: &Door, who: &Who, until: Timestamp) -> Result<Vec<Alert
         None => Vec::new(),
     };
     rows.extend(store.alerts_that_name(&who.names, until).await?);
-    rows.sort_by(|left, right| (right.received_at, right.idx).cmp(&(left.received_at, left.idx)));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.received_at, row.idx)));
     rows.truncate(DECISIONS_MAX);
     Ok(rows)
 }

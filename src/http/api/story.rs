@@ -53,7 +53,7 @@ pub(super) struct Story {
     /// What would have to change.
     pub(super) would_have_to_change: Vec<Change>,
     /// What happened, oldest first.
-    pub(super) story: Vec<Line>,
+    pub(super) lines: Vec<Line>,
 }
 
 /// Tells it.
@@ -81,7 +81,7 @@ pub(super) fn tell(of: &Sources<'_>, at: Timestamp) -> Story {
         }
         (None, None) => (nothing_came(of, at), Vec::new()),
     };
-    Story { headline, would_have_to_change, story: lines(of) }
+    Story { headline, would_have_to_change, lines: lines(of) }
 }
 
 fn nothing_came(of: &Sources<'_>, at: Timestamp) -> String {
