@@ -19,6 +19,7 @@ pub use replay::{Idempotency, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::claim;
+use crate::domain::guard::Verdict::Stop;
 use crate::domain::guard::{Check, Reason, Trace};
 use crate::domain::hold::HoldScope;
 use crate::domain::ids::RemediationId;
@@ -198,6 +199,7 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
                     approved_by: Some(person.clone()),
                     vouched: approval.confirm_still_hung,
                     not_before: Some(now),
+                    config_hash: Some(config.hash.clone()),
                     ..Move::default()
                 };
                 let actor = Actor::person(person);
@@ -239,22 +241,28 @@ async fn take_back(
     detail: String,
     allowed: fn(State) -> bool,
 ) -> Hand<()> {
-    let now = service.clock.now();
+    let (config, now) = (service.config(), service.clock.now());
     let job = Arc::new((id.clone(), person.to_owned(), detail));
     service
         .store
         .write(move |tx| {
-            let job = Arc::clone(&job);
+            let (job, config) = (Arc::clone(&job), Arc::clone(&config));
             Box::pin(async move {
                 let (id, person, detail) = job.as_ref();
                 let Some(remediation) = tx.remediation(id).await? else { return Ok(Err(Refusal::NotFound)) };
                 if !allowed(remediation.state) {
                     return Ok(Err(Refusal::WrongState { state: remediation.state }));
                 }
-                let with =
-                    Move { reason: Some(Reason::Cancelled), detail: detail.clone(), ..Move::default() };
+                let with = Move {
+                    reason: Some(Reason::Cancelled),
+                    detail: detail.clone(),
+                    config_hash: Some(config.hash.clone()),
+                    ..Move::default()
+                };
+                let mut trace = Trace::default();
+                trace.note(Reason::Cancelled, Stop, detail, "nobody takes it back", None);
                 let actor = Actor::person(person);
-                move_with_event(tx, &remediation, Event::Cancelled, &with, actor, None, now).await?;
+                move_with_event(tx, &remediation, Event::Cancelled, &with, actor, Some(&trace), now).await?;
                 Ok(Ok(()))
             })
         })

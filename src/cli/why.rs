@@ -1,6 +1,6 @@
-//! `why`: the newest decision about a server in plain sentences, and what would have to change.
+//! `why`: what happened to a server or did not, the one sentence that matters first, and what would have to change.
 //!
-//! Never: guesses; every sentence stands on the stored guard trace.
+//! Never: guesses; every sentence comes from the service, which has it from its store.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -10,7 +10,6 @@ use super::client::{Client, ServiceArgs, text_of};
 use super::failure::Failure;
 use super::out::{Format, Out, clean};
 use super::when;
-use crate::domain::guard::{Check, Reason, Trace, Verdict};
 use crate::domain::server::ServerNo;
 
 /// Say why nothing (or something) was done about a server
@@ -18,12 +17,14 @@ use crate::domain::server::ServerNo;
 #[command(after_help = "\
 Examples:
   unhang why 90000001
-  unhang why win-app-01 --at 2026-12-01T02:00:00+09:00
+  unhang why win-app-01 --at 2026-12-01T03:12:00+09:00
+  unhang why 10.0.0.11
   unhang why 90000001 --at 2h --output json
 
-Needs a token with role viewer.")]
+A time on the full minute means that minute. Needs a token with role viewer.
+--output json has every guard that was asked, and what was sent.")]
 pub(super) struct WhyArgs {
-    /// Number or exact name of the server
+    /// Number, exact name or address of the server
     server: String,
     /// As it was then: a time, or an age such as 2h; else now
     #[arg(long, value_name = "TIME", value_parser = when::instant_or_age)]
@@ -35,26 +36,21 @@ pub(super) struct WhyArgs {
     service: ServiceArgs,
 }
 
+/// Longest line, as on a small terminal.
+const WIDTH: usize = 80;
+
 /// Asks the service and tells.
 pub(super) async fn run(args: WhyArgs, out: &mut Out) -> Result<(), Failure> {
     let client = Client::new(&args.service)?;
-    let no = number(&client, &args.server).await?;
-    let mut query = vec![("serverInstanceNo", no.clone())];
+    let mut query = vec![("server", args.server)];
     query.extend(args.at.map(|at| ("at", at.to_string())));
     let answer = client.get(&["explain"], &query).await?;
     if args.output == Format::Json {
         out.json(&answer)?;
         return Ok(());
     }
-    let decisions = ["items", "decisions"].iter().find_map(|field| answer.get(field)).unwrap_or(&answer);
-    let Some(newest) = decisions.as_array().and_then(|list| list.first()) else {
-        let when = args.at.map_or_else(String::new, |at| format!(" up to {at}"));
-        return Err(Failure::not_so(format!(
-            "no decision about server {no} is stored{when}: no alert about it was delivered, or none that named it"
-        )));
-    };
-    for line in sentences(&no, newest) {
-        out.line(clean(&line))?;
+    for line in told(&answer) {
+        out.line(line)?;
     }
     Ok(())
 }
@@ -79,103 +75,100 @@ pub(super) async fn number(client: &Client, server: &str) -> Result<String, Fail
     }
 }
 
-/// The decision in plain words.
-fn sentences(no: &str, decision: &Value) -> Vec<String> {
-    let field = |name: &str| Some(text_of(decision, name)).filter(|text| !text.is_empty());
-    let word = field("decision").unwrap_or_else(|| "unreadable".to_owned());
-    let at = field("decidedAt").or_else(|| field("receivedAt")).unwrap_or_default();
-    let source = field("source").map_or_else(String::new, |source| format!(" of {source}"));
-    let mut lines = vec![format!("Server {no}: the newest alert{source} was decided {at}: {word}.")];
-    if let Some(policy) = field("policy") {
-        lines.push(format!("Policy: {policy}."));
+/// The answer in lines, the most important first.
+fn told(answer: &Value) -> Vec<String> {
+    let list = |field: &str| answer.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut lines = wrapped("", &text_of(answer, "headline"));
+    let changes = list("wouldHaveToChange");
+    if !changes.is_empty() {
+        lines.extend([String::new(), "What would have to change:".to_owned()]);
     }
-    let reason = field("reason");
-    let trace: Trace = decision
-        .get("trace")
-        .and_then(|trace| serde_json::from_value(trace.clone()).ok())
-        .unwrap_or_default();
-    match first_no(&trace) {
-        Some(check) => {
-            lines.push(format!(
-                "The first guard that said no: {} (saw: {}; wanted: {}).",
-                check.guard.as_str(),
-                check.seen,
-                check.limit
-            ));
-            if let Some(until) = check.until {
-                lines.push(format!("Time lifts it at {until}."));
-            }
-            lines.push(format!("What would have to change: {}", what_would_change(check.guard)));
-            let first = check.guard;
-            for other in trace.0.iter().filter(|o| o.verdict == Verdict::Stop && o.guard != first) {
-                let (guard, change) = (other.guard.as_str(), what_would_change(other.guard));
-                lines.push(format!("And {guard} said no as well (saw: {}): {change}", other.seen));
-            }
-        }
-        None => lines.push(match reason.as_deref().and_then(Reason::parse) {
-            Some(reason) => format!("Reason: {}. {}", reason.as_str(), what_would_change(reason)),
-            None => "No guard said no.".to_owned(),
-        }),
+    for change in &changes {
+        let guard = text_of(change, "guard");
+        let guard = if guard.is_empty() { guard } else { format!("{guard}: ") };
+        lines.extend(wrapped("  ", &format!("{guard}{}", text_of(change, "change"))));
     }
-    lines.extend(field("detail").map(|detail| format!("In its own words: {detail}.")));
-    lines.extend(field("remediationId").map(|id| format!("Remediation: {id}.")));
-    lines.extend(field("deliveryId").map(|id| format!("Delivery: {id}.")));
+    let story = list("story");
+    if story.is_empty() {
+        lines.extend(senders(&list("senders")));
+        return lines;
+    }
+    lines.extend([String::new(), "What happened (UTC):".to_owned()]);
+    for line in &story {
+        let at = text_of(line, "at").parse().map_or_else(|_unreadable| String::new(), when::short);
+        lines.extend(wrapped("  ", &format!("{at}  {}", text_of(line, "text"))));
+    }
+    let newest = list("decisions").into_iter().next().unwrap_or(Value::Null);
+    let facts: Vec<String> =
+        [("policy", "policy"), ("configuration", "configHash"), ("delivery", "deliveryId")]
+            .into_iter()
+            .map(|(word, field)| (word, text_of(&newest, field)))
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(word, value)| format!("{word} {}", value.chars().take(36).collect::<String>()))
+            .collect();
+    lines.push(String::new());
+    lines.extend(wrapped("", &facts.join(", ")));
+    let now = answer.get("now").filter(|now| !now.is_null());
+    if let Some(now) = now {
+        let reason = text_of(now, "reason");
+        let decision = text_of(now, "decision");
+        let reason =
+            if reason.is_empty() || reason == decision { String::new() } else { format!(", {reason}") };
+        let told = format!("Told again now, it would be: {decision}{reason}.");
+        lines.extend(wrapped("", &told));
+    }
     lines
 }
 
-fn first_no(trace: &Trace) -> Option<&Check> {
-    [Verdict::Stop, Verdict::Expire, Verdict::AskPerson, Verdict::Wait]
-        .into_iter()
-        .find_map(|verdict| trace.first(verdict))
+/// Nothing came: who was silent, and what was refused.
+fn senders(senders: &[Value]) -> Vec<String> {
+    let mut lines = vec![String::new(), "Who spoke last, up to then:".to_owned()];
+    for sender in senders {
+        let name = text_of(sender, "source");
+        let last = text_of(sender, "lastDeliveryAt");
+        let refused: u64 = sender
+            .get("refusedSinceStart")
+            .and_then(Value::as_object)
+            .map_or(0, |counts| counts.values().filter_map(Value::as_u64).sum());
+        let stranger = name == "unknown";
+        if stranger && refused == 0 {
+            continue;
+        }
+        let last = match (stranger, last.is_empty()) {
+            (true, _) => "nobody that is configured".to_owned(),
+            (false, true) => "never".to_owned(),
+            (false, false) => last,
+        };
+        let refused = format!("refused since {}: {refused}", text_of(sender, "since"));
+        lines.extend(wrapped("  ", &format!("{name}: {last}; {refused}")));
+    }
+    lines
 }
 
-/// What lifts a no, for the person who asks at 3 a.m.
-fn what_would_change(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Resolved => "a new firing notice with a later start; this one was over.",
-        Reason::NoPolicy => "an enabled policy whose match fits the labels of the alert.",
-        Reason::AmbiguousPolicy => "the matches of the policies, so that exactly one claims the alert.",
-        Reason::TargetMissing => {
-            "the alert rule: it must carry one of the labels that the policy's target names."
+/// A text in lines of at most [`WIDTH`] characters; a word that is longer stays whole.
+fn wrapped(indent: &str, text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in clean(text).split_whitespace() {
+        let first = line.is_empty();
+        let length = line.chars().count().saturating_add(word.chars().count()).saturating_add(1);
+        if !first && length > WIDTH {
+            lines.push(std::mem::take(&mut line));
         }
-        Reason::TargetUnknown => {
-            "the label's value or the policy's region: the cloud knows no such server there."
+        if line.is_empty() {
+            line.push_str(indent);
+            if !lines.is_empty() {
+                line.push_str("  ");
+            }
+        } else {
+            line.push(' ');
         }
-        Reason::TargetAmbiguous => {
-            "the label: name the server by its number, because the name or address fits several."
-        }
-        Reason::NotEligible => {
-            "the server: only running, idle Windows servers on a listed hypervisor may be interrupted."
-        }
-        Reason::DeniedServer => "the policy's deny_servers, which names this server.",
-        Reason::Stale => "the sender's delay, or a person's approval: the notice or its episode was too old.",
-        Reason::FromFuture => "the sender's clock: the alert claims to begin in the future.",
-        Reason::Duplicate => "nothing: a remediation of this server is under way, and the alert joined it.",
-        Reason::Silenced => "the silence: end it with `unhang silence end`, or wait.",
-        Reason::Maintenance => "the maintenance window of the configuration, or wait for its end.",
-        Reason::Hold => "the hold: `unhang hold list` shows it, `unhang hold clear` lifts it.",
-        Reason::Storm => {
-            "a person: look at what the servers share (`unhang storm list`), then `unhang storm clear`."
-        }
-        Reason::Blind => "our sight: reads of the cloud fail or the clock is unsound; it lifts by itself.",
-        Reason::BreakerOpen => {
-            "time and one good attempt, or a person: `unhang breaker list`, then `unhang breaker reset`."
-        }
-        Reason::Cooldown => "time, or the word that the dump was collected.",
-        Reason::DumpWindow => "only time: a memory dump may be being written, and nobody can override that.",
-        Reason::UnknownOpen => "a person must settle the open unknown with `unhang settle`.",
-        Reason::BudgetServer | Reason::BudgetPolicy | Reason::BudgetRegion | Reason::BudgetGlobal => {
-            "time, or a larger budget in the configuration; people are bound by it too."
-        }
-        Reason::Spacing => "only time: attempts keep a distance, and one is in flight at most.",
-        Reason::NotCorroborated => "the second signal: it did not agree.",
-        Reason::Shadow => "the policy's mode: shadow only watches, approve asks a person, auto acts.",
-        Reason::ProposeOnly => "a person's approval, or trust = \"act\" for the source.",
-        Reason::Expired => "a fresh notice: this one waited too long.",
-        Reason::Cancelled => "a new alert: a person or a changed policy took this one back.",
-        Reason::Superseded => "nothing: something newer took its place.",
-        Reason::QuarantinedAlert => "the payload: the detail names the field and what was expected.",
+        line.push_str(word);
     }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -183,27 +176,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_no_is_told_with_its_inputs_its_end_and_what_would_change() {
-        let decision = serde_json::json!({
-            "decision": "suppressed", "reason": "dump_window", "policy": "hung-windows", "source": "alertmanager",
-            "decidedAt": "2026-12-01T00:00:00Z", "detail": "until later",
-            "trace": [
-                {"guard": "no_policy", "verdict": "pass", "seen": "hung-windows", "limit": "exactly 1"},
-                {"guard": "dump_window", "verdict": "stop", "seen": "until 2026-12-01T00:30:00Z",
-                 "limit": "no dump may be being written", "until": "2026-12-01T00:30:00Z"},
-                {"guard": "unknown_open", "verdict": "stop", "seen": "1 is unknown", "limit": "none"},
+    fn the_sentence_that_matters_comes_first_and_no_line_is_wide() {
+        let answer = serde_json::json!({
+            "headline": "Nothing was sent to win-app-01 at 2026-11-22 03:12:00Z: cooldown until 2026-11-23 01:00:00Z.",
+            "wouldHaveToChange": [
+                {"guard": "cooldown", "change": "wait until 2026-11-23T01:00:00Z, or collect the dump and say so: \
+                 `unhang dump-collected win-app-01 --reason TEXT`"},
+                {"change": "an approver: `unhang approve 1 --reason TEXT`"},
             ],
+            "story": [{"at": "2026-11-22T03:12:00Z", "text": "alertmanager: WindowsVmHung firing: suppressed, cooldown"}],
+            "decisions": [{"policy": "hung-windows", "configHash": "ab".repeat(32), "deliveryId": "0193"}],
+            "now": {"decision": "suppressed", "reason": "cooldown"},
         });
-        let text = sentences("90000001", &decision).join("\n");
+        let lines = told(&answer);
+        assert!(lines[0].starts_with("Nothing was sent to win-app-01"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
+        let text = lines.join("\n");
         for part in [
-            "suppressed",
-            "dump_window",
-            "no dump may be being written",
-            "lifts it at 2026-12-01T00:30:00Z",
-            "only time",
-            "unhang settle",
+            "cooldown: wait until",
+            "unhang dump-collected win-app-01",
+            "11-22 03:12:00",
+            "would be: suppressed",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn silence_of_the_senders_is_an_answer() {
+        let answer = serde_json::json!({
+            "headline": "Nothing was sent to win-app-01.", "wouldHaveToChange": [], "story": [], "decisions": [],
+            "senders": [
+                {"source": "am", "lastDeliveryAt": "2026-11-22T03:00:00Z", "since": "2026-11-22T00:00:00Z",
+                 "refusedSinceStart": {"unauthenticated": 2, "unreadable": 1}},
+                {"source": "unknown", "lastDeliveryAt": null, "refusedSinceStart": {"unauthenticated": 0}},
+            ],
+        });
+        let text = told(&answer).join("\n");
+        assert!(text.contains("am: 2026-11-22T03:00:00Z; refused since 2026-11-22T00:00:00Z: 3"), "{text}");
+        assert!(!text.contains("unknown"), "{text}");
     }
 }

@@ -188,16 +188,16 @@ impl ClaimJob {
                 Ok(Claimed::Done)
             }
             Claim::Cancel(check) => {
-                let with = move_for(&check);
                 if check.guard == Reason::Storm {
                     let server = seen_server(self.preflight.as_ref()).unwrap_or(&waiting.server);
                     open_storm_if_seen(tx, &remediation, server, &facts, &self.config, now).await?;
                 }
+                let with = Move { config_hash: Some(self.config.hash.clone()), ..move_for(&check) };
                 move_with_event(tx, &remediation, Event::Cancelled, &with, actor, Some(&trace), now).await?;
                 Ok(Claimed::Done)
             }
             Claim::Expire(check) => {
-                let with = move_for(&check);
+                let with = Move { config_hash: Some(self.config.hash.clone()), ..move_for(&check) };
                 move_with_event(tx, &remediation, Event::Expired, &with, actor, Some(&trace), now).await?;
                 Ok(Claimed::Done)
             }
@@ -222,8 +222,10 @@ impl ClaimJob {
         let with = move_for(check);
         if tx.set_wait(remediation, check.guard, check.until, &with.detail).await? {
             let actor = Actor::service("dispatcher");
-            let mut event = event_about(remediation, "remediation_waits", actor, now)
-                .with_detail(&json!({ "detail": with.detail, "until": check.until, "trace": trace }));
+            let mut event = event_about(remediation, "remediation_waits", actor, now).with_detail(&json!({
+                "detail": with.detail, "until": check.until, "trace": trace,
+                "configHash": self.config.hash,
+            }));
             event.reason = Some(check.guard.as_str().to_owned());
             tx.append(&event).await?;
         }

@@ -101,7 +101,7 @@ async fn settle(service: &Service, remediation: &Remediation) -> Result<bool, St
                 let facts = facts_for(tx, &remediation, &config, now).await?;
                 let waiting = &remediation.waiting;
                 let (verdict, trace) = claim::settled(waiting, &config.rules, &facts, now);
-                let (event, with) = match verdict {
+                let (event, mut with) = match verdict {
                     Settled::Queue => (Event::Settled, Move::default()),
                     Settled::AskPerson(reason) => {
                         let reason = reason.or_else(|| word(remediation.reason.as_deref()));
@@ -117,6 +117,7 @@ async fn settle(service: &Service, remediation: &Remediation) -> Result<bool, St
                     }
                     Settled::Expire(check) => (Event::Expired, move_for(&check)),
                 };
+                with.config_hash = Some(config.hash.clone());
                 let actor = Actor::service("dispatcher");
                 move_with_event(tx, &remediation, event, &with, actor, Some(&trace), now).await
             })
@@ -161,7 +162,8 @@ async fn review(service: &Service, remediation: &Remediation) -> Result<(), Stor
                     | Verdict::NotConfigured => Event::Cancelled,
                 };
                 let actor = Actor::service("dispatcher");
-                move_with_event(tx, &remediation, event, &move_for(&check), actor, Some(&trace), now).await?;
+                let with = Move { config_hash: Some(config.hash.clone()), ..move_for(&check) };
+                move_with_event(tx, &remediation, event, &with, actor, Some(&trace), now).await?;
                 Ok(())
             })
         })

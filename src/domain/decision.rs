@@ -151,6 +151,7 @@ pub fn decide(question: &Question<'_>, rules: &Rules, facts: &Facts, now: Timest
     let alert = question.alert;
     let mut trace = Trace::default();
     if alert.status == AlertStatus::Resolved {
+        trace.note(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", alert.ends_at);
         return answer(Decision::Resolved, None, None, "the sender says that it is over", None, trace);
     }
     if let Some(why) = &alert.never_actionable {
@@ -160,7 +161,8 @@ pub fn decide(question: &Question<'_>, rules: &Rules, facts: &Facts, now: Timest
     let policy = match route(rules, question.source, alert) {
         Route::One(policy) => policy,
         Route::None => {
-            trace.note(Reason::NoPolicy, Verdict::Stop, "0 policies match", "exactly 1", None);
+            let wanted = wanted_labels(rules, question.source, alert);
+            trace.note(Reason::NoPolicy, Verdict::Stop, "0 policies match", wanted, None);
             let why = "no enabled policy matches its labels";
             return answer(Decision::Ignored, Some(Reason::NoPolicy), None, why, None, trace);
         }
@@ -171,6 +173,30 @@ pub fn decide(question: &Question<'_>, rules: &Rules, facts: &Facts, now: Timest
         }
     };
     decide_under(policy, question, rules, facts, now)
+}
+
+/// Policies that are told of to an alert that none of them claims.
+const NEAR_MISSES_MAX: usize = 5;
+
+/// What each policy would have wanted of an alert that none claims.
+fn wanted_labels(rules: &Rules, source: &str, alert: &Alert) -> String {
+    let near: Vec<String> = rules
+        .policies
+        .iter()
+        .take(NEAR_MISSES_MAX)
+        .map(|policy| {
+            let unmet = policy.matchers.0.iter().filter(|matcher| !matcher.matches(&alert.labels));
+            let mut wants: Vec<String> = unmet.map(ToString::to_string).collect();
+            if !policy.sources.is_empty() && !policy.sources.iter().any(|name| name == source) {
+                wants.push(format!("source {}", policy.sources.join(" or ")));
+            }
+            if policy.mode == Mode::Off {
+                wants.push("to be switched on".to_owned());
+            }
+            format!("{} wants {}", policy.name, wants.join(", "))
+        })
+        .collect();
+    if near.is_empty() { "exactly 1; none is configured".to_owned() } else { near.join("; ") }
 }
 
 /// Decides one alert under a policy that is already known: found by [`route`], or named by a person, which is

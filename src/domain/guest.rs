@@ -109,8 +109,7 @@ impl Attestation {
     /// When the guest looked.
     pub fn at(&self) -> Timestamp {
         match self {
-            Self::DumpSettings { at, settings: _ } => *at,
-            Self::DumpFound { at, path: _, size_bytes: _, written_at: _, bugcheck_code: _ } => *at,
+            Self::DumpSettings { at, .. } | Self::DumpFound { at, .. } => *at,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Never: I/O, async, a clock, logging. Time is always an argument.
 
+pub mod advice;
 pub mod alert;
 pub mod audit;
 pub mod breaker;

@@ -98,7 +98,7 @@ pub async fn decide_and_record(
     let joined = if alert.status == AlertStatus::Resolved {
         // A replayed end is an old one: it changes nothing that is true now.
         if told.person.is_none() {
-            resolve(tx, told, alert, now).await?;
+            resolve(tx, told, alert, &config.hash, now).await?;
         }
         Joined::default()
     } else {
@@ -203,7 +203,13 @@ async fn target_fact(
 }
 
 /// A resolved notice: moves the newest end forward, takes back what has not been sent, closes what is over.
-async fn resolve(tx: &mut Tx, told: &Told<'_>, alert: &Alert, now: Timestamp) -> Result<(), StoreError> {
+async fn resolve(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    alert: &Alert,
+    config_hash: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let latest = later(told.received_at, FUTURE_MAX);
     let ended_at = alert.ends_at.unwrap_or(told.received_at).min(latest);
     let mut incidents = tx.note_resolved(&alert.fingerprint, ended_at, now).await?;
@@ -212,9 +218,13 @@ async fn resolve(tx: &mut Tx, told: &Told<'_>, alert: &Alert, now: Timestamp) ->
         let with = Move { reason: Some(Reason::Resolved), detail, ..Move::default() };
         if let Some(state) = tx.move_remediation(&remediation, Event::Cancelled, &with, now).await? {
             let actor = Actor::source(told.source);
-            let mut event = event_about(&remediation, "remediation_moved", actor, now).with_detail(
-                &serde_json::json!({ "from": remediation.state, "to": state, "detail": with.detail }),
-            );
+            let mut trace = Trace::default();
+            trace.note(Reason::Resolved, Verdict::Stop, &with.detail, "still firing", None);
+            let mut event =
+                event_about(&remediation, "remediation_moved", actor, now).with_detail(&serde_json::json!({
+                    "from": remediation.state, "to": state, "detail": with.detail, "trace": trace,
+                    "configHash": config_hash,
+                }));
             // What moved it is the notice, not the alert that opened it.
             event.trace_id = Some(told.trace_id.to_owned());
             event.delivery_id = Some(told.delivery_id.to_string());

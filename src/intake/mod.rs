@@ -13,8 +13,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use alerts::quarantine;
 pub use alerts::{Done, KnownTarget, Told, decide_and_record, speaks_of_another_region};
+use alerts::{quarantine, quarantined};
 pub use attest::{Attested, Heard, attest};
 pub use explain::explain;
 pub use order::{Order, order};
@@ -121,7 +121,8 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                 let actor = Actor::source(&delivery.source);
                 let mut event =
                     AuditEvent::new(now, "delivery_unreadable", actor).with_detail(&serde_json::json!({
-                        "bodySha256": delivery.body_sha256, "why": why,
+                        "bodySha256": delivery.body_sha256, "why": why, "trace": quarantined(why).trace,
+                        "configHash": delivery.config_hash,
                     }));
                 event.trace_id = Some(delivery.trace_id.clone());
                 event.delivery_id = Some(delivery.id.to_string());

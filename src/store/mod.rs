@@ -31,8 +31,8 @@ pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use quarantine::{History, OpenQuarantine, StoreIdentity};
 pub use query::{
-    AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, PAGE_MAX,
-    Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow,
+    AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, LastWord,
+    PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow, UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};

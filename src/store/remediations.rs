@@ -99,6 +99,8 @@ pub struct Move {
     pub approved_by: Option<String>,
     /// A person vouched that it still hangs: counts as a notice.
     pub vouched: bool,
+    /// Hash of the configuration whose guards were asked, for the event of the move.
+    pub config_hash: Option<String>,
 }
 
 const COLUMNS: &str = "SELECT id, incident_id, state, version, server, policy, policy_hash, source, alert, needs_person, \

@@ -21,3 +21,4 @@ mod startup;
 mod storm;
 mod support;
 mod threats;
+mod why;

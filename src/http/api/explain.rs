@@ -4,23 +4,45 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::auth::Viewer;
 use super::super::body::{self, Params};
-use super::super::door::Door;
+use super::super::door::{Door, UNKNOWN_SOURCE};
 use super::super::problem::{Code, Problem};
-use crate::config::Config;
+use super::story;
+use crate::config::{Config, SourceKind};
 use crate::domain::alert::{Alert, Envelope, Parsed};
 use crate::domain::guard::{Trace, Verdict};
+use crate::domain::limits::later;
 use crate::domain::policy::Trust;
-use crate::domain::server::ServerNo;
+use crate::domain::server::{Server, ServerNo};
 use crate::intake::{self, AlertAnswer};
 use crate::sources::{ParseLimits, Unreadable, parse};
-use crate::store::{AlertRow, PAGE_MAX, PageRequest, RemediationRow};
+use crate::store::{AlertRow, AuditFilter, AuditItem, PageRequest, RemediationRow};
+use crate::telemetry::DeliveryLabels;
 
-/// `GET /api/v1/explain?serverInstanceNo=&at=`
+/// The last moment of a minute after its first.
+const MINUTE_END: SignedDuration = SignedDuration::from_millis(59_999);
+/// Decisions that are told at most.
+const DECISIONS_MAX: usize = 20;
+/// Events of one remediation that are told at most.
+const EVENTS_MAX: i64 = 200;
+
+/// Whom a question is about.
+struct Who {
+    /// As a person would call it.
+    called: String,
+    /// Its number, where it is known or was given.
+    no: Option<ServerNo>,
+    /// As the inventory knows it.
+    server: Option<Server>,
+    /// Everything that an alert may call it.
+    names: Vec<String>,
+}
+
+/// `GET /api/v1/explain?serverInstanceNo=&server=&at=`: of any server, at any time.
 pub(in super::super) async fn why(
     _viewer: Viewer,
     door: Data<Door>,
@@ -29,36 +51,158 @@ pub(in super::super) async fn why(
     let mut params = Params::of(&req)?;
     let no =
         params.read("serverInstanceNo", |text| ServerNo::parse(text).map_err(|error| error.to_string()))?;
+    let called = params.text("server");
     let at = params.time("at")?;
     params.finish()?;
-    let no = no.ok_or_else(|| Problem::query("serverInstanceNo", "missing; expected a server number"))?;
+    let called = match (no, called) {
+        (Some(no), None) => no.to_string(),
+        (None, Some(called)) => called,
+        (None, None) => return Err(Problem::query("serverInstanceNo", "missing; expected a server number")),
+        (Some(_), Some(_)) => return Err(Problem::query("server", "serverInstanceNo is given as well")),
+    };
     let service = &door.service;
     let (config, now) = (service.config(), service.clock.now());
-    let decisions = service.store.decisions_about(no.as_str(), at.unwrap_or(now)).await?;
-    let live = live(&door, &no).await?;
+    // Whoever asks for 03:12 means that whole minute.
+    let asked = at.map(|at| if at.as_second() % 60 == 0 { later(at, MINUTE_END) } else { at });
+    let until = asked.unwrap_or(now);
+    let who = who(&door, called).await?;
+    let decisions = decisions(&door, &who, until).await?;
+    let remediations = remediations(&door, &who, until).await?;
+    let orders = orders(&door, &who, until).await?;
+    let unreadable = service.store.unreadable_that_name(&who.names, until).await?;
+    let told = story::tell(
+        &story::Sources {
+            who: &who.called,
+            decisions: &decisions,
+            orders: &orders,
+            remediations: &remediations,
+            unreadable: &unreadable,
+        },
+        until.min(now),
+    );
     let today = match decisions.first() {
         Some(newest) => decided_today(&door, &config, newest, now).await?,
         None => Value::Null,
     };
+    let live = remediations.iter().map(|(row, _)| row).find(|row| row.finished_at.is_none());
+    let told_remediations: Vec<Value> =
+        remediations.iter().map(|(row, events)| json!({ "remediation": row, "events": events })).collect();
     Ok(HttpResponse::Ok().json(json!({
-        "serverInstanceNo": no,
-        "at": at.unwrap_or(now),
+        "serverInstanceNo": who.no,
+        "serverName": who.server.as_ref().map(|server| &server.name),
+        "known": who.server.is_some(),
+        "names": who.names,
+        "at": until,
+        "headline": told.headline,
+        "wouldHaveToChange": told.would_have_to_change,
+        "story": told.lines,
         "decisions": decisions,
+        "orders": orders,
+        "remediations": told_remediations,
+        "unreadableDeliveries": unreadable,
         "liveRemediation": live,
+        "senders": senders(&door, &config, until).await?,
         "now": today,
     })))
 }
 
-async fn live(door: &Door, no: &ServerNo) -> Result<Option<RemediationRow>, Problem> {
-    let mut page = PageRequest { limit: PAGE_MAX, cursor: None, ascending: false };
-    loop {
-        let rows = door.service.store.remediations(Some("live"), None, &page).await?;
-        let found = rows.items.into_iter().find(|row| row.server_instance_no == no.as_str());
-        if found.is_some() || rows.next_cursor.is_none() {
-            return Ok(found);
+async fn who(door: &Door, called: String) -> Result<Who, Problem> {
+    let store = &door.service.store;
+    let found = store.servers_called(&called).await?;
+    let server = match found.as_slice() {
+        [] => None,
+        [server] => Some(server.clone()),
+        several => {
+            let numbers: Vec<&str> = several.iter().map(|server| server.no.as_str()).collect();
+            let told = format!("the name of several servers; ask by number: {}", numbers.join(", "));
+            return Err(Problem::query("server", told));
         }
-        page.cursor = rows.next_cursor;
+    };
+    let no = server.as_ref().map(|server| server.no.clone()).or_else(|| ServerNo::parse(&called).ok());
+    let mut names = vec![called.clone()];
+    if let Some(server) = &server {
+        names.extend([server.no.to_string(), server.name.clone()]);
+        names.extend(store.other_names(&server.no).await?);
     }
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    let called = server.as_ref().map_or(called, |server| server.name.clone());
+    Ok(Who { called, no, server, names })
+}
+
+/// Decisions about the server, and about alerts that name it and could be tied to none, newest first.
+async fn decisions(door: &Door, who: &Who, until: Timestamp) -> Result<Vec<AlertRow>, Problem> {
+    let store = &door.service.store;
+    let mut rows = match &who.no {
+        Some(no) => store.decisions_about(no.as_str(), until).await?,
+        None => Vec::new(),
+    };
+    rows.extend(store.alerts_that_name(&who.names, until).await?);
+    rows.sort_by_key(|row| std::cmp::Reverse((row.received_at, row.idx)));
+    rows.truncate(DECISIONS_MAX);
+    Ok(rows)
+}
+
+async fn remediations(
+    door: &Door,
+    who: &Who,
+    until: Timestamp,
+) -> Result<Vec<(RemediationRow, Vec<AuditItem>)>, Problem> {
+    let Some(no) = &who.no else { return Ok(Vec::new()) };
+    let store = &door.service.store;
+    let page = PageRequest { limit: EVENTS_MAX, cursor: None, ascending: true };
+    let mut told = Vec::new();
+    for row in store.remediations_of(no, until).await? {
+        let filter = AuditFilter { remediation_id: Some(row.id.clone()), ..AuditFilter::default() };
+        let events = store.audit(&filter, &page).await?.items;
+        told.push((row, events));
+    }
+    Ok(told)
+}
+
+/// What people did about the server: orders by hand and collected dumps, newest first.
+async fn orders(door: &Door, who: &Who, until: Timestamp) -> Result<Vec<AuditItem>, Problem> {
+    let Some(no) = &who.no else { return Ok(Vec::new()) };
+    let page = PageRequest { limit: EVENTS_MAX, cursor: None, ascending: false };
+    let mut told = Vec::new();
+    for kind in ["ordered_by_hand", "dump_collected"] {
+        let filter = AuditFilter {
+            server_instance_no: Some(no.to_string()),
+            kind: Some(kind.to_owned()),
+            until: Some(later(until, SignedDuration::from_millis(1))),
+            ..AuditFilter::default()
+        };
+        told.extend(door.service.store.audit(&filter, &page).await?.items);
+    }
+    told.sort_by_key(|item| std::cmp::Reverse(item.seq));
+    Ok(told)
+}
+
+/// When each source last spoke, and what was refused since the service started: silence of a sender is an answer too.
+async fn senders(door: &Door, config: &Config, until: Timestamp) -> Result<Vec<Value>, Problem> {
+    let alerting = config.sources.iter().filter(|source| source.kind != SourceKind::Guest);
+    let mut names: Vec<String> = alerting.map(|source| source.name.clone()).collect();
+    let words = door.service.store.last_words(&names, until).await?;
+    names.push(UNKNOWN_SOURCE.to_owned());
+    let refused = |source: &str| {
+        let count = |result: &'static str| {
+            let labels = DeliveryLabels { source: source.to_owned(), result };
+            door.service.metrics.deliveries.get(&labels).map_or(0, |counter| counter.get())
+        };
+        json!({
+            "unauthenticated": count("unauthenticated"), "unreadable": count("unreadable"),
+            "overloaded": count("overloaded"), "storeFailed": count("store_failed"),
+        })
+    };
+    let told = names.iter().map(|name| {
+        let last = words.iter().find(|word| word.source == *name).and_then(|word| word.last_delivery_at);
+        json!({
+            "source": name, "lastDeliveryAt": last, "refusedSinceStart": refused(name),
+            "since": door.service.started_at,
+        })
+    });
+    Ok(told.collect())
 }
 
 /// The newest alert about the server decided again with the facts of this moment: `null` where it could not be read.

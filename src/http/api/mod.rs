@@ -13,6 +13,7 @@ pub(super) mod mutes;
 pub(super) mod overview;
 pub(super) mod quarantine;
 pub(super) mod remediations;
+mod story;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Bytes, Payload};

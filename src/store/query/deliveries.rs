@@ -117,11 +117,11 @@ fn delivery_summary(row: &SqliteRow) -> Result<DeliverySummary, StoreError> {
     })
 }
 
-const ALERT_COLUMNS: &str = "SELECT delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
+pub(super) const ALERT_COLUMNS: &str = "SELECT delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
      region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
      remediation_id FROM alert ";
 
-fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
+pub(super) fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
     let alert = row.text_opt("alert")?.map(|text| from_json(&text, "alert")).transpose()?;
     Ok(AlertRow {
         delivery_id: row.text("delivery_id")?,

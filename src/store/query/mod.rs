@@ -7,6 +7,7 @@ mod deliveries;
 mod figures;
 mod guards;
 mod remediations;
+mod why;
 
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ pub use deliveries::{AlertRow, DeliveryDetail, DeliverySummary};
 pub use figures::{ServerRow, StoreCounts};
 pub use guards::{ResetRow, StormRow};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
+pub use why::{LastWord, UnreadableDelivery};
 
 /// Most rows in a page.
 pub const PAGE_MAX: i64 = 1000;

@@ -135,7 +135,7 @@ fn incident_row(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
     })
 }
 
-fn remediation_row(row: &SqliteRow) -> Result<RemediationRow, StoreError> {
+pub(super) fn remediation_row(row: &SqliteRow) -> Result<RemediationRow, StoreError> {
     Ok(RemediationRow {
         id: row.text("id")?,
         incident_id: row.text("incident_id")?,
@@ -264,7 +264,7 @@ impl Store {
     }
 
     /// The attempts of several remediations, in one query.
-    async fn attempts_of<'i>(
+    pub(super) async fn attempts_of<'i>(
         &self,
         ids: impl IntoIterator<Item = &'i str>,
     ) -> Result<BTreeMap<String, Vec<AttemptRow>>, StoreError> {

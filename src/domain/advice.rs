@@ -1,0 +1,152 @@
+//! Advice: what would have to change for a guard to pass, in plain words and with the command that changes it.
+//!
+//! Never: a way around a guard. Where only time helps, it says so.
+
+use super::guard::{Check, Reason};
+use super::remediation::State;
+
+/// What would have to change for this guard to pass, for the person who asks at 3 a.m. `server` is put into commands.
+pub fn what_would_change(check: &Check, server: &str) -> String {
+    let limit = &check.limit;
+    let until = check.until.map_or_else(|| "it is lifted".to_owned(), |until| until.to_string());
+    match check.guard {
+        Reason::Resolved => "a new firing notice with a later start; this one was over".to_owned(),
+        Reason::NoPolicy => format!("the labels of the alert, or a policy that matches them: {limit}"),
+        Reason::AmbiguousPolicy => {
+            format!("the matches of the policies {}, so that exactly one claims the alert", check.seen)
+        }
+        Reason::TargetMissing => format!("the alert rule: it must carry one of the labels {limit}"),
+        Reason::TargetUnknown => {
+            "the label's value or the policy's region: the cloud knows no such server there".to_owned()
+        }
+        Reason::TargetAmbiguous => "the label: name the server by its number".to_owned(),
+        Reason::NotEligible => not_eligible(check, server),
+        Reason::DeniedServer => "deny_servers of the policy, which names this server".to_owned(),
+        Reason::Stale => format!("a fresh notice, or a person's approval; wanted was {limit}"),
+        Reason::FromFuture => "the clock of the sender: the alert claims to begin in the future".to_owned(),
+        Reason::Duplicate | Reason::UnknownOpen => live(check),
+        Reason::Silenced => {
+            let id = number_after(&check.seen, "silence");
+            format!("wait until {until}, or `unhang silence end {id} --reason TEXT`")
+        }
+        Reason::Maintenance => format!("wait until {until} and for a new notice, or change the window"),
+        Reason::Hold if check.seen.contains("hold file") => "`unhang hold clear --file`".to_owned(),
+        Reason::Hold => {
+            let id = number_after(&check.seen, "hold");
+            let wait = check.until.map_or_else(String::new, |until| format!("wait until {until}, or "));
+            format!("{wait}`unhang hold clear {id} --reason TEXT`")
+        }
+        Reason::Storm if check.seen.contains("left alerts out") => {
+            "the sender must send complete groups: max_alerts 0 and a finer group_by".to_owned()
+        }
+        Reason::Storm => {
+            let id = number_after(&check.seen, "storm");
+            format!("a person looks at what they share, then `unhang storm clear {id} --reason TEXT`")
+        }
+        Reason::Blind => "our sight: reads of the cloud or the clock; it lifts by itself".to_owned(),
+        Reason::BreakerOpen => "a person looks at the bad outcomes, then `unhang breaker reset`".to_owned(),
+        Reason::Cooldown => format!(
+            "wait until {until}, or collect the dump and say so: `unhang dump-collected {server} --reason TEXT`"
+        ),
+        Reason::DumpWindow => {
+            format!("wait until {until}: a memory dump may be being written, and nobody can override that")
+        }
+        Reason::BudgetServer | Reason::BudgetPolicy | Reason::BudgetRegion | Reason::BudgetGlobal => {
+            format!("wait until {until}: the budget {limit} is spent, and people are bound by it too")
+        }
+        Reason::Spacing => "only time: attempts keep a distance".to_owned(),
+        Reason::NotCorroborated => "the second signal: it did not agree".to_owned(),
+        Reason::Shadow => {
+            "the policy's mode: shadow only watches, approve asks a person, auto acts".to_owned()
+        }
+        Reason::ProposeOnly => {
+            "a person's approval: `unhang approve`; for good, trust = \"act\" of the source".to_owned()
+        }
+        Reason::Expired => "a fresh notice: this one waited too long".to_owned(),
+        Reason::Cancelled => "a new notice: a person or a changed policy took this one back".to_owned(),
+        Reason::Superseded => "nothing: something newer took its place".to_owned(),
+        Reason::QuarantinedAlert => format!("the payload of the sender: {}", check.seen),
+    }
+}
+
+fn not_eligible(check: &Check, server: &str) -> String {
+    if check.limit.starts_with("an attestation") {
+        return format!("the guest of {server} attests its settings: config/windows/Set-CrashDump.ps1");
+    }
+    if check.limit == "the eligibility table" {
+        return "the server itself: only Windows on a listed hypervisor is interrupted".to_owned();
+    }
+    format!("the server: it was {}, wanted was {}", check.seen, check.limit)
+}
+
+/// What a live remediation waits for; the check's words are "ID is STATE".
+fn live(check: &Check) -> String {
+    let (id, state) = check.seen.split_once(" is ").unwrap_or((&check.seen, ""));
+    next_step(id, state).unwrap_or_else(|| format!("the end of remediation {id}, which the alert joined"))
+}
+
+/// What a remediation in this state waits for that a person can do.
+pub fn next_step(id: &str, state: &str) -> Option<String> {
+    match State::parse(state)? {
+        State::AwaitingApproval => Some(format!("an approver: `unhang approve {id} --reason TEXT`")),
+        State::Unknown | State::Unconfirmed => {
+            Some(format!("a person says what came of it: `unhang settle {id} --verdict … --reason TEXT`"))
+        }
+        State::Settling | State::Queued | State::Intent | State::Accepted => {
+            Some(format!("nothing: remediation {id} is {state} and goes on by itself"))
+        }
+        State::Confirmed
+        | State::Rejected
+        | State::NotSent
+        | State::ClosedHappened
+        | State::ClosedNotHappened
+        | State::Cancelled
+        | State::Expired => None,
+    }
+}
+
+/// The number behind a word in a guard's own sentence, such as `hold 7 by lead`.
+fn number_after<'t>(text: &'t str, word: &str) -> &'t str {
+    let rest = text.split_once(word).map_or("", |(_, rest)| rest.trim_start());
+    let number = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+    if number.is_empty() { "ID" } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guard::Verdict;
+    use super::super::testing::at;
+    use super::*;
+
+    fn advice(guard: Reason, seen: &str, limit: &str) -> String {
+        let check = Check {
+            guard,
+            verdict: Verdict::Stop,
+            seen: seen.into(),
+            limit: limit.into(),
+            until: Some(at(0)),
+        };
+        what_would_change(&check, "win-app-01")
+    }
+
+    #[test]
+    fn the_command_that_changes_it_is_named() {
+        let check = |said: String, part: &str| assert!(said.contains(part), "{part}: {said}");
+        check(advice(Reason::Hold, "hold 7 by lead: network", "no hold"), "unhang hold clear 7 ");
+        check(advice(Reason::Hold, "the hold file data/HOLD is there", "no hold"), "hold clear --file");
+        check(advice(Reason::Silenced, "silence 3 by oncall", "no silence"), "unhang silence end 3 ");
+        check(advice(Reason::Cooldown, "until x", "cooldown 24h"), "unhang dump-collected win-app-01");
+        check(advice(Reason::DumpWindow, "until x", "no dump"), "nobody can override");
+        check(advice(Reason::Storm, "storm 12 in KR", "no storm"), "unhang storm clear 12 ");
+        check(advice(Reason::NoPolicy, "0", "p wants a=\"b\""), "p wants a=\"b\"");
+        check(advice(Reason::UnknownOpen, "0193 is unknown", "none"), "unhang settle 0193 ");
+        check(advice(Reason::Duplicate, "0193 is awaiting_approval", "none"), "unhang approve 0193 ");
+    }
+
+    #[test]
+    fn every_reason_has_words() {
+        for &reason in Reason::ALL {
+            assert!(advice(reason, "seen", "wanted").len() > 10, "{reason:?}");
+        }
+    }
+}

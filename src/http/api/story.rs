@@ -1,0 +1,280 @@
+//! The story of one server: what was told, decided, moved and sent, in order, and the one sentence that matters.
+//!
+//! Never: decides; every sentence stands on a stored row.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::advice::{next_step, what_would_change};
+use crate::domain::guard::{Check, Reason, Trace, Verdict};
+use crate::store::{AlertRow, AttemptRow, AuditItem, RemediationRow, UnreadableDelivery};
+
+/// Everything that is stored about the question.
+#[derive(Debug)]
+pub(super) struct Sources<'r> {
+    /// What the server is called.
+    pub(super) who: &'r str,
+    /// Decisions, newest first.
+    pub(super) decisions: &'r [AlertRow],
+    /// Orders by hand and collected dumps, newest first.
+    pub(super) orders: &'r [AuditItem],
+    /// Remediations, newest first, each with its events, oldest first.
+    pub(super) remediations: &'r [(RemediationRow, Vec<AuditItem>)],
+    /// Deliveries that could not be read.
+    pub(super) unreadable: &'r [UnreadableDelivery],
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Line {
+    /// When.
+    at: Timestamp,
+    /// What.
+    text: String,
+}
+
+/// What would have to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Change {
+    /// The guard; none where it is a person's turn.
+    #[serde(flatten)]
+    check: Option<Check>,
+    /// In plain words, with the command.
+    change: String,
+}
+
+/// The story.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Story {
+    /// The one sentence that matters.
+    pub(super) headline: String,
+    /// What would have to change.
+    pub(super) would_have_to_change: Vec<Change>,
+    /// What happened, oldest first.
+    pub(super) lines: Vec<Line>,
+}
+
+/// Tells it.
+pub(super) fn tell(of: &Sources<'_>, at: Timestamp) -> Story {
+    let decision = of.decisions.iter().find(|row| row.decision != "resolved").or(of.decisions.first());
+    let order = of.orders.iter().find(|item| item.event.kind == "ordered_by_hand");
+    let by_hand = order.filter(|order| decision.is_none_or(|row| row.received_at < order.event.at));
+    let (headline, would_have_to_change) = match (by_hand, decision) {
+        (Some(order), _) => {
+            let trace = trace_of(&detail_of(order));
+            let said = (order.event.decision.as_deref(), order.event.reason.as_deref(), order.event.at);
+            main(
+                of,
+                order.event.remediation_id.as_deref(),
+                said,
+                None,
+                &text(&detail_of(order), "detail"),
+                &trace,
+            )
+        }
+        (None, Some(row)) => {
+            let trace = serde_json::from_value(row.trace.clone()).unwrap_or_default();
+            let said = (Some(row.decision.as_str()), row.reason.as_deref(), row.received_at);
+            main(of, row.remediation_id.as_deref(), said, row.until, &row.detail, &trace)
+        }
+        (None, None) => (nothing_came(of, at), Vec::new()),
+    };
+    Story { headline, would_have_to_change, lines: lines(of) }
+}
+
+fn nothing_came(of: &Sources<'_>, at: Timestamp) -> String {
+    let who = of.who;
+    match of.unreadable.first() {
+        Some(delivery) => format!(
+            "Nothing was sent to {who} up to {}: a delivery of {} that names it could not be read.",
+            short(at),
+            delivery.source
+        ),
+        None => format!(
+            "Nothing was sent to {who} up to {}: no alert about it arrived, or none that named it.",
+            short(at)
+        ),
+    }
+}
+
+/// The sentence about one decision and what became of it.
+fn main(
+    of: &Sources<'_>,
+    remediation: Option<&str>,
+    (decision, reason, decided_at): (Option<&str>, Option<&str>, Timestamp),
+    until: Option<Timestamp>,
+    detail: &str,
+    trace: &Trace,
+) -> (String, Vec<Change>) {
+    let who = of.who;
+    if let Some((row, events)) = of.remediations.iter().find(|(row, _)| Some(row.id.as_str()) == remediation)
+    {
+        return (about_remediation(who, row), changes_of(who, row, events, trace));
+    }
+    let decided_at = short(decided_at);
+    let said = match (decision, reason) {
+        (Some("pending"), _) => format!("Nothing was sent to {who} yet: its target is being looked up."),
+        (Some("resolved"), _) => {
+            format!("Nothing was sent to {who}: the sender said at {decided_at} that it is over.")
+        }
+        (_, Some(reason)) => {
+            let until = until.map_or_else(String::new, |until| format!(" until {}", short(until)));
+            format!("Nothing was sent to {who} at {decided_at}: {reason}{until}. Seen: {detail}.")
+        }
+        (decision, None) => {
+            format!(
+                "Nothing was sent to {who} at {decided_at}: {}. {detail}.",
+                decision.unwrap_or("unreadable")
+            )
+        }
+    };
+    (said, changes(who, trace))
+}
+
+fn about_remediation(who: &str, row: &RemediationRow) -> String {
+    let acted = |attempt: &&AttemptRow| !matches!(attempt.outcome.as_deref(), Some("not_sent" | "rejected"));
+    if let Some(attempt) = row.attempts.iter().find(acted) {
+        let at = short(attempt.intent_at);
+        let request = attempt.request_id.as_deref().unwrap_or("none");
+        return match attempt.outcome.as_deref() {
+            Some("accepted") => {
+                format!("{who} was interrupted at {at}, requestId {request}; it is {} now.", row.state)
+            }
+            Some(_) => {
+                format!("{who} may have been interrupted at {at}: the answer is not known; {}.", row.state)
+            }
+            None => format!("{who} is being interrupted: the request of {at} awaits its answer."),
+        };
+    }
+    let (decided_at, why) = (short(row.created_at), row.reason.as_deref().unwrap_or("no word"));
+    let ended_at = row.finished_at.map_or_else(String::new, |at| format!(" at {}", short(at)));
+    match row.state.as_str() {
+        "cancelled" | "expired" => format!(
+            "Nothing was sent to {who}: decided at {decided_at}, {}{ended_at} by {why}. Seen: {}.",
+            row.state, row.detail
+        ),
+        "rejected" => format!("Nothing happened to {who}: the cloud refused{ended_at}. {}.", row.detail),
+        "not_sent" => format!("Nothing was sent to {who}: it could not be handed over. {}.", row.detail),
+        state => {
+            let reason = row.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            format!("Nothing was sent to {who} yet: the remediation of {decided_at} is {state}{reason}.")
+        }
+    }
+}
+
+/// What would have to change for a remediation: by the guards that took it back, or those it waits for.
+fn changes_of(who: &str, row: &RemediationRow, events: &[AuditItem], decided: &Trace) -> Vec<Change> {
+    let step = next_step(&row.id, &row.state).map(|change| Change { check: None, change });
+    let ended = row.finished_at.is_some();
+    let last = events.iter().rev().find(|item| {
+        item.event.kind == "remediation_moved" || (!ended && item.event.kind == "remediation_waits")
+    });
+    let trace = last.map(|item| trace_of(&detail_of(item))).unwrap_or_default();
+    let waits = |check: &&Check| !ended && row.state == "queued" && check.verdict == Verdict::Wait;
+    let waiting = trace.0.iter().filter(waits).map(|check| change_of(who, check));
+    // Why a person is asked was seen at the decision; that the policy's mode asks one needs no word.
+    let asks =
+        |check: &&Check| check.verdict == Verdict::AskPerson && check.guard != Reason::Shadow && !ended;
+    let asked = decided.0.iter().filter(asks).map(|check| change_of(who, check));
+    step.into_iter().chain(asked).chain(changes(who, &trace)).chain(waiting).collect()
+}
+
+/// One line per guard that said no.
+fn changes(who: &str, trace: &Trace) -> Vec<Change> {
+    let no = |check: &&Check| matches!(check.verdict, Verdict::Stop | Verdict::Expire | Verdict::AskPerson);
+    let mut told: Vec<Change> = Vec::new();
+    for check in trace.0.iter().filter(no) {
+        let change = change_of(who, check);
+        if told.iter().all(|earlier| earlier.change != change.change) {
+            told.push(change);
+        }
+    }
+    told
+}
+
+fn change_of(who: &str, check: &Check) -> Change {
+    Change { change: what_would_change(check, who), check: Some(check.clone()) }
+}
+
+fn lines(of: &Sources<'_>) -> Vec<Line> {
+    let told = of.decisions.iter().map(|row| Line { at: row.received_at, text: decided(row) });
+    let ordered = of.orders.iter().map(by_hand);
+    let moved = of.remediations.iter().flat_map(|(_, events)| events.iter().filter_map(event));
+    let unread = of.unreadable.iter().map(|delivery| Line {
+        at: delivery.received_at,
+        text: format!("{}: a delivery could not be read, {}", delivery.source, delivery.id),
+    });
+    let mut lines: Vec<Line> = told.chain(ordered).chain(moved).chain(unread).collect();
+    lines.sort_by_key(|line| line.at);
+    // The same answer again and again, as long as it fires, is one line.
+    lines.dedup_by(|next, earlier| next.text == earlier.text);
+    lines
+}
+
+fn decided(row: &AlertRow) -> String {
+    let name = row.alert.as_ref().map(|alert| text(alert, "name")).unwrap_or_default();
+    let reason = row.reason.as_ref().filter(|reason| **reason != row.decision);
+    let reason = reason.map_or_else(String::new, |reason| format!(", {reason}"));
+    let until = row.until.map_or_else(String::new, |until| format!(" until {}", short(until)));
+    let status = row.status.as_deref().unwrap_or("unreadable");
+    format!("{}: {name} {status}: {}{reason}{until}", row.source, row.decision)
+}
+
+fn by_hand(item: &AuditItem) -> Line {
+    let who = &item.event.actor.name;
+    let detail = detail_of(item);
+    let reason = text(&detail, "reason");
+    let text = if item.event.kind == "dump_collected" {
+        format!("{who} says that the dump is collected: {reason}")
+    } else {
+        let decision = item.event.decision.as_deref().unwrap_or("nothing");
+        let why = item.event.reason.as_ref().map_or_else(String::new, |why| format!(", {why}"));
+        format!("{who} ordered by hand ({reason}): {decision}{why}")
+    };
+    Line { at: item.event.at, text }
+}
+
+/// A move in words; decisions are told by their own rows.
+fn event(item: &AuditItem) -> Option<Line> {
+    let (event, detail) = (&item.event, detail_of(item));
+    let why = event.reason.as_ref().map_or_else(String::new, |why| format!(" by {why}"));
+    let words = text(&detail, "detail");
+    let words = if words.is_empty() { words } else { format!(": {words}") };
+    let text = match event.kind.as_str() {
+        "remediation_moved" => format!("{} -> {}{why}{words}", text(&detail, "from"), text(&detail, "to")),
+        "remediation_waits" => format!("waits{why}{words}"),
+        "attempt_intent" => format!("intent committed, try {}", text(&detail, "try")),
+        "attempt_outcome" => format!(
+            "the cloud's answer: {}, requestId {}",
+            event.outcome.as_deref().unwrap_or("none"),
+            event.request_id.as_deref().unwrap_or("none")
+        ),
+        "settlement" => format!("{} settled it: {}", event.actor.name, text(&detail, "verdict")),
+        "evidence" => format!("evidence: {}, proves {}", text(&detail, "kind"), text(&detail, "proves")),
+        _ => return None,
+    };
+    Some(Line { at: event.at, text })
+}
+
+fn detail_of(item: &AuditItem) -> Value {
+    serde_json::from_str(&item.event.detail).unwrap_or(Value::Null)
+}
+
+fn trace_of(detail: &Value) -> Trace {
+    detail.get("trace").and_then(|trace| serde_json::from_value(trace.clone()).ok()).unwrap_or_default()
+}
+
+fn text(value: &Value, field: &str) -> String {
+    match value.get(field) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A time to the second, in UTC.
+pub(super) fn short(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# Maintenance windows, collected dumps, the word of guests, and explaining.
+
+plant dump-collected-ends-the-dump-window src/domain/limits.rs \
+  's/dump_window_until\(attempts, &server.no, server.memory_bytes\).filter\(\|until\| now < \*until\)/dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until && dump_collected_at.is_none())/' \
+  --lib domain::decision
+plant dump-collected-frees-refused-attempts src/domain/limits.rs \
+  's/past.outcome == Some\(Outcome::Rejected\)\)/past.outcome == Some(Outcome::Rejected) && !collected(past))/' \
+  --lib domain::decision
+plant maintenance-ignores-the-time-zone src/domain/recurring.rs \
+  's/let zone = zone\(timezone\)\?;/let zone = zone(timezone).map(|_| TimeZone::UTC)?;/' \
+  --lib domain::recurring
+plant maintenance-lost-when-the-clock-leaps src/domain/recurring.rs \
+  's/to_ambiguous_zoned\(shown\).compatible\(\)/to_ambiguous_zoned(shown).unambiguous()/' \
+  --lib domain::recurring
+plant guest-dump-from-before-the-intent src/domain/guest.rs \
+  's/\(after && heard\).then/(heard || after).then/' \
+  --lib domain::guest
+plant alert-source-may-attest src/http/door.rs \
+  's/self.known.values\(\).filter\(\|sender\| sender.is_guest\(\)\)/self.known.values()/' \
+  --test service guest::only_guests
+plant guest-may-send-alerts src/http/door.rs \
+  's/self.known.get\(name\).filter\(\|sender\| !sender.is_guest\(\)\)/self.known.get(name)/' \
+  --test service guest::only_guests
+plant old-attestation-will-do src/domain/standing.rs \
+  's/let old = now.duration_since\(attested.at\) > age_max;/let old = false;/' \
+  --lib domain::decision
+plant resolved-without-a-trace src/domain/decision.rs \
+  's/        trace.note\(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", alert.ends_at\);\n//' \
+  --test service why::every_alert
