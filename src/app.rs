@@ -19,7 +19,7 @@ use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::http;
 use crate::inventory;
-use crate::ncloud::{ClientError, Clients, InterruptClient, Reader};
+use crate::ncloud::{ClientError, Clients, Insight, InterruptClient, Reader, Tracer};
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
 use crate::telemetry::{Metrics, chain};
@@ -97,6 +97,8 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let cloud = Arc::new(Clients {
         reader: Reader::new(&config.cloud, wall_ms)?,
         interrupt: InterruptClient::new(&config.cloud)?,
+        tracer: Tracer::new(&config.cloud, wall_ms)?,
+        insight: Insight::new(&config.cloud, wall_ms)?,
     });
     let epoch = begin(&store, &config, clock.now()).await?;
     let listen = config.server.listen;

@@ -16,6 +16,7 @@ pub mod inventory;
 pub mod moves;
 pub mod ncloud;
 pub mod service;
+pub mod signals;
 pub mod sources;
 pub mod store;
 pub mod telemetry;

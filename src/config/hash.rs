@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig, SourceConfig,
-    StoreConfig, StormConfig, TokenConfig, VerifyConfig,
+    StoreConfig, StormConfig, TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
 pub(super) fn hash(config: &Config) -> String {
-    let Config { hash: _, server, store, cloud, sources, rules, storm, dispatch, verify, inventory, tokens } =
+    let Config { hash: _, server, store, cloud, sources, rules, storm, dispatch, verify, inventory, tokens, signal_secrets: _ } =
         config;
     let StoreConfig { path, hold_file } = store;
     let StormConfig { share, count, same_zone, window } = storm;
@@ -66,11 +66,17 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         read_timeout,
         reads_per_second,
         clock_skew_max,
+        insight_endpoint,
+        tracer,
     } = cloud;
+    let tracer = tracer.as_ref().map(|TracerConfig { endpoint, rules }| {
+        json!({ "endpoint": endpoint, "rules": rules })
+    });
     json!({
         "endpoint": endpoint, "region": region, "method": method.as_str(),
         "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,
         "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max,
+        "insightEndpoint": insight_endpoint, "tracer": tracer,
     })
 }
 

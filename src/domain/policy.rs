@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::alert::Alert;
+use super::corroboration::Wanted;
 use super::hold::Maintenance;
 use super::matcher::Matchers;
 use super::server::{Eligibility, RegionCode};
@@ -153,6 +154,10 @@ pub struct Policy {
     pub episode_age_max: SignedDuration,
     /// How long an approval is waited for.
     pub approval_wait: SignedDuration,
+    /// Second signals that must agree before the intent. Left out of the hash where there are none, so that policies
+    /// without them keep theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corroborate: Vec<Wanted>,
 }
 
 impl Policy {

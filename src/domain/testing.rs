@@ -55,6 +55,7 @@ pub(super) fn policy(mode: Mode) -> Policy {
         notice_age_max: SignedDuration::from_mins(15),
         episode_age_max: SignedDuration::from_hours(6),
         approval_wait: SignedDuration::from_mins(60),
+        corroborate: Vec::new(),
     }
 }
 
