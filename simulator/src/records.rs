@@ -91,7 +91,9 @@ pub(crate) async fn answer(cloud: &Cloud, record: Record, request: &Request) -> 
         Call { target: &request.target, format: Format::Json, error_format: Format::Json, request_id: "" };
     perform(&behaviour, &call, |_envelope| {
         let found = match record {
-            Record::Activities => serde_json::from_slice(&request.body).map(|asked| activities(cloud, &asked)),
+            Record::Activities => {
+                serde_json::from_slice(&request.body).map(|asked| activities(cloud, &asked))
+            }
             Record::Events => serde_json::from_slice(&request.body).map(|asked| events(cloud, &asked)),
         };
         match found {
@@ -105,7 +107,8 @@ fn activities(cloud: &Cloud, asked: &ActivityQuestion) -> Value {
     let delay = i64::try_from(cloud.scenario.activity_delay_ms).unwrap_or(i64::MAX);
     let seen_until = clock::wall_ms().saturating_sub(delay);
     let offset_ms = cloud.now_ms().saturating_sub(clock::wall_ms());
-    let shown = |entry: &&LedgerEntry| entry.authenticated && entry.effect_at.unwrap_or(entry.at) <= seen_until;
+    let shown =
+        |entry: &&LedgerEntry| entry.authenticated && entry.effect_at.unwrap_or(entry.at) <= seen_until;
     let all: Vec<Value> = cloud
         .ledger()
         .iter()

@@ -249,9 +249,9 @@ fn print_activity(activity: &Value, out: &mut Out) -> Result<(), Failure> {
     let (asked, error) = (text_of(activity, "askedAt"), text_of(activity, "error"));
     let found = activity.get("found").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     out.line(format_args!(
-        "activity record: {} entries about this server (asked {}); none would prove nothing",
-        found.len(),
-        clean(&asked)
+        "activity record, asked {}: {} about this server around the intent (none would prove nothing)",
+        clean(&asked),
+        found.len()
     ))?;
     if !error.is_empty() {
         out.line(format_args!("activity record, last asking: {}", clean(&error)))?;

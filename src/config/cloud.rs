@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use jiff::SignedDuration;
 
+use super::problem::Findings;
 use super::secret::Vault;
 use super::section::Section;
-use super::problem::Findings;
 use super::{CallMethod, CloudConfig, ResponseFormat, TracerConfig};
 use crate::domain::activity::ActivityRules;
 use crate::domain::corroboration::Ask;
@@ -112,9 +112,8 @@ fn tracer(mut section: Section<'_>) -> Option<TracerConfig> {
         "endpoint",
         "a scheme and a host such as \"https://cloudactivitytracer.apigw.ntruss.com\"",
     );
-    let endpoint = text.and_then(|text| {
-        checked_endpoint(&text).map_err(|why| section.problem("endpoint", why)).ok()
-    });
+    let endpoint =
+        text.and_then(|text| checked_endpoint(&text).map_err(|why| section.problem("endpoint", why)).ok());
     let mut words = |key: &'static str, default: &[&str]| {
         if section.is_empty_list(key) {
             section.problem(key, "an empty list would never match; leave the key out for the default");

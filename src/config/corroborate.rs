@@ -93,7 +93,8 @@ fn ports(entry: &mut Section<'_>) -> Option<Vec<u16>> {
 
 /// `https`, `http` to this machine, or `http` that was allowed in so many words. No query, user or fragment.
 fn url(entry: &mut Section<'_>) -> Option<String> {
-    const EXPECTED: &str = "expected a scheme, a host and perhaps a path, such as \"https://prometheus.example:9090\"";
+    const EXPECTED: &str =
+        "expected a scheme, a host and perhaps a path, such as \"https://prometheus.example:9090\"";
     let allow_http = match entry.take("allow_http") {
         None => false,
         Some(Value::Boolean(allow)) => allow,

@@ -12,8 +12,20 @@ use super::{
 
 /// SHA-256 (hex) over everything but secrets.
 pub(super) fn hash(config: &Config) -> String {
-    let Config { hash: _, server, store, cloud, sources, rules, storm, dispatch, verify, inventory, tokens, signal_secrets: _ } =
-        config;
+    let Config {
+        hash: _,
+        server,
+        store,
+        cloud,
+        sources,
+        rules,
+        storm,
+        dispatch,
+        verify,
+        inventory,
+        tokens,
+        signal_secrets: _,
+    } = config;
     let StoreConfig { path, hold_file } = store;
     let StormConfig { share, count, same_zone, window } = storm;
     let DispatchConfig { tick } = dispatch;
@@ -69,9 +81,9 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         insight_endpoint,
         tracer,
     } = cloud;
-    let tracer = tracer.as_ref().map(|TracerConfig { endpoint, rules }| {
-        json!({ "endpoint": endpoint, "rules": rules })
-    });
+    let tracer = tracer
+        .as_ref()
+        .map(|TracerConfig { endpoint, rules }| json!({ "endpoint": endpoint, "rules": rules }));
     json!({
         "endpoint": endpoint, "region": region, "method": method.as_str(),
         "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,

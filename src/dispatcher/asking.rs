@@ -88,12 +88,7 @@ pub(super) async fn ask_signals(
 
 /// The server's address. Lists and details of the cloud carry none that is private, so the alert's own is taken, and
 /// only if the cloud says that it belongs to exactly this server.
-async fn address(
-    cloud: &Clients,
-    policy: &Policy,
-    alert: &Alert,
-    server: &Server,
-) -> Result<IpAddr, String> {
+async fn address(cloud: &Clients, policy: &Policy, alert: &Alert, server: &Server) -> Result<IpAddr, String> {
     if !policy.corroborate.iter().any(Wanted::needs_address) {
         return Err("no address was needed".to_owned());
     }

@@ -242,8 +242,8 @@ pub fn claim(
         let untold = fresh.is_some_and(|preflight| {
             preflight.signals.iter().any(|signal| matches!(signal.seen, Seen::CouldNotTell(_)))
         });
-        let again = ((busy || unseen) && read_before(BUSY_READ_AGAIN))
-            || (untold && read_before(SIGNAL_ASK_AGAIN));
+        let again =
+            ((busy || unseen) && read_before(BUSY_READ_AGAIN)) || (untold && read_before(SIGNAL_ASK_AGAIN));
         if again { Claim::NeedPreflight } else { Claim::Wait(wait) }
     } else {
         match seen {

@@ -65,7 +65,9 @@ fn the_preflight_must_be_there_fresh_and_of_the_same_running_server() {
     check(case(Mode::Auto).with(|c| c.preflight = None), "read");
     check_at(30, case(Mode::Auto), "go");
     check_at(31, case(Mode::Auto), "read");
-    let seen = |seen| case(Mode::Auto).with(|c| c.preflight = Some(Preflight { read_at: at(0), seen, signals: Vec::new() }));
+    let seen = |seen| {
+        case(Mode::Auto).with(|c| c.preflight = Some(Preflight { read_at: at(0), seen, signals: Vec::new() }))
+    };
     check(seen(PreflightSeen::Gone), "cancel not_eligible");
     check(seen(PreflightSeen::Unreadable("503".into())), "wait blind");
     let with_server = |change: fn(&mut Server)| {
@@ -204,7 +206,7 @@ fn an_approval_is_taken_only_in_time_and_with_every_guard_asked_again() {
 
 /// A case whose policy wants one second signal that said this at second 0.
 fn corroborated(seen: Seen) -> Case {
-    let timeout = jiff::SignedDuration::from_secs(3);
+    let timeout = SignedDuration::from_secs(3);
     case(Mode::Auto).with(|c| {
         c.rules.policies[0].corroborate = vec![Wanted { ask: Ask::TcpClosed { ports: vec![3389] }, timeout }];
         c.waiting.policy_hash = c.rules.policies[0].hash();
@@ -239,5 +241,8 @@ fn a_changed_signal_changes_the_policy_and_none_leaves_its_hash_alone() {
     let mut other = with.clone();
     other.corroborate[0].ask = Ask::TcpClosed { ports: vec![445] };
     assert!(none.hash() != with.hash() && with.hash() != other.hash());
-    check(corroborated(Seen::Agrees(String::new())).with(|c| c.rules.policies[0] = other), "cancel cancelled");
+    check(
+        corroborated(Seen::Agrees(String::new())).with(|c| c.rules.policies[0] = other),
+        "cancel cancelled",
+    );
 }

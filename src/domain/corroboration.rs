@@ -155,10 +155,8 @@ mod tests {
     }
 
     fn said(signals: &[(&'static str, Seen)]) -> String {
-        let signals: Vec<Signal> = signals
-            .iter()
-            .map(|(name, seen)| Signal { name, seen: seen.clone(), asked_at: at(0) })
-            .collect();
+        let signals: Vec<Signal> =
+            signals.iter().map(|(name, seen)| Signal { name, seen: seen.clone(), asked_at: at(0) }).collect();
         verdicts(&wanted(), Some(&signals), 0)
     }
 

@@ -99,7 +99,9 @@ impl Poster {
         let bytes = match request::read_capped(response, bytes_max).await {
             AnswerBody::Complete(bytes) => bytes,
             AnswerBody::Broken { read: _, why } => return Err(ReadError::Broken { action, why }),
-            AnswerBody::Oversize(_) => return Err(unreadable(format!("it is longer than {bytes_max} bytes"))),
+            AnswerBody::Oversize(_) => {
+                return Err(unreadable(format!("it is longer than {bytes_max} bytes")));
+            }
         };
         if let Some(error) = refusal(&bytes) {
             return Err(ReadError::Refused { action, status, error });

@@ -156,7 +156,8 @@ mod tests {
         assert_eq!((entry.history_id.as_str(), entry.resource_id.as_str()), ("h-1", "90000001"));
         assert_eq!(entry.event_time.as_millisecond(), 1_793_337_600_000);
         assert_eq!((entry.action.as_str(), entry.result.as_str()), ("Interrupt Server Instance", "SUCCESS"));
-        let older = item("").replace("actionDisplayName", "action").replace("1793337600000", "\"1793337600000\"");
+        let older =
+            item("").replace("actionDisplayName", "action").replace("1793337600000", "\"1793337600000\"");
         let (entries, more) = read(page(&[older], false).as_bytes()).unwrap();
         assert_eq!((entries[0].action.as_str(), more), ("Interrupt Server Instance", false));
     }
@@ -170,7 +171,7 @@ mod tests {
             item("").replace("90000001", "").replace("Server/", ""),
             item(r#","resourceId":"90000002""#),
             item(r#","historyId":"h-2""#),
-            item("").replace("\"API\"", "{}"),
+            item("").replace("\"API\"", "[]"),
             "null".to_owned(),
             "[]".to_owned(),
         ];
@@ -190,7 +191,8 @@ mod tests {
 
     #[test]
     fn hostile_texts_become_safe_ones() {
-        let (entries, _) = read(page(&[item("").replace("203.0.113.7", "a\\u001b[31m\\nb")], false).as_bytes()).unwrap();
+        let (entries, _) =
+            read(page(&[item("").replace("203.0.113.7", "a\\u001b[31m\\nb")], false).as_bytes()).unwrap();
         assert_eq!(entries[0].source_ip, "a[31m b");
     }
 }

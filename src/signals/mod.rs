@@ -131,3 +131,83 @@ impl Signals {
         Ok(Answer { status, body })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    const WITHIN: Duration = Duration::from_secs(5);
+
+    /// A peer that says these bytes to the first caller and hands back what the caller said.
+    async fn peer(says: Vec<u8>) -> (String, impl Future<Output = String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let said = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let n = stream.read(&mut head).await.unwrap();
+            let _gone = stream.write_all(&says).await;
+            let _gone = stream.shutdown().await;
+            String::from_utf8_lossy(&head[..n]).into_owned()
+        };
+        (url, said)
+    }
+
+    fn alert() -> Alert {
+        serde_json::from_value(serde_json::json!({
+            "fingerprint": "5ef77f1f8a3ecf8d", "status": "firing", "name": "n", "labels": { "alertname": "a b&c" },
+            "startsAt": null, "endsAt": null, "senderTime": null, "neverActionable": null,
+        }))
+        .unwrap()
+    }
+
+    async fn ask(says: &str) -> (Seen, String) {
+        let (url, said) = peer(says.as_bytes().to_vec()).await;
+        let (signals, secret, alert) = (Signals::new(), SecretString::from("token-of-the-test"), alert());
+        tokio::join!(signals.alertmanager(&url, Some(&secret), &alert, WITHIN), said)
+    }
+
+    fn http(status: &str, more: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\n{more}content-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn the_secret_and_an_encoded_filter_are_sent_and_a_proper_answer_is_read() {
+        let row = r#"[{"fingerprint":"5ef77f1f8a3ecf8d","status":{"state":"active"}}]"#;
+        let (seen, head) = ask(&http("200 OK", "", row)).await;
+        assert_eq!(seen, Seen::Agrees("the alert is active there".into()));
+        assert!(head.starts_with("GET /api/v2/alerts?filter=alertname%3D%22a+b%26c%22 HTTP/1.1"), "{head}");
+        assert!(head.contains("authorization: Bearer token-of-the-test"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn redirects_oversize_and_broken_answers_could_not_tell() {
+        let row = r#"[{"fingerprint":"5ef77f1f8a3ecf8d","status":{"state":"active"}}]"#;
+        let blanks = " ".repeat(ANSWER_BYTES_MAX);
+        for says in [
+            http("302 Found", "location: http://127.0.0.1:1/\r\n", ""),
+            http("200 OK", "", &format!("{row}{blanks}")),
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{row}"),
+            "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
+            "\u{16}\u{3} noise".to_owned(),
+            String::new(),
+        ] {
+            let (seen, _) = ask(&says).await;
+            assert!(matches!(seen, Seen::CouldNotTell(_)), "{seen:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_and_a_closed_port_could_not_tell_and_name_no_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let ask = async |within| Signals::new().alertmanager(&url, None, &alert(), within).await;
+        let seen = ask(Duration::from_millis(50)).await;
+        assert_eq!(seen, Seen::CouldNotTell("no answer within 50ms".into()));
+        drop(listener);
+        let Seen::CouldNotTell(why) = ask(WITHIN).await else { panic!("a closed port told something") };
+        assert!(!why.contains("http://"), "{why}");
+    }
+}

@@ -53,8 +53,8 @@ pub(super) async fn look(
     if let Err(why) = &answer {
         tracing::warn!(server.no = %server.no, remediation.id = %id, why, "the activity record cannot be read yet");
     }
-    let of_server: Result<Vec<Activity>, String> = answer
-        .map(|entries| entries.into_iter().filter(|entry| activity::is_about(entry, server)).collect());
+    let of_server: Result<Vec<Activity>, String> =
+        answer.map(|entries| entries.into_iter().filter(|entry| activity::is_about(entry, server)).collect());
     let job = Arc::new((id.clone(), attempt.id, of_server, evidence));
     let confirmed = service
         .store

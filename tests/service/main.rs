@@ -9,7 +9,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod corroboration;
 mod crash;
+mod evidence;
 mod hands;
 mod hostile;
 mod outcomes;
