@@ -124,8 +124,9 @@ pub fn transition(from: State, event: Event) -> Result<State, IllegalTransition>
         (S::Intent | S::Unknown, E::Rejected) => Ok(S::Rejected),
         (S::Intent, E::NotSentForGood) => Ok(S::NotSent),
         (S::Intent, E::Lost) => Ok(S::Unknown),
-        (S::Accepted | S::Unconfirmed | S::Unknown, E::RebootSeen) => Ok(S::Confirmed),
-        (S::Unknown, E::CallSeen) => Ok(S::Confirmed),
+        (S::Accepted | S::Unconfirmed | S::Unknown, E::RebootSeen) | (S::Unknown, E::CallSeen) => {
+            Ok(S::Confirmed)
+        }
         (S::Accepted, E::NoRebootInTime) => Ok(S::Unconfirmed),
         (S::Unconfirmed | S::Unknown, E::SettledHappened) => Ok(S::ClosedHappened),
         (S::Unconfirmed | S::Unknown, E::SettledNotHappened) => Ok(S::ClosedNotHappened),

@@ -35,18 +35,18 @@ pub(super) fn read(status: u16, body: &[u8], fingerprint: &str) -> Seen {
     let Ok(rows) = serde_json::from_slice::<Vec<Row>>(body) else {
         return Seen::CouldNotTell("the answer is not one of Alertmanager".to_owned());
     };
-    let states: Vec<&str> = rows
+    let found: Vec<&str> = rows
         .iter()
         .filter(|row| row.fingerprint == fingerprint)
         .map(|row| row.status.state.as_str())
         .collect();
-    if states.is_empty() {
+    if found.is_empty() {
         return Seen::Disagrees("the alert does not fire there".to_owned());
     }
-    if states.contains(&"suppressed") {
+    if found.contains(&"suppressed") {
         return Seen::Disagrees("the alert is silenced or inhibited there".to_owned());
     }
-    if states.iter().all(|state| *state == "active") {
+    if found.iter().all(|state| *state == "active") {
         Seen::Agrees("the alert is active there".to_owned())
     } else {
         Seen::CouldNotTell("the alert is neither active nor suppressed there".to_owned())

@@ -70,10 +70,8 @@ async fn knock(address: SocketAddr, within: Duration) -> Knock {
 }
 
 fn kind_of(kind: ErrorKind) -> Knock {
-    match kind {
-        ErrorKind::ConnectionRefused | ErrorKind::TimedOut | ErrorKind::HostUnreachable => Knock::Closed,
-        other => Knock::Unclear(other.to_string()),
-    }
+    let closed = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut, ErrorKind::HostUnreachable];
+    if closed.contains(&kind) { Knock::Closed } else { Knock::Unclear(kind.to_string()) }
 }
 
 fn is_private(address: IpAddr) -> bool {

@@ -14,7 +14,7 @@ plant address-of-the-alert-believed src/dispatcher/asking.rs \
   's/\[one\] if one\.identity\(\) == server\.identity\(\) => Ok\(claimed\)/[_] => Ok(claimed)/' \
   --test service corroboration::without_an_address
 plant silenced-counts-as-active src/signals/alertmanager.rs \
-  's/if states\.contains\(&"suppressed"\)/if states.is_empty()/; s/\*state == "active"/!state.is_empty()/' \
+  's/if found\.contains\(&"suppressed"\)/if found.is_empty()/; s/\*state == "active"/!state.is_empty()/' \
   --lib signals::
 plant activity-of-another-server src/domain/activity.rs \
   's/entry\.resource_id == server\.no\.as_str\(\)/!entry.resource_id.is_empty() \&\& !server.no.as_str().is_empty()/' \

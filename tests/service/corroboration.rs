@@ -23,8 +23,8 @@ struct Stage {
 /// A service whose policy wants these signals. Both servers live at addresses of this machine.
 fn stage(signals: &str, settle: &'static str) -> Stage {
     let mut scenario = fleet(2);
-    scenario.servers[0].private_ip = "127.0.0.1".to_owned();
-    scenario.servers[1].private_ip = "127.0.0.2".to_owned();
+    scenario.servers[0].private_ip = "127.0.0.1".into();
+    scenario.servers[1].private_ip = "127.0.0.2".into();
     let cloud = Cloud::start(scenario);
     let site = Site::new(&Settings { settle, ..Settings::new(&cloud.running.endpoint()) });
     let written = std::fs::read_to_string(&site.config).unwrap();
