@@ -20,7 +20,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::http;
 use crate::inventory;
 use crate::journal::Journal;
-use crate::ncloud::{ClientError, Clients, InterruptClient, Reader};
+use crate::ncloud::{ClientError, Clients, Insight, InterruptClient, Reader, Tracer};
 use crate::quarantine;
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
@@ -99,6 +99,8 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let cloud = Arc::new(Clients {
         reader: Reader::new(&config.cloud, wall_ms)?,
         interrupt: InterruptClient::new(&config.cloud)?,
+        tracer: Tracer::new(&config.cloud, wall_ms)?,
+        insight: Insight::new(&config.cloud, wall_ms)?,
     });
     let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
     let journal = Arc::new(Journal::open(&config.store.journal));

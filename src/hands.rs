@@ -311,8 +311,11 @@ async fn settle_in(
     let row = SettlementRow { person: person.to_owned(), verdict: settlement.verdict.as_str().to_owned() };
     tx.record_settlement(id, &row, &settlement.reason, now).await?;
     let actor = Actor::person(person);
+    // What the cloud's own record said, where it is asked: the person's word stands beside it.
+    let activity = tx.activity_seen(id).await?;
     let event = event_about(&remediation, "settlement", actor.clone(), now).with_detail(&json!({
         "verdict": row.verdict, "reason": settlement.reason, "activityChecked": settlement.activity_checked,
+        "activity": activity,
     }));
     tx.append(&event).await?;
     let said = tx.settlements(id).await?;

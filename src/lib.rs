@@ -18,6 +18,7 @@ pub mod moves;
 pub mod ncloud;
 pub mod quarantine;
 pub mod service;
+pub mod signals;
 pub mod sources;
 pub mod store;
 pub mod telemetry;

@@ -78,7 +78,7 @@ pub struct OutcomeLabels {
 /// Labels of the cloud call histogram.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CallLabels {
-    /// `interrupt`, `detail`, `list` or `regions`.
+    /// `interrupt`, `detail`, `list`, `regions` or `activities`.
     pub call: &'static str,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Never: sends anything but reads, or takes "not seen" for "did not happen".
 
+mod activity;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,7 @@ async fn tick(service: &Arc<Service>, cloud: &Clients) -> Result<(), StoreError>
             break;
         }
         verify(service, cloud, &attempt, &config.verify).await?;
+        activity::look(service, cloud, &attempt, config.verify.poll).await?;
     }
     Ok(())
 }

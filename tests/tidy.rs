@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 23] = [
+const FLOORS: [(&str, u8); 24] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -45,6 +45,7 @@ const FLOORS: [(&str, u8); 23] = [
     ("main", 9),
     ("journal", 2),
     ("quarantine", 4),
+    ("signals", 2),
 ];
 
 /// Doors between rooms of one floor that are there today.

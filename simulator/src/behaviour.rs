@@ -157,6 +157,10 @@ pub enum Target {
     Interrupt,
     /// `getRegionList`, `getServerInstanceList` and `getServerInstanceDetail`.
     Reads,
+    /// `GetActivityList` of Cloud Activity Tracer.
+    Activities,
+    /// `SearchEvent` of Cloud Insight.
+    Events,
 }
 
 /// One order of misbehaviour.

@@ -124,6 +124,11 @@ impl Cloud {
         self.lock().scripts.take(Target::Reads, server_instance_no)
     }
 
+    /// What to do with one question to the records beside the server API.
+    pub(crate) fn behaviour_for(&self, target: Target) -> Behaviour {
+        self.lock().scripts.take(target, None)
+    }
+
     /// One server of a region; an unknown number is an empty list, as clients of the vendor found.
     pub(crate) fn detail(&self, region: &str, no: &str) -> Option<Node> {
         let mut inner = self.lock();

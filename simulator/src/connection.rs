@@ -15,6 +15,7 @@ use crate::cloud::Cloud;
 use crate::document::Format;
 use crate::gateway::Denial;
 use crate::performance::Reply;
+use crate::records::{self, Record};
 use crate::wire::{Answer, Request, Unreadable, read_request};
 use crate::{actions, clock, control};
 
@@ -80,6 +81,9 @@ async fn reply_to(cloud: &Cloud, request: &Request) -> Reply {
     let path = request.path();
     if path == "/" || path.starts_with("/_simulator/") {
         return Reply::Whole(control::answer(cloud, request));
+    }
+    if let Some(record) = Record::at(path) {
+        return records::answer(cloud, record, request).await;
     }
     actions::answer(cloud, request).await
 }

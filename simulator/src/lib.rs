@@ -31,6 +31,7 @@ mod instance;
 mod ledger;
 mod params;
 mod performance;
+mod records;
 mod running;
 mod scenario;
 mod server;

@@ -41,6 +41,10 @@ pub struct Scenario {
     pub reboot_seconds: f64,
     /// Shortest time an interrupted server shows operation `SETUP`.
     pub min_setup_ms: u64,
+    /// Time until an interrupt shows in the activity record.
+    pub activity_delay_ms: u64,
+    /// `ruleId` of the events that are open while a server hangs.
+    pub event_rule_id: String,
     /// Regions, in the order of `getRegionList`; the first one is taken where a call names none.
     pub regions: Vec<RegionSpec>,
     /// The fleet.
@@ -59,6 +63,8 @@ impl Default for Scenario {
             dump_bytes_per_second: 20 * 1024 * 1024 * 1024,
             reboot_seconds: 0.4,
             min_setup_ms: 0,
+            activity_delay_ms: 0,
+            event_rule_id: "700000000000000001".into(),
             regions: vec![
                 region("KR", "Korea"),
                 region("SGN", "Singapore(New)"),

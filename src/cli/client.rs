@@ -229,6 +229,9 @@ pub(super) fn print_answer(answer: &Value, format: Format, out: &mut Out) -> Res
             }
         }
     }
+    if let Some(activity) = answer.get("activity").filter(|activity| activity.is_object()) {
+        print_activity(activity, out)?;
+    }
     let alerts = answer.get("alerts").and_then(Value::as_array);
     if let Some(alerts) = alerts.filter(|alerts| !alerts.is_empty()) {
         let mut table = Table::new(&["server", "decision", "reason", "until", "detail"]);
@@ -238,5 +241,29 @@ pub(super) fn print_answer(answer: &Value, format: Format, out: &mut Out) -> Res
         }
         table.print(out, false)?;
     }
+    Ok(())
+}
+
+/// What the cloud's activity record said, with the warning that silence proves nothing.
+fn print_activity(activity: &Value, out: &mut Out) -> Result<(), Failure> {
+    let (asked, error) = (text_of(activity, "askedAt"), text_of(activity, "error"));
+    let found = activity.get("found").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    out.line(format_args!(
+        "activity record, asked {}: {} about this server around the intent (none would prove nothing)",
+        clean(&asked),
+        found.len()
+    ))?;
+    if !error.is_empty() {
+        out.line(format_args!("activity record, last asking: {}", clean(&error)))?;
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["historyId", "time", "action", "result", "from"]);
+    for entry in found {
+        let fields = ["historyId", "eventTime", "action", "result", "sourceIp"];
+        table.row(fields.map(|field| text_of(entry, field)));
+    }
+    table.print(out, false)?;
     Ok(())
 }

@@ -7,13 +7,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig, SourceConfig,
-    StoreConfig, TokenConfig, VerifyConfig,
+    StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
 pub(super) fn hash(config: &Config) -> String {
-    let Config { hash: _, server, store, cloud, sources, rules, dispatch, verify, inventory, tokens } =
-        config;
+    let Config {
+        hash: _,
+        server,
+        store,
+        cloud,
+        sources,
+        rules,
+        dispatch,
+        verify,
+        inventory,
+        tokens,
+        signal_secrets: _,
+    } = config;
     let StoreConfig { path, hold_file, journal } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
@@ -64,11 +75,17 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         read_timeout,
         reads_per_second,
         clock_skew_max,
+        insight_endpoint,
+        tracer,
     } = cloud;
+    let tracer = tracer
+        .as_ref()
+        .map(|TracerConfig { endpoint, rules }| json!({ "endpoint": endpoint, "rules": rules }));
     json!({
         "endpoint": endpoint, "region": region, "method": method.as_str(),
         "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,
         "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max,
+        "insightEndpoint": insight_endpoint, "tracer": tracer,
     })
 }
 

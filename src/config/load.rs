@@ -102,7 +102,9 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let store = service::store(root.section("store"));
     let (region, cloud) = cloud::cloud(root.section("cloud"), vault);
     let (names, sources) = sources::sources(root.sections("sources"), vault);
-    let policies = policies::policies(root.sections("policies"), region.as_ref(), &names);
+    let mut signal_secrets = Vec::new();
+    let written = root.sections("policies");
+    let policies = policies::policies(written, region.as_ref(), &names, vault, &mut signal_secrets);
     let limits = rules::limits(root.section("limits"));
     let eligibility = rules::eligibility(root.has("eligibility"), root.section("eligibility"));
     let storm_guard = rules::storm(root.section("storm"));
@@ -131,7 +133,9 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         verify,
         inventory,
         tokens: people,
+        signal_secrets,
     };
+    cloud::judge_insight(&config.cloud, &config.rules.policies, findings);
     judge_examples(is_local(&config.cloud.endpoint), findings);
     config.hash = hash::hash(&config);
     Some(config)

@@ -3,6 +3,7 @@
 //! Never: echoes a secret, guesses a value, or fills in a limit as "none". The only reader of the environment.
 
 mod cloud;
+mod corroborate;
 mod environment;
 mod hash;
 mod load;
@@ -26,6 +27,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
+use crate::domain::activity::ActivityRules;
 use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
 
@@ -56,6 +58,27 @@ pub struct Config {
     pub inventory: InventoryConfig,
     /// `[[tokens]]`
     pub tokens: Vec<TokenConfig>,
+    /// Secrets of the second signals that policies ask.
+    pub signal_secrets: Vec<SignalSecret>,
+}
+
+impl Config {
+    /// The bearer secret of one second signal of a policy, by its place in the policy.
+    pub fn signal_secret(&self, policy: &str, index: usize) -> Option<&SecretString> {
+        let all = &self.signal_secrets;
+        all.iter().find(|one| one.policy == policy && one.index == index).map(|one| &one.secret)
+    }
+}
+
+/// The bearer secret of a second signal; kept beside the policy, whose hash must not know it.
+#[derive(Debug, Clone)]
+pub struct SignalSecret {
+    /// Name of the policy.
+    pub policy: String,
+    /// Place of the signal in the policy.
+    pub index: usize,
+    /// The secret.
+    pub secret: SecretString,
 }
 
 /// `[server]`: the HTTP door.
@@ -157,6 +180,20 @@ pub struct CloudConfig {
     /// Largest difference between our clock and the cloud's `Date` before nothing is sent (default 60 s;
     /// the cloud itself refuses above five minutes).
     pub clock_skew_max: SignedDuration,
+    /// Scheme and host of Cloud Insight; `None` where the site is not known and none is written.
+    pub insight_endpoint: Option<String>,
+    /// `[cloud.tracer]`: the cloud's own record of calls; `None`: not asked.
+    pub tracer: Option<TracerConfig>,
+}
+
+/// `[cloud.tracer]`: Cloud Activity Tracer, `GetActivityList`.
+/// <https://api.ncloud-docs.com/docs/en/management-cloudactivitytracer-getactivitylist>
+#[derive(Debug, Clone)]
+pub struct TracerConfig {
+    /// Scheme and host.
+    pub endpoint: String,
+    /// Which entries are our call. All words UNCONFIRMED by the vendor.
+    pub rules: ActivityRules,
 }
 
 /// Dialect of a source.

@@ -5,7 +5,10 @@
 use jiff::SignedDuration;
 use toml::Value;
 
+use super::SignalSecret;
+use super::corroborate::corroborate;
 use super::rules::budgets;
+use super::secret::Vault;
 use super::section::{Section, hint, is_name, printable};
 use crate::domain::alert::Labels;
 use crate::domain::matcher::{InvalidMatcher, Matcher, Matchers};
@@ -17,11 +20,13 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// All policies, in their order.
+/// All policies, in their order. The secrets of their second signals go into `secrets`.
 pub(super) fn policies(
     sections: Vec<Section<'_>>,
     region: Option<&RegionCode>,
     sources: &[String],
+    vault: Vault<'_>,
+    secrets: &mut Vec<SignalSecret>,
 ) -> Vec<Policy> {
     let mut names: Vec<String> = Vec::new();
     let mut policies: Vec<Policy> = Vec::new();
@@ -43,9 +48,11 @@ pub(super) fn policies(
         }
         let shown = section.key("match");
         let findings = section.findings();
-        let Some(policy) = policy(section, name, region, sources) else {
+        let signals = corroborate(&mut section, name.as_deref().unwrap_or_default(), vault, secrets);
+        let Some(mut policy) = policy(section, name, region, sources) else {
             continue;
         };
+        policy.corroborate = signals;
         if let Some(twin) = policies.iter().find(|earlier| same_alerts(earlier, &policy)) {
             findings.problem(
                 shown,
@@ -114,6 +121,7 @@ fn policy(
         episode_age_max,
         approval_wait,
         require_attestation: asks.then_some(require_attestation),
+        corroborate: Vec::new(),
     })
 }
 

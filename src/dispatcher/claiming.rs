@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
+use super::asking::ask_signals;
 use super::handover::hand_over;
 use super::outcome::{finish, undo_failed_claim};
 use crate::config::Config;
@@ -24,6 +25,7 @@ use crate::journal::IntentLine;
 use crate::moves::{event_about, facts_for, move_for, move_with_event, open_storm_if_seen};
 use crate::ncloud::{Clients, PreparedInterrupt};
 use crate::service::Service;
+use crate::signals::Signals;
 use crate::store::{Intent, Move, Remediation, StoreError, Tx};
 use crate::telemetry::{CallLabels, chain};
 
@@ -33,8 +35,13 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// A pre-flight read is kept no longer than this.
 const PREFLIGHT_KEPT: Duration = Duration::from_secs(30);
 
-/// Newest pre-flight read per remediation, and when it was made.
-pub(super) type Preflights = BTreeMap<String, (Instant, Preflight)>;
+/// Pre-flight reads, and who asks the second signals with them.
+#[derive(Debug, Default)]
+pub(super) struct Preflights {
+    /// Newest read per remediation, and when it was made.
+    pub(super) kept: BTreeMap<String, (Instant, Preflight)>,
+    signals: Signals,
+}
 
 /// What the intent transaction did.
 enum Claimed {
@@ -57,16 +64,16 @@ pub(super) async fn claim_one(
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let key = remediation.id.to_string();
     // Its age is asked of the monotonic clock as well: the other one may stand still.
-    preflights.retain(|_, (read, _)| read.elapsed() <= PREFLIGHT_KEPT);
-    let kept = preflights.get(&key).map(|(_, seen)| seen.clone());
+    preflights.kept.retain(|_, (read, _)| read.elapsed() <= PREFLIGHT_KEPT);
+    let kept = preflights.kept.get(&key).map(|(_, seen)| seen.clone());
     let mut claimed = try_claim(service, cloud, remediation, kept, &nonce).await?;
     if matches!(claimed, Claimed::NeedPreflight) {
-        let seen = preflight(service, cloud, remediation).await;
-        preflights.insert(key.clone(), (Instant::now(), seen.clone()));
+        let seen = preflight(service, cloud, &preflights.signals, remediation).await;
+        preflights.kept.insert(key.clone(), (Instant::now(), seen.clone()));
         claimed = try_claim(service, cloud, remediation, Some(seen), &nonce).await?;
     }
     if let Claimed::Send { prepared, send_before, line } = claimed {
-        preflights.remove(&key);
+        preflights.kept.remove(&key);
         let watching = service;
         let (service, cloud, id) = (Arc::clone(service), Arc::clone(cloud), remediation.id.clone());
         // From here on the request belongs to a task of its own that nothing cancels.
@@ -96,7 +103,12 @@ pub(super) async fn claim_one(
     Ok(())
 }
 
-async fn preflight(service: &Service, cloud: &Clients, remediation: &Remediation) -> Preflight {
+async fn preflight(
+    service: &Service,
+    cloud: &Arc<Clients>,
+    signals: &Signals,
+    remediation: &Remediation,
+) -> Preflight {
     let server = &remediation.waiting.server;
     let begun = Instant::now();
     let read = service.unless_stopping(cloud.reader.server(&server.region, &server.no)).await;
@@ -110,7 +122,16 @@ async fn preflight(service: &Service, cloud: &Clients, remediation: &Remediation
         Some(Err(error)) => PreflightSeen::Unreadable(error.to_string()),
         None => PreflightSeen::Unreadable("the service is stopping".to_owned()),
     };
-    Preflight { read_at: service.clock.now(), seen }
+    let read_at = service.clock.now();
+    // A server that cannot be interrupted now is not worth asking about; its signals would grow old.
+    let signals = match &seen {
+        PreflightSeen::Server(server) if server.is_running() && server.is_idle() => {
+            let asked = ask_signals(service, cloud, signals, remediation, server);
+            service.unless_stopping(asked).await.unwrap_or_default()
+        }
+        PreflightSeen::Server(_) | PreflightSeen::Gone | PreflightSeen::Unreadable(_) => Vec::new(),
+    };
+    Preflight { read_at, seen, signals }
 }
 
 /// The intent transaction. A failed commit is looked at again before anything else happens.

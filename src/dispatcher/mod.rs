@@ -3,11 +3,11 @@
 //! Never: decides whether to act (that is `domain::claim`), holds a transaction across a call, or sends from inside
 //! anything that could be dropped half-way.
 
+mod asking;
 mod claiming;
 mod handover;
 mod outcome;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::telemetry::chain;
 
 /// Runs until the service stops. Requests in flight are owned by `tasks`; wait for them before the process ends.
 pub async fn run(service: Arc<Service>, cloud: Arc<Clients>, tasks: TaskTracker) {
-    let mut preflights = BTreeMap::new();
+    let mut preflights = Preflights::default();
     while !service.stopping.is_cancelled() {
         let woken = service.work.notified();
         if let Err(error) = tick(&service, &cloud, &tasks, &mut preflights).await {
@@ -58,7 +58,7 @@ async fn tick(
     preflights: &mut Preflights,
 ) -> Result<(), StoreError> {
     let due = service.store.due(service.clock.now()).await?;
-    preflights.retain(|id, _| due.iter().any(|remediation| remediation.id.as_str() == id));
+    preflights.kept.retain(|id, _| due.iter().any(|remediation| remediation.id.as_str() == id));
     for mut remediation in due {
         if remediation.state == State::Settling && settle(service, &remediation).await? {
             match service.store.remediation(&remediation.id).await? {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::alert::Alert;
+use super::corroboration::{self, SIGNAL_ASK_AGAIN, Seen, Signal};
 use super::facts::Facts;
 use super::guard::{Check, Reason, Trace, Verdict};
 use super::ladder;
@@ -57,6 +58,8 @@ pub struct Preflight {
     pub read_at: Timestamp,
     /// The server, or what went wrong.
     pub seen: PreflightSeen,
+    /// Second signals, asked together with it, in the order of the policy.
+    pub signals: Vec<Signal>,
 }
 
 /// Result of a pre-flight read.
@@ -229,6 +232,10 @@ pub fn claim(
     }
     limits::ask_pace(&mut trace, rules, &facts.attempts, &waiting.remediation_id, now);
     ask_preflight(&mut trace, seen, &waiting.server.identity());
+    if let Some(policy) = &policy {
+        let signals = fresh.map(|preflight| preflight.signals.as_slice());
+        corroboration::ask(&mut trace, &policy.corroborate, signals, now);
+    }
 
     let verdict = if let Some(stop) = trace.first(Verdict::Stop) {
         Claim::Cancel(stop.clone())
@@ -236,10 +243,16 @@ pub fn claim(
         Claim::Expire(old.clone())
     } else if let Some(wait) = first_wait(&trace, fresh.is_none(), server) {
         let busy = !server.is_idle();
-        let read_long_ago = preflight.is_none_or(|seen| now.duration_since(seen.read_at) >= BUSY_READ_AGAIN);
+        let read_before =
+            |gap| preflight.is_none_or(|preflight| now.duration_since(preflight.read_at) >= gap);
         // A new read is also what shows that the clocks agree again.
         let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_))) || health.clock.is_some();
-        if (busy || unseen) && read_long_ago { Claim::NeedPreflight } else { Claim::Wait(wait) }
+        let untold = fresh.is_some_and(|preflight| {
+            preflight.signals.iter().any(|signal| matches!(signal.seen, Seen::CouldNotTell(_)))
+        });
+        let again =
+            ((busy || unseen) && read_before(BUSY_READ_AGAIN)) || (untold && read_before(SIGNAL_ASK_AGAIN));
+        if again { Claim::NeedPreflight } else { Claim::Wait(wait) }
     } else {
         match seen {
             Some(PreflightSeen::Server(server)) => Claim::Go(server.clone()),

@@ -1,5 +1,6 @@
 //! What the intent transaction may do, one sentence per rule.
 
+use super::super::corroboration::{Ask, Wanted};
 use super::super::facts::{Gap, Past};
 use super::super::guard::Verdict;
 use super::super::hold::{Hold, HoldScope};
@@ -24,7 +25,11 @@ fn case(mode: Mode) -> Case {
         waiting: waiting(mode),
         rules: rules(mode),
         facts: facts(),
-        preflight: Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(server())) }),
+        preflight: Some(Preflight {
+            read_at: at(0),
+            seen: PreflightSeen::Server(Box::new(server())),
+            signals: Vec::new(),
+        }),
         health: Health::default(),
     }
 }
@@ -63,7 +68,9 @@ fn the_preflight_must_be_there_fresh_and_of_the_same_running_server() {
     check(case(Mode::Auto).with(|c| c.preflight = None), "read");
     check_at(30, case(Mode::Auto), "go");
     check_at(31, case(Mode::Auto), "read");
-    let seen = |seen| case(Mode::Auto).with(|c| c.preflight = Some(Preflight { read_at: at(0), seen }));
+    let seen = |seen| {
+        case(Mode::Auto).with(|c| c.preflight = Some(Preflight { read_at: at(0), seen, signals: Vec::new() }))
+    };
     check(seen(PreflightSeen::Gone), "cancel not_eligible");
     check(seen(PreflightSeen::Unreadable("503".into())), "wait blind");
     let with_server = |change: fn(&mut Server)| {
@@ -270,7 +277,7 @@ fn a_reboot_that_nobody_watched_counts_as_an_interrupt() {
         case(Mode::Auto).with(|c| {
             let mut seen = server();
             seen.uptime_at = Some(at(seconds));
-            c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)) });
+            c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)), signals: Vec::new() });
             c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
         })
     };
@@ -282,8 +289,51 @@ fn a_reboot_that_nobody_watched_counts_as_an_interrupt() {
     let unknown = case(Mode::Auto).with(|c| {
         let mut seen = server();
         seen.uptime_at = None;
-        c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)) });
+        c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)), signals: Vec::new() });
         c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
     });
     check(unknown, "go");
+}
+
+/// A case whose policy wants one second signal that said this at second 0.
+fn corroborated(seen: Seen) -> Case {
+    let timeout = SignedDuration::from_secs(3);
+    case(Mode::Auto).with(|c| {
+        c.rules.policies[0].corroborate = vec![Wanted { ask: Ask::TcpClosed { ports: vec![3389] }, timeout }];
+        c.waiting.policy_hash = c.rules.policies[0].hash();
+        c.preflight.as_mut().unwrap().signals = vec![Signal { name: "tcp_closed", seen, asked_at: at(0) }];
+    })
+}
+
+#[test]
+fn second_signals_must_agree_and_are_asked_again_with_each_preflight() {
+    let agrees = || corroborated(Seen::Agrees("closed".into()));
+    let unclear = || corroborated(Seen::CouldNotTell("no answer".into()));
+    check(agrees(), "go");
+    check(corroborated(Seen::Disagrees("3389 answers".into())), "cancel not_corroborated");
+    check(unclear(), "wait not_corroborated");
+    check_at(9, unclear(), "wait not_corroborated");
+    check_at(10, unclear(), "read");
+    check_at(31, agrees(), "read");
+    check(agrees().with(|c| c.preflight = None), "read");
+    // A fresh read of the server does not refresh what was asked before it.
+    let stale = agrees().with(|c| c.preflight.as_mut().unwrap().read_at = at(31));
+    check_at(31, stale, "wait not_corroborated");
+    check(agrees().with(|c| c.preflight.as_mut().unwrap().signals.clear()), "wait not_corroborated");
+    // It may not say so for ever: the last notice grows old.
+    check_at(901, unclear(), "expire expired");
+}
+
+#[test]
+fn a_changed_signal_changes_the_policy_and_none_leaves_its_hash_alone() {
+    let none = super::super::testing::policy(Mode::Auto);
+    assert!(!serde_json::to_string(&none).unwrap().contains("corroborate"));
+    let with = corroborated(Seen::Agrees(String::new())).rules.policies[0].clone();
+    let mut other = with.clone();
+    other.corroborate[0].ask = Ask::TcpClosed { ports: vec![445] };
+    assert!(none.hash() != with.hash() && with.hash() != other.hash());
+    check(
+        corroborated(Seen::Agrees(String::new())).with(|c| c.rules.policies[0] = other),
+        "cancel cancelled",
+    );
 }

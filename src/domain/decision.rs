@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, AlertStatus};
+use super::corroboration;
 use super::facts::{Facts, TargetFact};
 use super::guard::{Reason, Trace, Verdict};
 use super::ladder;
@@ -217,6 +218,7 @@ pub fn decide_under(
     };
     ask_live(&mut trace, facts);
     ask_standing(&mut trace, &Standing { rules, policy, facts, alert, source: question.source, server }, now);
+    corroboration::note_unasked(&mut trace, &policy.corroborate);
     ask_mode(&mut trace, question, policy, facts, now);
     conclude(policy, facts, trace)
 }

@@ -83,6 +83,13 @@ pub fn target_name(policy: &Policy, alert: &Alert) -> Named {
     }
 }
 
+/// The address that the alert's labels give, by the first address rule of the policy whose label holds one. It is what
+/// the sender says: nothing is done with it before the cloud says that it is this server's.
+pub fn claimed_address(policy: &Policy, alert: &Alert) -> Option<IpAddr> {
+    let rules = policy.targets.iter().filter(|rule| rule.kind == TargetKind::Ip);
+    rules.filter_map(|rule| alert.labels.get(&rule.label)).find_map(|value| address(value.trim()))
+}
+
 fn address(value: &str) -> Option<IpAddr> {
     let with_port = || value.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip());
     let bracketed = || value.strip_prefix('[')?.strip_suffix(']')?.parse().ok();

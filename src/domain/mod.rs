@@ -2,11 +2,13 @@
 //!
 //! Never: I/O, async, a clock, logging. Time is always an argument.
 
+pub mod activity;
 pub mod advice;
 pub mod alert;
 pub mod audit;
 pub mod breaker;
 pub mod claim;
+pub mod corroboration;
 pub mod decision;
 pub mod evidence;
 pub mod facts;

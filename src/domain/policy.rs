@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::alert::Alert;
 use super::breaker::BreakerRules;
+use super::corroboration::Wanted;
 use super::hold::Maintenance;
 use super::matcher::Matchers;
 use super::server::{Eligibility, RegionCode};
@@ -158,6 +159,10 @@ pub struct Policy {
     /// Oldest attestation of dump settings that an interrupt may rest on; `None`: none is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_attestation: Option<SignedDuration>,
+    /// Second signals that must agree before the intent. Left out of the hash where there are none, so that policies
+    /// without them keep theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corroborate: Vec<Wanted>,
 }
 
 impl Policy {

@@ -62,6 +62,8 @@ pub enum Event {
     Lost,
     /// Positive evidence of a reboot.
     RebootSeen,
+    /// The cloud's own record shows our call, whose answer was lost.
+    CallSeen,
     /// The verification window is over.
     NoRebootInTime,
     /// A person settled: it happened.
@@ -76,7 +78,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SettledNeedsApproval,
         Self::Settled,
         Self::Approved,
@@ -87,6 +89,7 @@ impl Event {
         Self::NotSentForGood,
         Self::Lost,
         Self::RebootSeen,
+        Self::CallSeen,
         Self::NoRebootInTime,
         Self::SettledHappened,
         Self::SettledNotHappened,
@@ -121,7 +124,9 @@ pub fn transition(from: State, event: Event) -> Result<State, IllegalTransition>
         (S::Intent | S::Unknown, E::Rejected) => Ok(S::Rejected),
         (S::Intent, E::NotSentForGood) => Ok(S::NotSent),
         (S::Intent, E::Lost) => Ok(S::Unknown),
-        (S::Accepted | S::Unconfirmed | S::Unknown, E::RebootSeen) => Ok(S::Confirmed),
+        (S::Accepted | S::Unconfirmed | S::Unknown, E::RebootSeen) | (S::Unknown, E::CallSeen) => {
+            Ok(S::Confirmed)
+        }
         (S::Accepted, E::NoRebootInTime) => Ok(S::Unconfirmed),
         (S::Unconfirmed | S::Unknown, E::SettledHappened) => Ok(S::ClosedHappened),
         (S::Unconfirmed | S::Unknown, E::SettledNotHappened) => Ok(S::ClosedNotHappened),

@@ -59,6 +59,7 @@ pub(super) fn policy(mode: Mode) -> Policy {
         episode_age_max: SignedDuration::from_hours(6),
         approval_wait: SignedDuration::from_mins(60),
         require_attestation: None,
+        corroborate: Vec::new(),
     }
 }
 

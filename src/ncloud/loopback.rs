@@ -52,6 +52,8 @@ impl Peer {
             read_timeout: SignedDuration::from_secs(2),
             reads_per_second: 1_000,
             clock_skew_max: SignedDuration::from_secs(60),
+            insight_endpoint: None,
+            tracer: None,
         }
     }
 

@@ -4,31 +4,40 @@
 //! Never: decides whether to interrupt, sends a prepared interrupt twice, touches the store, asks a wall clock.
 
 pub mod client;
+pub mod insight;
 pub mod outcome;
 pub mod read_error;
 pub mod reader;
 pub mod signature;
 pub mod text;
+pub mod tracer;
 pub mod wire;
 
 mod paging;
+mod poster;
 mod request;
 
 #[cfg(test)]
 mod loopback;
 
 pub use client::{InterruptClient, PreparedInterrupt};
+pub use insight::Insight;
 pub use outcome::AttemptReport;
 pub use read_error::ReadError;
 pub use reader::{CloudClock, Reader};
 pub use request::{ClientError, endpoint_for_site};
+pub use tracer::Tracer;
 pub use wire::Region;
 
-/// The two ways to the cloud.
+/// The ways to the cloud.
 #[derive(Debug)]
 pub struct Clients {
     /// Reads, repeated where that is safe.
     pub reader: Reader,
     /// The one call that is not.
     pub interrupt: InterruptClient,
+    /// The vendor's own record of calls, where it is configured.
+    pub tracer: Option<Tracer>,
+    /// Open events, where it is known where they are.
+    pub insight: Option<Insight>,
 }

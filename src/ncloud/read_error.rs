@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::outcome::GATEWAY_AUTH_CODES;
 pub use super::paging::ListError;
+use super::text::chain;
 use super::wire::{CloudError, Layer};
 use crate::domain::server::ServerNo;
 
@@ -89,6 +90,21 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Why a request had no answer.
+    pub(super) fn of_request(action: &'static str, error: reqwest::Error, limit: Duration) -> Self {
+        let error = error.without_url();
+        let why = chain(&error);
+        if error.is_builder() {
+            Self::NotMade { action, why }
+        } else if error.is_connect() {
+            Self::Unreachable { action, why }
+        } else if error.is_timeout() {
+            Self::TimedOut { action, limit }
+        } else {
+            Self::Broken { action, why }
+        }
+    }
+
     /// The cloud refuses our keys or rights: every further call will fail as well.
     pub fn is_auth(&self) -> bool {
         match self {

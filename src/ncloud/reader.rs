@@ -269,17 +269,7 @@ impl Reader {
     }
 
     fn failed(&self, action: &'static str, error: reqwest::Error) -> ReadError {
-        let error = error.without_url();
-        let why = chain(&error);
-        if error.is_builder() {
-            ReadError::NotMade { action, why }
-        } else if error.is_connect() {
-            ReadError::Unreachable { action, why }
-        } else if error.is_timeout() {
-            ReadError::TimedOut { action, limit: self.timeout }
-        } else {
-            ReadError::Broken { action, why }
-        }
+        ReadError::of_request(action, error, self.timeout)
     }
 }
 

@@ -78,6 +78,11 @@ pub(super) struct Cloud {
 
 impl Cloud {
     pub(super) fn new(config: &CloudConfig) -> Result<Self, ClientError> {
+        Self::at(&config.endpoint, config)
+    }
+
+    /// Another host of the same cloud, with the same keys.
+    pub(super) fn at(endpoint: &str, config: &CloudConfig) -> Result<Self, ClientError> {
         let access_key = config.access_key.expose_secret();
         if access_key.is_empty() || !access_key.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(ClientError::AccessKey);
@@ -86,7 +91,7 @@ impl Cloud {
             return Err(ClientError::SecretKey);
         }
         Ok(Self {
-            origin: origin(&config.endpoint).ok_or(ClientError::Endpoint)?,
+            origin: origin(endpoint).ok_or(ClientError::Endpoint)?,
             access_key: config.access_key.clone(),
             secret_key: config.secret_key.clone(),
             format: config.response_format,
@@ -112,6 +117,13 @@ impl Cloud {
         let mut url = self.origin.clone();
         url.set_path(&format!("{BASE_PATH}/{action}"));
         url.set_query(query);
+        url
+    }
+
+    /// The address of a path.
+    pub(super) fn url_of(&self, path: &str) -> Url {
+        let mut url = self.origin.clone();
+        url.set_path(path);
         url
     }
 

@@ -8,7 +8,7 @@
 //! <https://api.ncloud-docs.com/docs/en/common-vapidatatype-serverinstance>.
 
 mod json;
-mod loose;
+pub(super) mod loose;
 mod xml;
 
 #[cfg(test)]

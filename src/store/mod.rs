@@ -2,6 +2,7 @@
 //!
 //! Never: decides anything, or holds a transaction across a network call.
 
+mod activity;
 mod attempts;
 mod audit;
 mod deliveries;
@@ -20,6 +21,7 @@ mod servers;
 mod verify;
 mod writer;
 
+pub use activity::ActivitySeen;
 pub use attempts::{AttemptOutcome, Intent, OpenAttempt};
 pub use deliveries::{AlertDecision, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
 pub use facts::{FactSource, FactsWanted};

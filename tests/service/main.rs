@@ -9,8 +9,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod corroboration;
 mod crash;
 mod guest;
+mod evidence;
 mod hands;
 mod hostile;
 mod journal;

@@ -54,9 +54,9 @@ fn checked(program: &str, args: &[&str]) {
 }
 
 /// A running sender. It is ended by its id when dropped.
-struct Sender {
+pub(crate) struct Sender {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
 
@@ -103,7 +103,7 @@ impl Sender {
     }
 
     /// Alertmanager with this configuration, and a secret for `credentials_file` or `password_file`.
-    fn alertmanager(config: &str, secret: &str) -> Self {
+    pub(crate) fn alertmanager(config: &str, secret: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
         std::fs::write(folder.path().join("secret"), secret).unwrap();
@@ -116,7 +116,7 @@ impl Sender {
     }
 
     /// Prometheus that scrapes one target every second, and fires for each server whose metric is above zero.
-    fn prometheus(target: SocketAddr, alertmanager: &Self) -> Self {
+    pub(crate) fn prometheus(target: SocketAddr, alertmanager: &Self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let to = alertmanager.url.trim_start_matches("http://");
         let config = format!(
@@ -135,7 +135,7 @@ impl Sender {
     }
 
     /// Hands alerts to Alertmanager, as Prometheus does.
-    fn post(&self, alerts: &[Value]) {
+    pub(crate) fn post(&self, alerts: &[Value]) {
         let answer = reqwest::blocking::Client::builder()
             .no_proxy()
             .build()
@@ -194,15 +194,15 @@ fn recommended(url: &str) -> String {
 }
 
 /// What a machine's exporter says; a scrape shows the value of now.
-struct Target {
-    addr: SocketAddr,
+pub(crate) struct Target {
+    pub(crate) addr: SocketAddr,
     value: Arc<AtomicU64>,
     counting: Arc<AtomicU64>,
 }
 
 impl Target {
     /// Listens until the test process ends.
-    fn start(server: &str) -> Self {
+    pub(crate) fn start(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let target = Self { addr, value: Arc::new(AtomicU64::new(1)), counting: Arc::default() };

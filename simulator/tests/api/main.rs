@@ -11,4 +11,6 @@ mod interrupt;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod support;

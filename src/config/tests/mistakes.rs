@@ -233,3 +233,80 @@ fn mistakes_of_windows_that_come_again_are_told_with_their_key() {
     let always = window(&format!("cron = \"0 * * * *\"\nduration = \"1h\"\n{zone}\nregion = \"KR\""));
     check_warns(&always, "maintenance[0].duration");
 }
+
+#[test]
+fn mistakes_of_second_signals_are_told_with_their_key() {
+    let prom = "kind = \"promql\", query = 'up{i=\"$ip\"}'";
+    for (signal, key) in [
+        ("{}".to_owned(), "kind"),
+        ("{ kind = \"ping\", ports = [1] }".to_owned(), "kind"),
+        ("{ kind = \"tcp_closed\" }".to_owned(), "ports"),
+        ("{ kind = \"tcp_closed\", ports = [] }".to_owned(), "ports"),
+        ("{ kind = \"tcp_closed\", ports = [0] }".to_owned(), "ports"),
+        ("{ kind = \"tcp_closed\", ports = [65536] }".to_owned(), "ports"),
+        ("{ kind = \"tcp_closed\", ports = [\"3389\"] }".to_owned(), "ports"),
+        ("{ kind = \"tcp_closed\", ports = [1], timeout = \"11s\" }".to_owned(), "timeout"),
+        ("{ kind = \"tcp_closed\", ports = [1], url = \"https://h\" }".to_owned(), "url"),
+        (format!("{{ {prom} }}"), "url"),
+        (format!("{{ {prom}, url = \"http://h.example\" }}"), "url"),
+        (format!("{{ {prom}, url = \"http://h.example\", allow_http = false }}"), "url"),
+        (format!("{{ {prom}, url = \"https://u:p@h.example\" }}"), "url"),
+        (format!("{{ {prom}, url = \"https://h.example?q=1\" }}"), "url"),
+        (format!("{{ {prom}, url = \"file:///etc/passwd\" }}"), "url"),
+        (format!("{{ {prom}, url = \"h.example\" }}"), "url"),
+        (format!("{{ {prom}, url = \"https://h\", allow_http = \"yes\" }}"), "allow_http"),
+        (format!("{{ {prom}, url = \"https://h\", secret_env = \"NOT_SET\" }}"), "secret_env"),
+        (format!("{{ {prom}, url = \"https://h\", token = \"x\" }}"), "token"),
+        ("{ kind = \"promql\", url = \"https://h\" }".to_owned(), "query"),
+        ("{ kind = \"promql\", url = \"https://h\", query = \"up == 0\" }".to_owned(), "query"),
+        (
+            "{ kind = \"promql\", url = \"https://h\", query = \"up{a='$ip',b='$region'}\" }".to_owned(),
+            "query",
+        ),
+        ("{ kind = \"alertmanager\" }".to_owned(), "url"),
+        ("{ kind = \"cloud_insight\", ports = [1] }".to_owned(), "ports"),
+    ] {
+        let found = problems(&format!("{CLOUD}{}", policy(&format!("corroborate = [{signal}]"))), &[]);
+        let expected = format!("policies.p.corroborate[0].{key}");
+        assert!(found.iter().any(|problem| problem.key == expected), "{signal}: {found:#?}");
+    }
+    check(&policy("corroborate = 1"), &["policies.p.corroborate"]);
+    for good in [
+        "kind = \"tcp_closed\", ports = [3389, 445], timeout = \"2s\"",
+        "kind = \"promql\", url = \"http://127.0.0.1:9090\", query = 'up{i=~\"$ip:.*$\"} == 0'",
+        "kind = \"promql\", url = \"http://h.example/prom/\", allow_http = true, query = 'up{i=\"$no\"}'",
+        "kind = \"alertmanager\", url = \"https://h.example\", secret_env = \"AM_SECRET\"",
+        "kind = \"cloud_insight\"",
+    ] {
+        let config = loaded(&policy(&format!("corroborate = [{{ {good} }}]"))).config;
+        assert_eq!(config.rules.policies[0].corroborate.len(), 1, "{good}");
+        assert_eq!(config.signal_secret("p", 0).is_some(), good.contains("secret_env"), "{good}");
+    }
+}
+
+#[test]
+fn mistakes_of_the_activity_record_are_told_with_their_key() {
+    let endpoint = "endpoint = \"https://h.example\"";
+    for (lines, key) in [
+        (String::new(), "cloud.tracer.endpoint"),
+        ("endpoint = \"http://h.example\"".to_owned(), "cloud.tracer.endpoint"),
+        (format!("{endpoint}\naction_names = []"), "cloud.tracer.action_names"),
+        (format!("{endpoint}\nsource_ips = [\"here\"]"), "cloud.tracer.source_ips[0]"),
+        (format!("{endpoint}\nenabled = \"yes\""), "cloud.tracer.enabled"),
+        (format!("{endpoint}\naction_name = [\"x\"]"), "cloud.tracer.action_name"),
+    ] {
+        check(&format!("[cloud]\nregion = \"KR\"\n[cloud.tracer]\n{lines}"), &[key]);
+    }
+    let with = |lines: &str| {
+        let text = format!("[cloud]\nregion = \"KR\"\n[cloud.tracer]\n{endpoint}\n{lines}");
+        outcome(&text, &[]).unwrap().config.cloud.tracer
+    };
+    assert_eq!(with("").unwrap().rules.success_values, ["SUCCESS"]);
+    assert!(with("enabled = false").is_none());
+    assert!(loaded("").config.cloud.tracer.is_none());
+    assert_eq!(loaded("").config.cloud.insight_endpoint.unwrap(), "https://cw.apigw.ntruss.com");
+    let elsewhere = "[cloud]\nregion = \"KR\"\nendpoint = \"https://h.example\"\n";
+    assert!(outcome(elsewhere, &[]).unwrap().config.cloud.insight_endpoint.is_none());
+    let asks = policy("corroborate = [{ kind = \"cloud_insight\" }]");
+    assert_eq!(problems(&format!("{elsewhere}{asks}"), &[])[0].key, "cloud.insight_endpoint");
+}

@@ -13,7 +13,7 @@ const TEXT_KEY: &str = "$text";
 
 /// One value: text, number or boolean; absent, `null`, empty text and empty element are `None`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Loose(pub(super) Option<String>);
+pub(in crate::ncloud) struct Loose(pub(in crate::ncloud) Option<String>);
 
 impl<'de> Deserialize<'de> for Loose {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -10,8 +10,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
+use crate::domain::ids::RemediationId;
 use crate::store::rows::{Columns, from_json};
-use crate::store::{Doing, Store, StoreError};
+use crate::store::{ActivitySeen, Doing, Store, StoreError};
 
 /// One incident.
 #[derive(Debug, Clone, Serialize)]
@@ -89,6 +90,9 @@ pub struct RemediationRow {
     pub finished_at: Option<Timestamp>,
     /// Its attempts.
     pub attempts: Vec<AttemptRow>,
+    /// What the cloud's activity record said, where it was asked; only when one remediation is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivitySeen>,
 }
 
 /// One attempt, for people.
@@ -163,6 +167,7 @@ pub(super) fn remediation_row(row: &SqliteRow) -> Result<RemediationRow, StoreEr
         detail: row.text("detail")?,
         finished_at: row.time_opt("finished_at")?,
         attempts: Vec::new(),
+        activity: None,
     })
 }
 
@@ -260,6 +265,7 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let mut item = remediation_row(&row)?;
         item.attempts = self.attempts_of([id]).await?.remove(id).unwrap_or_default();
+        item.activity = self.activity_seen(&RemediationId::from_text(id)).await?;
         Ok(Some(item))
     }
 

@@ -1,0 +1,116 @@
+//! Reads that the vendor wants as POST with a JSON body: Cloud Activity Tracer and Cloud Insight, each at its own host.
+//!
+//! Never: calls anything that changes something, or repeats with an old signature. The body is not signed.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use governor::{DefaultDirectRateLimiter, Quota};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method, redirect, retry};
+use serde_json::Value;
+
+use super::outcome::AnswerBody;
+use super::read_error::ReadError;
+use super::request::{self, CONNECT_TIMEOUT_MAX, ClientError, Cloud, USER_AGENT};
+use super::text::chain;
+use super::wire::{self, CloudError};
+use crate::config::CloudConfig;
+
+/// Our wall clock in epoch milliseconds.
+pub(super) type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Tries beyond the first.
+const REPEATS_MAX: usize = 2;
+const REPEAT_DELAY_MIN: Duration = Duration::from_millis(200);
+const REPEAT_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// Posts questions to one host.
+pub(super) struct Poster {
+    cloud: Cloud,
+    client: Client,
+    timeout: Duration,
+    pace: DefaultDirectRateLimiter,
+    now_ms: WallClock,
+}
+
+impl std::fmt::Debug for Poster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poster").field("cloud", &self.cloud).finish_non_exhaustive()
+    }
+}
+
+impl Poster {
+    pub(super) fn new(config: &CloudConfig, endpoint: &str, now_ms: WallClock) -> Result<Self, ClientError> {
+        let cloud = Cloud::at(endpoint, config)?;
+        let timeout = request::time_limit(config.read_timeout)?;
+        let client = Client::builder()
+            .http1_only()
+            .https_only(cloud.is_https())
+            .no_proxy()
+            .retry(retry::never())
+            .redirect(redirect::Policy::none())
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
+            .timeout(timeout)
+            .user_agent(USER_AGENT)
+            .build()
+            .map_err(|error| ClientError::Build(chain(&error)))?;
+        let per_second = NonZeroU32::new(config.reads_per_second).unwrap_or(NonZeroU32::MIN);
+        let pace = DefaultDirectRateLimiter::direct(Quota::per_second(per_second));
+        Ok(Self { cloud, client, timeout, pace, now_ms })
+    }
+
+    /// Asks with repeats where the same question may do better.
+    pub(super) async fn ask_patiently(
+        &self,
+        action: &'static str,
+        path: &str,
+        question: &Value,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, ReadError> {
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(REPEAT_DELAY_MIN)
+            .with_max_delay(REPEAT_DELAY_MAX)
+            .with_max_times(REPEATS_MAX)
+            .with_jitter();
+        (|| self.ask(action, path, question, bytes_max)).retry(delays).when(ReadError::may_repeat).await
+    }
+
+    /// Asks once, signed afresh. The bytes are those of a 2xx answer that is no error body.
+    pub(super) async fn ask(
+        &self,
+        action: &'static str,
+        path: &str,
+        question: &Value,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, ReadError> {
+        self.pace.until_ready().await;
+        let url = self.cloud.url_of(path);
+        let headers = self.cloud.sign(&Method::POST, &url, (self.now_ms)());
+        let body = question.to_string();
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        let failed = |error| ReadError::of_request(action, error, self.timeout);
+        let request = headers.finish(request).map_err(failed)?;
+        let response = self.client.execute(request).await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let unreadable = |why: String| ReadError::Unreadable { action, status, why };
+        let bytes = match request::read_capped(response, bytes_max).await {
+            AnswerBody::Complete(bytes) => bytes,
+            AnswerBody::Broken { read: _, why } => return Err(ReadError::Broken { action, why }),
+            AnswerBody::Oversize(_) => {
+                return Err(unreadable(format!("it is longer than {bytes_max} bytes")));
+            }
+        };
+        if let Some(error) = refusal(&bytes) {
+            return Err(ReadError::Refused { action, status, error });
+        }
+        if (200..300).contains(&status) { Ok(bytes) } else { Err(unreadable("it is no success".to_owned())) }
+    }
+}
+
+/// The vendor's error body, if it is one.
+fn refusal(bytes: &[u8]) -> Option<CloudError> {
+    wire::parse(bytes, None).ok()?.error
+}
