@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::housekeeping;
 use crate::http;
 use crate::inventory;
 use crate::ncloud::{ClientError, Clients, InterruptClient, Reader};
@@ -122,6 +123,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("resolver", Box::pin(inventory::resolve(s(), c()))),
         room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
         room("verifier", Box::pin(verifier::run(s(), c()))),
+        room("housekeeping", Box::pin(housekeeping::run(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
@@ -191,6 +193,8 @@ impl App {
             (old.server.listen != config.server.listen, "server.listen"),
             (old.store.path != config.store.path, "store.url"),
             (old.store.hold_file != config.store.hold_file, "store.hold_file"),
+            (old.store.watermark_bytes != config.store.watermark_bytes, "store.watermark"),
+            (old.store.ballast_bytes != config.store.ballast_bytes, "store.ballast"),
             (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
             (old.server.queue_max != config.server.queue_max, "server.queue_max"),
         ] {

@@ -30,6 +30,7 @@ pub async fn facts_for(
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
         hold_file: hold_file(&config.store.hold_file),
+        heartbeats: config.heartbeats_of(&waiting.source, &waiting.policy),
     })
     .await
 }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::secret::Vault;
 use super::section::Section;
-use super::{CallMethod, CloudConfig, ResponseFormat};
+use super::{CallMethod, CloudConfig, DateRule, ResponseFormat};
 use crate::domain::server::RegionCode;
 
 const PUBLIC: &str = "https://ncloud.apigw.ntruss.com";
@@ -48,6 +48,8 @@ pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<Regio
         SignedDuration::from_secs(60),
         second..=SignedDuration::from_mins(4),
     );
+    let dates = [DateRule::Required, DateRule::IfSent];
+    let date = section.choice("date", &dates.map(|rule| (rule.as_str(), rule)));
     section.finish();
     let (Some(endpoint), Some(code), Some(access_key), Some(secret_key)) =
         (endpoint, region.clone(), access_key, secret_key)
@@ -65,6 +67,7 @@ pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<Regio
         read_timeout,
         reads_per_second,
         clock_skew_max,
+        date: date.unwrap_or(DateRule::Required),
     };
     (region, Some(config))
 }

@@ -12,6 +12,7 @@ mod rules;
 mod secret;
 mod section;
 mod service;
+mod size;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
+use crate::domain::matcher::Matchers;
 use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
 
@@ -92,6 +94,10 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// File whose presence is a global hold (default: `HOLD` beside the store).
     pub hold_file: PathBuf,
+    /// Free bytes of the store's file system below which nothing is sent (default 512 MiB).
+    pub watermark_bytes: u64,
+    /// Bytes kept aside for the outcome of a call when the disk is full (default 64 MiB); 0: none.
+    pub ballast_bytes: u64,
 }
 
 /// How the cloud is called.
@@ -132,6 +138,25 @@ impl ResponseFormat {
     }
 }
 
+/// Whether the cloud's `Date` must have confirmed our clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateRule {
+    /// A recent one that agrees, or nothing is sent (default).
+    Required,
+    /// One that was sent must agree; where the cloud sends none, the monotonic clock suffices.
+    IfSent,
+}
+
+impl DateRule {
+    /// The word used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::IfSent => "if_sent",
+        }
+    }
+}
+
 /// `[cloud]`: the NAVER Cloud API.
 #[derive(Debug, Clone)]
 pub struct CloudConfig {
@@ -156,6 +181,8 @@ pub struct CloudConfig {
     /// Largest difference between our clock and the cloud's `Date` before nothing is sent (default 60 s;
     /// the cloud itself refuses above five minutes).
     pub clock_skew_max: SignedDuration,
+    /// Whether that `Date` must be there.
+    pub date: DateRule,
 }
 
 /// Dialect of a source.
@@ -197,6 +224,32 @@ pub struct SourceConfig {
     pub firing_values: Vec<String>,
     /// Cloud Insight only: exact `EVENT_STATUS` texts that mean resolved (default `RESOLVE`).
     pub resolved_values: Vec<String>,
+    /// Its sign of life, where one is expected.
+    pub heartbeat: Option<HeartbeatConfig>,
+}
+
+/// `heartbeat` of a source: alerts that say "the way from the rule to here works" and nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeartbeatConfig {
+    /// Labels of the alert that is one.
+    pub matchers: Matchers,
+    /// Silent for longer, the source is not believed to tell what matters (default 5 min).
+    pub within: SignedDuration,
+}
+
+impl Config {
+    /// Whose heartbeat is asked for before something born of `source` under `policy` is sent: the source's own; for an
+    /// order by hand that of every source of the policy, because the notice that it is over would come from there.
+    pub fn heartbeats_of(&self, source: &str, policy: &str) -> Vec<(String, SignedDuration)> {
+        let own = self.sources.iter().any(|one| one.name == source);
+        let policy = self.rules.policies.iter().find(|one| one.name == policy);
+        let asked = |one: &&SourceConfig| {
+            let of_policy = policy.is_none_or(|p| p.sources.is_empty() || p.sources.contains(&one.name));
+            if own { one.name == source } else { of_policy }
+        };
+        let within = |one: &SourceConfig| Some((one.name.clone(), one.heartbeat.as_ref()?.within));
+        self.sources.iter().filter(asked).filter_map(within).collect()
+    }
 }
 
 /// One credential of a source.

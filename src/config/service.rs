@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::section::Section;
+use super::size::{MIB, size, size_text};
 use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, StormConfig, VerifyConfig};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -58,8 +59,19 @@ pub(super) fn store(mut section: Section<'_>) -> StoreConfig {
     if hold_file == path {
         section.problem("hold_file", "must not be the store itself");
     }
+    let watermark_bytes = size(&mut section, "watermark", 512 * MIB);
+    let ballast_bytes = size(&mut section, "ballast", 64 * MIB);
+    if watermark_bytes < ballast_bytes {
+        section.warning(
+            "watermark",
+            format!(
+                "smaller than store.ballast ({}): the disk may be full before sending stops",
+                size_text(ballast_bytes)
+            ),
+        );
+    }
     section.finish();
-    StoreConfig { path, hold_file }
+    StoreConfig { path, hold_file, watermark_bytes, ballast_bytes }
 }
 
 /// `[storm]`

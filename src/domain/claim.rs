@@ -76,6 +76,10 @@ pub struct Health {
     pub halted: Option<String>,
     /// Why the clock cannot be trusted.
     pub clock: Option<String>,
+    /// Why the cloud cannot be seen: its reads fail one after the other.
+    pub reads: Option<String>,
+    /// Why the disk has too little room left.
+    pub disk: Option<String>,
 }
 
 /// What the intent transaction may do.
@@ -229,8 +233,10 @@ pub fn claim(
     } else if let Some(wait) = first_wait(&trace, fresh.is_none(), server) {
         let busy = !server.is_idle();
         let read_long_ago = preflight.is_none_or(|seen| now.duration_since(seen.read_at) >= BUSY_READ_AGAIN);
-        // A new read is also what shows that the clocks agree again.
-        let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_))) || health.clock.is_some();
+        // A new read is also what shows that the clocks agree again, and that the cloud can be read again.
+        let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_)))
+            || health.clock.is_some()
+            || health.reads.is_some();
         if (busy || unseen) && read_long_ago { Claim::NeedPreflight } else { Claim::Wait(wait) }
     } else {
         match seen {
@@ -255,6 +261,8 @@ fn ask_health(trace: &mut Trace, health: &Health) {
     };
     ask(&health.halted, "this process may send");
     ask(&health.clock, "a clock that agrees with store and cloud");
+    ask(&health.reads, "reads of the cloud that work");
+    ask(&health.disk, "room on the disk of the store");
 }
 
 fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, now: Timestamp) {

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::super::alert::{Alert, AlertStatus};
-use super::super::facts::{Facts, Live, Past, TargetFact};
+use super::super::facts::{Facts, Heartbeat, Live, Past, TargetFact};
 use super::super::hold::{Hold, HoldScope, Maintenance, Silence};
 use super::super::matcher::{Matcher, Matchers};
 use super::super::policy::{Mode, Rules, Trust};
@@ -272,4 +272,22 @@ fn waits_are_recorded_at_the_decision_and_do_not_suppress() {
         .map(|check| check.guard)
         .collect();
     assert_eq!(waits, [Reason::BudgetRegion, Reason::BudgetGlobal]);
+}
+
+#[test]
+fn a_silent_source_is_noted_and_does_not_suppress() {
+    let noted = |case: &Case| {
+        let decided = case.decided();
+        let check = decided.trace.0.iter().find(|check| check.guard == Reason::Blind).unwrap().clone();
+        (decided.decision, check.verdict, check.seen)
+    };
+    let (decision, verdict, _) = noted(&case(Mode::Auto));
+    assert_eq!((decision, verdict), (Decision::Remediate, Verdict::NotConfigured));
+    let silent = case(Mode::Auto).with(|c| {
+        let within = SignedDuration::from_mins(5);
+        c.facts.heartbeats = vec![Heartbeat { source: "am".into(), within, last_at: None }];
+    });
+    let (decision, verdict, seen) = noted(&silent);
+    assert_eq!((decision, verdict), (Decision::Remediate, Verdict::Wait));
+    assert_eq!(seen, "am has never sent a heartbeat");
 }

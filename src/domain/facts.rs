@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
@@ -167,6 +167,17 @@ impl Past {
     }
 }
 
+/// What is known of one heartbeat that is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Its source.
+    pub source: String,
+    /// Silence that is borne.
+    pub within: SignedDuration,
+    /// The last one; `None` when there never was one.
+    pub last_at: Option<Timestamp>,
+}
+
 /// All facts about one question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
@@ -184,4 +195,6 @@ pub struct Facts {
     pub hold_file: Option<String>,
     /// Silences that have not ended.
     pub silences: Vec<Silence>,
+    /// Heartbeats that are expected; empty where none is configured.
+    pub heartbeats: Vec<Heartbeat>,
 }

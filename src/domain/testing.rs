@@ -97,6 +97,7 @@ pub(super) fn facts() -> Facts {
         holds: Vec::new(),
         hold_file: None,
         silences: Vec::new(),
+        heartbeats: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::{CallMethod, CloudConfig, ResponseFormat};
+use crate::config::{CallMethod, CloudConfig, DateRule, ResponseFormat};
 use crate::domain::server::RegionCode;
 
 pub(super) struct Peer {
@@ -52,6 +52,7 @@ impl Peer {
             read_timeout: SignedDuration::from_secs(2),
             reads_per_second: 1_000,
             clock_skew_max: SignedDuration::from_secs(60),
+            date: DateRule::Required,
         }
     }
 

@@ -5,11 +5,12 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
 
-use crate::domain::facts::{Facts, Live, Past, TargetFact, TargetName};
+use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 
+use super::heartbeat;
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::servers::find_target;
@@ -31,6 +32,8 @@ pub struct FactsWanted {
     pub now: Timestamp,
     /// What the hold file says.
     pub hold_file: Option<String>,
+    /// Sources whose heartbeat counts, and the silence of each that is borne.
+    pub heartbeats: Vec<(String, SignedDuration)>,
 }
 
 /// Where facts are read: inside a write transaction to act on them, or beside it to explain.
@@ -108,6 +111,11 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         Some((region, no)) => live(connection, region, no).await?,
         None => None,
     };
+    let mut heartbeats = Vec::with_capacity(wanted.heartbeats.len());
+    for (source, within) in wanted.heartbeats {
+        let last_at = heartbeat::last(connection, &source).await?;
+        heartbeats.push(Heartbeat { source, within, last_at });
+    }
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
@@ -116,6 +124,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         holds: holds(connection, wanted.now).await?,
         hold_file: wanted.hold_file,
         silences: silences(connection, wanted.now).await?,
+        heartbeats,
     })
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod crash;
+mod faults;
 mod hands;
 mod hostile;
 mod outcomes;

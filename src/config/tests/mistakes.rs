@@ -22,6 +22,9 @@ fn mistakes_of_the_service_are_told_with_their_key() {
         ("[store]\nurl = \"sqlite://:memory:\"", "store.url"),
         ("[store]\nurl = \"postgres://u:p@h/d\"", "store.url"),
         ("[store]\nhold_file = \"data/unhang.db\"", "store.hold_file"),
+        ("[store]\nwatermark = \"512MB\"", "store.watermark"),
+        ("[store]\nwatermark = 512", "store.watermark"),
+        ("[store]\nballast = \"-1\"", "store.ballast"),
         ("[storm]\nshare = 0", "storm.share"),
         ("[storm]\nshare = 1.5", "storm.share"),
         ("[storm]\nshare = \"10%\"", "storm.share"),
@@ -49,6 +52,7 @@ fn mistakes_of_the_cloud_are_told_with_their_key() {
         ("response_format = \"yaml\"", "cloud.response_format"),
         ("timeout = \"10m\"", "cloud.timeout"),
         ("clock_skew_max = \"5m\"", "cloud.clock_skew_max"),
+        ("date = \"maybe\"", "cloud.date"),
         ("access_key = \"x\"", "cloud.access_key"),
         ("secret_key = \"x\"", "cloud.secret_key"),
         ("secret_key_file = \"nowhere\"", "cloud.secret_key_file"),
@@ -191,4 +195,33 @@ fn mistakes_of_limits_eligibility_and_maintenance_are_told_with_their_key() {
     assert_eq!(rules.maintenance[0].until.to_string(), "2026-11-30T20:00:00Z");
     loaded("limits = { server = [\"0/24h\"] }");
     assert_eq!(loaded("eligibility = { XEN = [\"windows\"] }").config.rules.eligibility.0.len(), 1);
+}
+
+#[test]
+fn mistakes_of_a_heartbeat_are_told_with_their_key() {
+    let with = |heartbeat: &str| format!("{SOURCE}heartbeat = {heartbeat}\n{PEOPLE}");
+    for (heartbeat, key) in [
+        ("{ within = \"5m\" }", "sources[0].heartbeat.match"),
+        ("{ match = {} }", "sources[0].heartbeat.match"),
+        ("{ match = [\"a!=b\"] }", "sources[0].heartbeat.match"),
+        ("{ match = { alertname = \"Watchdog\" }, within = \"1s\" }", "sources[0].heartbeat.within"),
+        ("{ match = { alertname = \"Watchdog\" }, every = \"1m\" }", "sources[0].heartbeat.every"),
+    ] {
+        check(&with(heartbeat), &[key]);
+    }
+    check(&with("\"Watchdog\""), &["sources[0].heartbeat", "sources[0].heartbeat.match"]);
+    // An alert that a policy waits for must not be swallowed as a heartbeat, whether the match is the same or wider.
+    let policy = "[[policies]]\nname = \"p\"\ntarget = [\"label:no\"]\nmode = \"approve\"\n\
+                  match = { alertname = \"Hung\", severity = \"page\" }\n";
+    for swallowing in ["{ alertname = \"Hung\", severity = \"page\" }", "{ severity = \"page\" }"] {
+        let text = format!("{}{policy}", with(&format!("{{ match = {swallowing} }}")));
+        check(&text, &["sources.am.heartbeat.match"]);
+    }
+}
+
+#[test]
+fn a_watermark_below_the_ballast_is_told() {
+    check_warns("[store]\nwatermark = \"32MiB\"", "store.watermark");
+    let store = loaded("[store]\nwatermark = \"1GiB\"\nballast = \"0\"").config.store;
+    assert_eq!((store.watermark_bytes, store.ballast_bytes), (1 << 30, 0));
 }
