@@ -35,6 +35,8 @@ fn main() {
         allow_from: Vec::new(),
         firing_values: Vec::new(),
         resolved_values: Vec::new(),
+
+        heartbeat: None,
     };
     let verifier = Verifier::new(&source);
     let (peer, now) = ("127.0.0.1".parse().unwrap(), Timestamp::UNIX_EPOCH);

@@ -170,6 +170,8 @@ fn write_config(dir: &Path, endpoint: &str, access: &str, secret: &str) {
 listen = "127.0.0.1:0"
 [store]
 url = "sqlite://unhang.db"
+watermark = "1MiB"
+ballast = "0"
 [cloud]
 endpoint = "{endpoint}"
 region = "KR"

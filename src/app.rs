@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::housekeeping;
 use crate::http;
 use crate::inventory;
 use crate::journal::Journal;
@@ -130,6 +131,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
         room("verifier", Box::pin(verifier::run(s(), c()))),
         room("journal", Box::pin(quarantine::keep_stamping(s()))),
+        room("housekeeping", Box::pin(housekeeping::run(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
@@ -199,6 +201,8 @@ impl App {
             (old.server.listen != config.server.listen, "server.listen"),
             (old.store.path != config.store.path, "store.url"),
             (old.store.hold_file != config.store.hold_file, "store.hold_file"),
+            (old.store.watermark_bytes != config.store.watermark_bytes, "store.watermark"),
+            (old.store.ballast_bytes != config.store.ballast_bytes, "store.ballast"),
             (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
             (old.server.queue_max != config.server.queue_max, "server.queue_max"),
             (old.store.journal != config.store.journal, "store.journal"),

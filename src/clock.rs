@@ -3,8 +3,20 @@
 //! Never: goes backwards within one run, or behind what the store already knows.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+
+/// Wall and monotonic clock may part by so much since they were last confirmed together: time keeping slews slowly, and
+/// only a jump is faster.
+pub const DRIFT_MAX_MS: i64 = 5_000;
+/// A wall clock further behind the newest time handed out has jumped back.
+const BEHIND_MAX_MS: i64 = 5_000;
+/// Oldest `Date` of the cloud that the clock may rest on.
+const DATE_AGE_MAX: Duration = Duration::from_mins(5);
+/// Without any `Date` the two clocks are compared over stretches of this length.
+const STRETCH: Duration = Duration::from_mins(1);
 
 /// Wall clock with a floor: the latest instant that was ever handed out or found in the store.
 /// A wall clock that jumps back therefore cannot re-open a cooldown or a budget.
@@ -39,6 +51,131 @@ impl Clock {
     }
 }
 
+/// Both clocks, read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic: counts on whatever people and time keeping do. It stands still while the machine sleeps.
+    pub mono: Instant,
+    /// Wall clock, in milliseconds since 1970 UTC.
+    pub wall_ms: i64,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Self { mono: Instant::now(), wall_ms: Clock::default().wall().as_millisecond() }
+    }
+
+    /// How much further the wall clock went than the monotonic one between two moments, in milliseconds.
+    pub fn drift_ms(self, later: Self) -> i64 {
+        let went = later.mono.saturating_duration_since(self.mono).as_millis();
+        later.wall_ms.saturating_sub(self.wall_ms).saturating_sub(i64::try_from(went).unwrap_or(i64::MAX))
+    }
+}
+
+/// A `Date` of the cloud, compared with our wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenDate {
+    /// Cloud minus ours, in milliseconds.
+    pub skew_ms: i64,
+    /// When its answer had come.
+    pub at: Moment,
+}
+
+/// How the cloud's `Date` is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DateDemand {
+    /// Largest difference in milliseconds.
+    pub skew_max_ms: i64,
+    /// Whether there must be one.
+    pub required: bool,
+}
+
+/// Why the wall clock cannot be trusted at `now`. `anchor` is when both clocks were last confirmed together, `date` the
+/// newest `Date` of the cloud, `behind_ms` how far the wall clock is behind the newest time handed out or stored.
+pub fn clock_fault(
+    anchor: Moment,
+    now: Moment,
+    date: Option<SeenDate>,
+    demand: DateDemand,
+    behind_ms: i64,
+) -> Option<String> {
+    if let Some(SeenDate { skew_ms, .. }) = date.filter(|date| !agrees(*date, demand)) {
+        let (off, most) = (skew_ms / 1000, demand.skew_max_ms / 1000);
+        return Some(format!("the cloud's clock differs from ours by {off} s; at most {most} s"));
+    }
+    let drift = anchor.drift_ms(now);
+    if drift.abs() > DRIFT_MAX_MS {
+        let by = drift / 1000;
+        return Some(format!(
+            "the wall clock jumped by {by} s against the monotonic clock; a Date of the cloud read after it must agree"
+        ));
+    }
+    if behind_ms > BEHIND_MAX_MS {
+        let by = behind_ms / 1000;
+        return Some(format!(
+            "the wall clock is {by} s behind the newest time in the store or handed out; waiting until it has caught up"
+        ));
+    }
+    let age = date.map(|date| now.mono.saturating_duration_since(date.at.mono));
+    match age {
+        None if demand.required => {
+            Some("no Date from the cloud has confirmed the clock yet (cloud.date = \"required\")".to_owned())
+        }
+        Some(age) if demand.required && age > DATE_AGE_MAX => {
+            Some(format!("the last Date from the cloud is {} s old", age.as_secs()))
+        }
+        None | Some(_) => None,
+    }
+}
+
+fn agrees(date: SeenDate, demand: DateDemand) -> bool {
+    date.skew_ms.saturating_abs() <= demand.skew_max_ms
+}
+
+/// Watches the wall clock against the monotonic one and the cloud's.
+#[derive(Debug)]
+pub struct ClockWatch {
+    state: Mutex<Watched>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    anchor: Moment,
+    date: Option<SeenDate>,
+}
+
+impl ClockWatch {
+    /// Watches from now on.
+    pub fn starting_at(now: Moment) -> Self {
+        Self { state: Mutex::new(Watched { anchor: now, date: None }) }
+    }
+
+    /// Notes the newest `Date` of the cloud. One that agrees confirms both clocks as they were then.
+    pub fn see(&self, date: SeenDate, demand: DateDemand) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.date.is_some_and(|known| known.at.mono >= date.at.mono) {
+            return;
+        }
+        state.date = Some(date);
+        if agrees(date, demand) {
+            state.anchor = date.at;
+        }
+    }
+
+    /// Why the wall clock cannot be trusted; see [`clock_fault`].
+    pub fn fault(&self, now: Moment, demand: DateDemand, behind_ms: i64) -> Option<String> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = clock_fault(state.anchor, now, state.date, demand, behind_ms);
+        // Slow slewing adds up over hours. With Dates each of them confirms anew; without, a clean stretch does.
+        let stretch = now.mono.saturating_duration_since(state.anchor.mono);
+        if fault.is_none() && !demand.required && stretch > STRETCH {
+            state.anchor = now;
+        }
+        fault
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +187,99 @@ mod tests {
         assert!(clock.now() >= later);
         assert!(clock.behind_ms() > 0);
         assert_eq!(Clock::default().behind_ms(), 0);
+    }
+
+    const DEMAND: DateDemand = DateDemand { skew_max_ms: 60_000, required: true };
+    const IF_SENT: DateDemand = DateDemand { required: false, ..DEMAND };
+
+    /// A moment so many milliseconds after the first, with the wall clock ahead by `jump_ms`.
+    fn after(start: Moment, ms: u64, jump_ms: i64) -> Moment {
+        let went = i64::try_from(ms).unwrap();
+        Moment { mono: start.mono + Duration::from_millis(ms), wall_ms: start.wall_ms + went + jump_ms }
+    }
+
+    fn start() -> Moment {
+        Moment { mono: Instant::now(), wall_ms: 1_800_000_000_000 }
+    }
+
+    #[test]
+    fn a_clock_is_doubted_for_a_reason_and_not_beyond_its_bound() {
+        let zero = start();
+        let date = |ms, skew_ms| Some(SeenDate { skew_ms, at: after(zero, ms, 0) });
+        let hour = 3_600_000;
+        for (now, date, demand, behind, expected) in [
+            // (elapsed, jump), newest Date, demand, behind, what is said
+            ((1_000, 0), None, DEMAND, 0, Some("no Date from the cloud has confirmed")),
+            ((1_000, 0), None, IF_SENT, 0, None),
+            ((1_000, 0), date(500, 0), DEMAND, 0, None),
+            ((1_000, 0), date(500, 60_000), DEMAND, 0, None),
+            ((1_000, 0), date(500, -60_000), DEMAND, 0, None),
+            ((1_000, 0), date(500, 60_001), DEMAND, 0, Some("differs from ours by 60 s")),
+            ((1_000, 0), date(500, -61_000), IF_SENT, 0, Some("differs from ours by -61 s")),
+            ((300_500, 0), date(500, 0), DEMAND, 0, None),
+            ((300_501, 0), date(500, 0), DEMAND, 0, Some("is 300 s old")),
+            ((300_501, 0), date(500, 0), IF_SENT, 0, None),
+            ((1_000, 5_000), date(500, 0), DEMAND, 0, None),
+            ((1_000, -5_000), date(500, 0), DEMAND, 0, None),
+            ((1_000, 5_001), date(500, 0), DEMAND, 0, Some("jumped by 5 s")),
+            ((1_000, -5_001), date(500, 0), DEMAND, 0, Some("jumped by -5 s")),
+            ((1_000, hour), date(500, 0), IF_SENT, 0, Some("jumped by 3600 s")),
+            ((1_000, 24 * hour), None, IF_SENT, 0, Some("jumped by 86400 s")),
+            ((1_000, -24 * hour), None, DEMAND, 0, Some("jumped by -86400 s")),
+            ((1_000, 0), date(500, 0), DEMAND, 5_000, None),
+            ((1_000, 0), date(500, 0), DEMAND, 5_001, Some("5 s behind")),
+        ] {
+            let said = clock_fault(zero, after(zero, now.0, now.1), date, demand, behind);
+            match expected {
+                None => assert_eq!(said, None, "{now:?} {date:?}"),
+                Some(words) => assert!(said.as_ref().is_some_and(|said| said.contains(words)), "{said:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_jump_is_doubted_until_a_date_read_after_it_agrees() {
+        let zero = start();
+        let hour = 3_600_000;
+        let watch = ClockWatch::starting_at(zero);
+        let seen = |ms, jump, skew_ms| SeenDate { skew_ms, at: after(zero, ms, jump) };
+        watch.see(seen(1_000, 0, 200), DEMAND);
+        assert_eq!(watch.fault(after(zero, 2_000, 0), DEMAND, 0), None);
+
+        // An hour forward: the old Date says nothing any more, a new one disagrees.
+        let jumped = watch.fault(after(zero, 3_000, hour), DEMAND, 0).unwrap();
+        assert!(jumped.contains("jumped by 3600 s"), "{jumped}");
+        watch.see(seen(1_000, 0, 200), DEMAND);
+        assert!(watch.fault(after(zero, 3_000, hour), DEMAND, 0).is_some(), "the same Date again");
+        watch.see(seen(4_000, hour, -hour), DEMAND);
+        assert!(watch.fault(after(zero, 5_000, hour), DEMAND, 0).unwrap().contains("differs"));
+
+        // Put right: what was handed out meanwhile is an hour ahead, so it waits until the wall clock has caught up.
+        watch.see(seen(6_000, 0, 200), DEMAND);
+        let waiting = watch.fault(after(zero, 7_000, 0), DEMAND, hour - 3_000).unwrap();
+        assert!(waiting.contains("waiting until it has caught up"), "{waiting}");
+        watch.see(seen(3_599_000, 0, 200), DEMAND);
+        assert_eq!(watch.fault(after(zero, 3_600_000, 0), DEMAND, 0), None);
+
+        // A jump that was right, such as the first synchronisation after a start: the Date confirms it.
+        watch.see(seen(3_601_000, -hour, 200), DEMAND);
+        assert_eq!(watch.fault(after(zero, 3_602_000, -hour), DEMAND, 0), None);
+    }
+
+    #[test]
+    fn slow_slewing_is_no_jump() {
+        // 500 ppm, the most that the kernel slews by itself, for two days: with Dates every 5 minutes, and without any.
+        let zero = start();
+        let (with, without) = (ClockWatch::starting_at(zero), ClockWatch::starting_at(zero));
+        for minute in 1..=2880_u64 {
+            let now = after(zero, minute * 60_000 + 1, i64::try_from(minute).unwrap() * 30);
+            if minute % 5 == 1 {
+                with.see(SeenDate { skew_ms: 0, at: now }, DEMAND);
+            }
+            assert_eq!(with.fault(now, DEMAND, 0), None, "minute {minute}");
+            assert_eq!(without.fault(now, IF_SENT, 0), None, "minute {minute}");
+        }
+        let now = after(zero, 2881 * 60_000, 2881 * 30 + 6_000);
+        assert!(with.fault(now, DEMAND, 0).is_some() && without.fault(now, IF_SENT, 0).is_some());
     }
 }

@@ -3,8 +3,8 @@
 //! Never: a way around a guard, or an order without a person and a reason.
 
 mod guards;
-mod quarantine;
 mod guest;
+mod quarantine;
 mod replay;
 
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 pub use guards::{clear_storm, demote_policy, promote_policy, reset_breaker};
-pub use quarantine::{Cleared, clear_quarantine};
 pub use guest::{CooldownEnded, DumpCollected, dump_collected};
+pub use quarantine::{Cleared, clear_quarantine};
 pub use replay::{Idempotency, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};

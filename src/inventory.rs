@@ -67,7 +67,7 @@ async fn refresh_region(
     let read_at = service.clock.now();
     let Some(read) = service.unless_stopping(read_region(cloud, region)).await else { return Ok(()) };
     service.count_read("list", begun, &read);
-    service.watch_skew(cloud.reader.skew_ms());
+    service.watch_clock(cloud.reader.date());
     let now = service.clock.now();
     let region = region.clone();
     match read {

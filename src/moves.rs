@@ -37,6 +37,7 @@ pub async fn facts_for(
         now,
         hold_file: hold_file(&config.store.hold_file),
         guards: Some(GuardsWanted::new(&waiting.server.region, &waiting.policy, &config.rules, now)),
+        heartbeats: config.heartbeats_of(&waiting.source, &waiting.policy),
     })
     .await
 }

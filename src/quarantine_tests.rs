@@ -173,6 +173,8 @@ async fn a_process_that_was_frozen_notes_it_once() {
             attempts_since: Timestamp::UNIX_EPOCH,
             now: service.clock.now(),
             hold_file: None,
+            guards: None,
+            heartbeats: Vec::new(),
         };
         service.store.clone().facts(facts).await.unwrap().unwatched.len()
     };

@@ -4,16 +4,17 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
-use crate::config::Config;
+use crate::clock::{Clock, ClockWatch, DateDemand, Moment, SeenDate};
+use crate::config::{Config, DateRule};
 use crate::domain::claim::Health;
 use crate::journal::Journal;
-use crate::store::Store;
+use crate::store::{Ballast, Store, free_bytes};
 use crate::telemetry::{CallLabels, Metrics};
 
 /// Shared by every task of one running service.
@@ -44,8 +45,20 @@ pub struct Service {
     /// Set once: no new claims, finish what is in flight.
     pub stopping: CancellationToken,
     halted: Mutex<Option<String>>,
-    clock_fault: Mutex<Option<String>>,
+    clock_watch: ClockWatch,
+    reads: Mutex<Reads>,
+    said: Mutex<Health>,
 }
+
+/// Reads of the cloud that failed one after the other.
+#[derive(Debug, Default)]
+struct Reads {
+    failed: u32,
+    why: String,
+}
+
+/// So many failed reads in a row, and the cloud is out of sight.
+const FAILED_READS_MAX: u32 = 3;
 
 impl Service {
     /// A service around an open store.
@@ -71,7 +84,9 @@ impl Service {
             epoch,
             stopping: CancellationToken::new(),
             halted: Mutex::new(None),
-            clock_fault: Mutex::new(None),
+            clock_watch: ClockWatch::starting_at(Moment::now()),
+            reads: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -92,34 +107,35 @@ impl Service {
         *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Notes that the clock cannot be trusted, or that it can again.
-    fn set_clock_fault(&self, fault: Option<String>) {
-        let mut kept = self.clock_fault.lock().unwrap_or_else(PoisonError::into_inner);
-        if *kept != fault {
-            match &fault {
-                Some(why) => tracing::error!(why, "the clock cannot be trusted; nothing is sent"),
-                None => tracing::info!("the clock can be trusted again"),
-            }
-            *kept = fault;
+    /// Compares our clock with the newest `Date` of the cloud.
+    pub fn watch_clock(&self, date: Option<SeenDate>) {
+        if let Some(date) = date {
+            self.clock_watch.see(date, self.date_demand());
         }
     }
 
-    /// Compares our clock with the cloud's `Date` (cloud minus ours); above the configured difference nothing is sent.
-    pub fn watch_skew(&self, skew_ms: Option<i64>) {
-        let Some(skew) = skew_ms else { return };
-        let most = i64::try_from(self.config().cloud.clock_skew_max.as_millis()).unwrap_or(i64::MAX);
-        let fault = (skew.saturating_abs() > most).then(|| {
-            format!("the cloud's clock differs from ours by {} s; at most {} s", skew / 1000, most / 1000)
-        });
-        self.set_clock_fault(fault);
+    fn date_demand(&self) -> DateDemand {
+        let config = self.config();
+        let skew_max_ms = i64::try_from(config.cloud.clock_skew_max.as_millis()).unwrap_or(i64::MAX);
+        DateDemand { skew_max_ms, required: config.cloud.date == DateRule::Required }
     }
 
-    /// Counts a read of the cloud that began then.
-    pub fn count_read<T, E>(&self, call: &'static str, begun: std::time::Instant, result: &Result<T, E>) {
+    /// Counts a read of the cloud that began then. Several failures in a row make us blind; any success ends that.
+    pub fn count_read<T, E: std::fmt::Display>(
+        &self,
+        call: &'static str,
+        begun: Instant,
+        result: &Result<T, E>,
+    ) {
         let labels = CallLabels { call };
         self.metrics.cloud_calls.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
-        if result.is_err() {
-            self.metrics.cloud_read_failures.get_or_create(&labels).inc();
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) => *reads = Reads::default(),
+            Err(error) => {
+                self.metrics.cloud_read_failures.get_or_create(&labels).inc();
+                *reads = Reads { failed: reads.failed.saturating_add(1), why: error.to_string() };
+            }
         }
     }
 
@@ -131,16 +147,63 @@ impl Service {
         }
     }
 
-    /// Whether this process may send.
+    /// Whether this process may send. Asked anew each time: nothing of it is remembered but what was told in the log.
     pub fn health(&self) -> Health {
         let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stopping = self.stopping.is_cancelled().then(|| "the service is stopping".to_owned());
-        let behind = self.clock.behind_ms();
-        let clock = self.clock_fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // A wall clock behind what the store knows has jumped back; small steps of time keeping are let pass.
-        let behind =
-            (behind > 5_000).then(|| format!("the wall clock is {} s behind the store", behind / 1000));
-        Health { halted: halted.or(stopping).or_else(|| self.journal.trouble()), clock: clock.or(behind) }
+        let clock = self.clock_watch.fault(Moment::now(), self.date_demand(), self.clock.behind_ms());
+        let health = Health {
+            halted: halted.or(stopping).or_else(|| self.journal.trouble()),
+            clock,
+            reads: self.failed_reads(),
+            disk: self.full_disk(),
+        };
+        self.tell(&health);
+        health
+    }
+
+    fn failed_reads(&self) -> Option<String> {
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reads { failed, why } = &*reads;
+        (*failed >= FAILED_READS_MAX)
+            .then(|| format!("{failed} reads of the cloud in a row failed; the last: {why}"))
+    }
+
+    fn full_disk(&self) -> Option<String> {
+        let watermark = self.config().store.watermark_bytes;
+        let mib = |bytes: u64| bytes >> 20;
+        match free_bytes(self.store.path()) {
+            Ok(free) if free >= watermark => None,
+            Ok(free) => Some(format!(
+                "{} MiB are free on the disk of the store; store.watermark is {} MiB",
+                mib(free),
+                mib(watermark)
+            )),
+            Err(error) => Some(format!("nobody can tell how much room the disk of the store has: {error}")),
+        }
+    }
+
+    /// Tells in the log what forbids sending now, and what no longer does, once each.
+    fn tell(&self, health: &Health) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for (what, before, now) in [
+            ("clock", &said.clock, &health.clock),
+            ("reads", &said.reads, &health.reads),
+            ("disk", &said.disk, &health.disk),
+        ] {
+            match (before, now) {
+                (None, Some(why)) => tracing::error!(what, why, "blind: nothing is sent"),
+                (Some(_), None) => tracing::info!(what, "no longer blind"),
+                (None, None) | (Some(_), Some(_)) => {}
+            }
+        }
+        *said = health.clone();
+    }
+
+    /// The file that is given up for an outcome when the disk is full.
+    pub fn ballast(&self) -> Ballast {
+        let store = &self.config().store;
+        Ballast::new(self.store.path(), store.ballast_bytes, store.watermark_bytes)
     }
 }
 
@@ -154,5 +217,33 @@ pub fn hold_file(path: &Path) -> Option<String> {
         Ok(_) => Some(format!("the hold file {} is there", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(format!("the hold file {} cannot be read: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_file_that_nobody_can_look_at_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("empty"), "").unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", path("dangling")).unwrap();
+        std::fs::write(path("file"), "").unwrap();
+        assert_eq!(hold_file(&path("none")), None);
+        for (place, says) in [
+            (path("empty"), "is there"),
+            (path("folder"), "is there"),
+            (path("dangling"), "is there"),
+            (path("gone/HOLD"), "the folder of the hold file"),
+            (path("file/HOLD"), "the folder of the hold file"),
+            // A name that the system cannot even ask for: like a folder that may not be read, but for root as well.
+            (path(&"n".repeat(300)), "cannot be read"),
+        ] {
+            let said = hold_file(&place).unwrap();
+            assert!(said.contains(says), "{said}");
+        }
     }
 }

@@ -160,6 +160,12 @@ pub struct Metrics {
     pub store_bytes: Gauge,
     /// 1 while the store is in quarantine.
     pub quarantine_open: Gauge,
+    /// Bytes that are free on the disk of the store.
+    pub disk_free_bytes: Gauge,
+    /// Age of the last heartbeat per source; infinite when there never was one.
+    pub heartbeat_age: Family<SourceLabels, Seconds>,
+    /// When the hold file was last looked at for its own sake.
+    pub hold_file_check: Seconds,
 }
 
 impl Default for Metrics {
@@ -194,6 +200,9 @@ impl Metrics {
             budget_remaining: Family::default(),
             store_bytes: Gauge::default(),
             quarantine_open: Gauge::default(),
+            disk_free_bytes: Gauge::default(),
+            heartbeat_age: Family::default(),
+            hold_file_check: Seconds::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -241,6 +250,14 @@ impl Metrics {
         registry.register_with_unit("store", "Size of the store", Unit::Bytes, m.store_bytes.clone());
         let quarantine = m.quarantine_open.clone();
         registry.register("quarantine_open", "Whether the store is in quarantine", quarantine);
+        let free = m.disk_free_bytes.clone();
+        registry.register_with_unit("disk_free", "Room on the disk of the store", Unit::Bytes, free);
+        let seconds = || Unit::Seconds;
+        let age = m.heartbeat_age.clone();
+        registry.register_with_unit("heartbeat_age", "Age of the last heartbeat of a source", seconds(), age);
+        let checked = m.hold_file_check.clone();
+        let help = "Last self-check of the hold file";
+        registry.register_with_unit("hold_file_check_timestamp", help, seconds(), checked);
         Self { registry, ..metrics }
     }
 

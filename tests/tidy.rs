@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 25] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -38,6 +38,7 @@ const FLOORS: [(&str, u8); 24] = [
     ("dispatcher", 5),
     ("verifier", 5),
     ("outbox", 5),
+    ("housekeeping", 5),
     ("http", 6),
     ("app", 7),
     ("cli", 8),
@@ -326,6 +327,7 @@ fn figures() -> BTreeSet<String> {
     metrics.cloud_calls.get_or_create(&CallLabels { call: "list" }).observe(1.0);
     metrics.remediations.get_or_create(&StateLabels { state: "queued".to_owned() }).set(1);
     metrics.last_delivery.get_or_create(&SourceLabels { source: source() }).set(1.0);
+    metrics.heartbeat_age.get_or_create(&SourceLabels { source: source() }).set(1.0);
     let budget = BudgetLabels { scope: "global", name: String::new(), budget: "3/1h".to_owned() };
     metrics.budget_remaining.get_or_create(&budget).set(1);
     let policy = || PolicyLabels { policy: "p".to_owned() };

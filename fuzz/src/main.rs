@@ -40,6 +40,8 @@ fn source(kind: SourceKind, auth: Vec<CredentialConfig>) -> SourceConfig {
         allow_from: Vec::new(),
         firing_values: text("ALARM"),
         resolved_values: text("RESOLVE"),
+
+        heartbeat: None,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::telemetry::chain;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait of somebody who needs to know soon, and for the connection alone.
+const HASTY: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
 /// Most pages that are read of one list.
 const PAGES_MAX: usize = 100;
 
@@ -44,13 +46,25 @@ impl Client {
         Self::with_token(&args.url, token)
     }
 
+    /// A client that gives up soon: there is another way, and somebody waits to take it.
+    pub(super) fn hasty(args: &ServiceArgs) -> Result<Self, Failure> {
+        Self::build(&args.url, token(args)?, HASTY)
+    }
+
     /// A client with a token at hand.
     pub(super) fn with_token(url: &str, token: String) -> Result<Self, Failure> {
+        Self::build(url, token, (TIMEOUT, TIMEOUT))
+    }
+
+    fn build(url: &str, token: String, (all, connect): (Duration, Duration)) -> Result<Self, Failure> {
         let base = Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| Failure::usage("--url: expected an address such as http://127.0.0.1:8080"))?;
-        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none());
+        let mut builder = reqwest::Client::builder()
+            .timeout(all)
+            .connect_timeout(connect)
+            .redirect(redirect::Policy::none());
         if is_this_machine(&base) {
             builder = builder.no_proxy();
         } else if base.scheme() == "http" {

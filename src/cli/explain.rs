@@ -15,7 +15,7 @@ use super::out::{Format, Out, Table, clean};
 use super::place::ConfigArgs;
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
-use crate::domain::facts::{Facts, TargetFact, TargetName};
+use crate::domain::facts::{Facts, Heartbeat, TargetFact, TargetName};
 use crate::domain::guard::{Trace, Verdict};
 use crate::domain::guest::GuestFacts;
 use crate::domain::server::RegionCode;
@@ -76,6 +76,11 @@ impl FactSource for NoFacts {
             quarantine: None,
             unwatched: Vec::new(),
             guest: GuestFacts::default(),
+            heartbeats: wanted
+                .heartbeats
+                .into_iter()
+                .map(|(source, within)| Heartbeat { source, within, last_at: None })
+                .collect(),
         })
     }
 }

@@ -65,7 +65,8 @@ Examples:
   unhang hold set --scope server --name 90000001 --reason \"forensics\"
   unhang hold set --file --reason \"the service does not answer\"
 
-A global hold falls back to the file when the service cannot be reached, and says so.
+A global hold falls back to the file when the service cannot be reached, does not answer within 3 s or cannot
+store it, and says so.
 Needs a token with role operator; the file needs write access to the data folder.")]
 pub(super) struct SetArgs {
     /// What it stops
@@ -210,7 +211,7 @@ async fn set_by_service(args: &SetArgs) -> Result<Value, Failure> {
         body.insert("duration".to_owned(), json!(duration));
     }
     // Without a token the service may well be up, so the file is not taken unasked.
-    let client = Client::new(&args.service).map_err(|failure| {
+    let client = Client::hasty(&args.service).map_err(|failure| {
         Failure::usage(format!("{}; or write the hold file with --file", failure.text()))
     })?;
     client.post(&["holds"], &Value::Object(body), None).await
@@ -223,11 +224,18 @@ fn set_file(args: &SetArgs, out: &mut Out) -> Result<(), Failure> {
     let words = Words { author, reason: &args.reason, at: Clock::default().wall() };
     let done = hold_file::set(&path, &words)?;
     if args.output == Format::Json {
-        out.json(&json!({ "holdFile": path.display().to_string(), "new": done == Set::New }))?;
+        let (new, words) = (done != Set::Already, !matches!(done, Set::Wordless(_)));
+        out.json(&json!({ "holdFile": path.display().to_string(), "new": new, "words": words }))?;
         return Ok(());
     }
     match done {
         Set::New => out.line(format_args!("held: {} is there; nothing is sent", path.display()))?,
+        Set::Wordless(why) => {
+            out.line(format_args!(
+                "held: {} is there; nothing is sent. Its words could not be written ({why}); an empty file holds as well",
+                path.display()
+            ))?;
+        }
         Set::Already => {
             out.line(format_args!("held already: {} was there and was left as it is", path.display()))?;
         }

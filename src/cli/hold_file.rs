@@ -19,6 +19,8 @@ const SHOWN_BYTES_MAX: u64 = 4096;
 pub(super) enum Set {
     /// It is there now.
     New,
+    /// It is there now and holds, but what it should say could not be written: the disk is full.
+    Wordless(String),
     /// It was there already and was left as it was.
     Already,
 }
@@ -51,8 +53,7 @@ pub(super) fn set(path: &Path, words: &Words<'_>) -> Result<Set, Failure> {
             let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
             // Even an empty file holds, so its name is made durable whatever became of the words.
             sync_folder(path).map_err(trouble)?;
-            written.map_err(trouble)?;
-            Ok(Set::New)
+            Ok(written.map_or_else(|error| Set::Wordless(error.to_string()), |()| Set::New))
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Set::Already),
         Err(error) => Err(trouble(error)),

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::problem::Findings;
 use super::secret::Vault;
 use super::section::Section;
-use super::{CallMethod, CloudConfig, ResponseFormat, TracerConfig};
+use super::{CallMethod, CloudConfig, DateRule, ResponseFormat, TracerConfig};
 use crate::domain::activity::ActivityRules;
 use crate::domain::corroboration::Ask;
 use crate::domain::policy::Policy;
@@ -65,6 +65,8 @@ pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<Regio
     let insight_endpoint = insight_endpoint(&mut section, endpoint.as_deref());
     let tracer = if section.has("tracer") { tracer(section.section("tracer")) } else { None };
     section.take("tracer");
+    let dates = [DateRule::Required, DateRule::IfSent];
+    let date = section.choice("date", &dates.map(|rule| (rule.as_str(), rule)));
     section.finish();
     let (Some(endpoint), Some(code), Some(access_key), Some(secret_key)) =
         (endpoint, region.clone(), access_key, secret_key)
@@ -84,6 +86,7 @@ pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<Regio
         clock_skew_max,
         insight_endpoint,
         tracer,
+        date: date.unwrap_or(DateRule::Required),
     };
     (region, Some(config))
 }

@@ -25,13 +25,16 @@ pub(super) fn hash(config: &Config) -> String {
         tokens,
         signal_secrets: _,
     } = config;
-    let StoreConfig { path, hold_file, journal } = store;
+    let StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
     let InventoryConfig { refresh, fresh_for, lookup_for } = inventory;
     let whole = json!({
         "server": server_value(server),
-        "store": { "path": path.to_string_lossy(), "holdFile": hold_file.to_string_lossy(), "journal": journal.to_string_lossy() },
+        "store": {
+            "path": path.to_string_lossy(), "holdFile": hold_file.to_string_lossy(), "journal": journal.to_string_lossy(),
+            "watermark": watermark_bytes, "ballast": ballast_bytes,
+        },
         "cloud": cloud_value(cloud),
         "sources": sources.iter().map(source_value).collect::<Vec<_>>(),
         "rules": serde_json::to_value(rules).unwrap_or_else(|_| Value::String(format!("{rules:?}"))),
@@ -77,6 +80,7 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         clock_skew_max,
         insight_endpoint,
         tracer,
+        date,
     } = cloud;
     let tracer = tracer
         .as_ref()
@@ -84,17 +88,19 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
     json!({
         "endpoint": endpoint, "region": region, "method": method.as_str(),
         "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,
-        "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max,
+        "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max, "date": date.as_str(),
         "insightEndpoint": insight_endpoint, "tracer": tracer,
     })
 }
 
 fn source_value(source: &SourceConfig) -> Value {
-    let SourceConfig { name, kind, trust, auth, allow_from, firing_values, resolved_values } = source;
+    let SourceConfig { name, kind, trust, auth, allow_from, firing_values, resolved_values, heartbeat } =
+        source;
     json!({
         "name": name, "kind": kind.as_str(), "trust": trust,
         "auth": auth.iter().map(credential_value).collect::<Vec<_>>(),
         "allowFrom": allow_from, "firingValues": firing_values, "resolvedValues": resolved_values,
+        "heartbeat": heartbeat.as_ref().map(|h| json!({ "match": h.matchers, "within": h.within })),
     })
 }
 

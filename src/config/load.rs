@@ -120,6 +120,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     if people.len() == people_written {
         tokens::judge(&policies, &people, findings);
     }
+    sources::judge_heartbeats(&sources, &policies, findings);
     judge_whole(&names, policies.is_empty(), findings);
     judge_attestations(&policies, &sources, findings);
     let mut config = Config {

@@ -14,6 +14,7 @@ mod rules;
 mod secret;
 mod section;
 mod service;
+mod size;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::domain::activity::ActivityRules;
+use crate::domain::matcher::Matchers;
 use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
 
@@ -116,6 +118,10 @@ pub struct StoreConfig {
     pub hold_file: PathBuf,
     /// The attempt journal (default: `JOURNAL` beside the store; better on another disk).
     pub journal: PathBuf,
+    /// Free bytes of the store's file system below which nothing is sent (default 512 MiB).
+    pub watermark_bytes: u64,
+    /// Bytes kept aside for the outcome of a call when the disk is full (default 64 MiB); 0: none.
+    pub ballast_bytes: u64,
 }
 
 /// How the cloud is called.
@@ -156,6 +162,25 @@ impl ResponseFormat {
     }
 }
 
+/// Whether the cloud's `Date` must have confirmed our clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateRule {
+    /// A recent one that agrees, or nothing is sent (default).
+    Required,
+    /// One that was sent must agree; where the cloud sends none, the monotonic clock suffices.
+    IfSent,
+}
+
+impl DateRule {
+    /// The word used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::IfSent => "if_sent",
+        }
+    }
+}
+
 /// `[cloud]`: the NAVER Cloud API.
 #[derive(Debug, Clone)]
 pub struct CloudConfig {
@@ -180,6 +205,8 @@ pub struct CloudConfig {
     /// Largest difference between our clock and the cloud's `Date` before nothing is sent (default 60 s;
     /// the cloud itself refuses above five minutes).
     pub clock_skew_max: SignedDuration,
+    /// Whether that `Date` must be there.
+    pub date: DateRule,
     /// Scheme and host of Cloud Insight; `None` where the site is not known and none is written.
     pub insight_endpoint: Option<String>,
     /// `[cloud.tracer]`: the cloud's own record of calls; `None`: not asked.
@@ -238,6 +265,32 @@ pub struct SourceConfig {
     pub firing_values: Vec<String>,
     /// Cloud Insight only: exact `EVENT_STATUS` texts that mean resolved (default `RESOLVE`).
     pub resolved_values: Vec<String>,
+    /// Its sign of life, where one is expected.
+    pub heartbeat: Option<HeartbeatConfig>,
+}
+
+/// `heartbeat` of a source: alerts that say "the way from the rule to here works" and nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeartbeatConfig {
+    /// Labels of the alert that is one.
+    pub matchers: Matchers,
+    /// Silent for longer, the source is not believed to tell what matters (default 5 min).
+    pub within: SignedDuration,
+}
+
+impl Config {
+    /// Whose heartbeat is asked for before something born of `source` under `policy` is sent: the source's own; for an
+    /// order by hand that of every source of the policy, because the notice that it is over would come from there.
+    pub fn heartbeats_of(&self, source: &str, policy: &str) -> Vec<(String, SignedDuration)> {
+        let own = self.sources.iter().any(|one| one.name == source);
+        let policy = self.rules.policies.iter().find(|one| one.name == policy);
+        let asked = |one: &&SourceConfig| {
+            let of_policy = policy.is_none_or(|p| p.sources.is_empty() || p.sources.contains(&one.name));
+            if own { one.name == source } else { of_policy }
+        };
+        let within = |one: &SourceConfig| Some((one.name.clone(), one.heartbeat.as_ref()?.within));
+        self.sources.iter().filter(asked).filter_map(within).collect()
+    }
 }
 
 /// One credential of a source.

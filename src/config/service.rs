@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::section::Section;
+use super::size::{MIB, size, size_text};
 use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, VerifyConfig};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -60,8 +61,19 @@ pub(super) fn store(mut section: Section<'_>) -> StoreConfig {
         section.problem("hold_file", "must not be the store itself");
     }
     let journal = journal(&mut section, &path, &hold_file);
+    let watermark_bytes = size(&mut section, "watermark", 512 * MIB);
+    let ballast_bytes = size(&mut section, "ballast", 64 * MIB);
+    if watermark_bytes < ballast_bytes {
+        section.warning(
+            "watermark",
+            format!(
+                "smaller than store.ballast ({}): the disk may be full before sending stops",
+                size_text(ballast_bytes)
+            ),
+        );
+    }
     section.finish();
-    StoreConfig { path, hold_file, journal }
+    StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes }
 }
 
 /// `store.journal`: of use where the store's disk is replaced or rolled back, so it should lie on another.

@@ -5,11 +5,14 @@
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::policies::selector;
+use super::problem::Findings;
 use super::secret::Vault;
 use super::section::{Section, is_name};
 use super::service::networks;
-use super::{CredentialConfig, SourceConfig, SourceKind};
-use crate::domain::policy::Trust;
+use super::{CredentialConfig, HeartbeatConfig, SourceConfig, SourceKind};
+use crate::domain::alert::Labels;
+use crate::domain::policy::{Mode, Policy, Trust};
 
 /// Cloud Insight's limit for the name and the value of a header together.
 const INSIGHT_HEADER_BYTES_MAX: usize = 100;
@@ -97,8 +100,59 @@ fn finish(
     if firing_values.iter().any(|value| resolved_values.contains(value)) {
         section.problem("resolved_values", "a text cannot mean both firing and resolved");
     }
+    let heartbeat = heartbeat(&mut section);
     section.finish();
-    Some(SourceConfig { name: name?, kind: kind?, trust, auth, allow_from, firing_values, resolved_values })
+    Some(SourceConfig {
+        name: name?,
+        kind: kind?,
+        trust,
+        auth,
+        allow_from,
+        firing_values,
+        resolved_values,
+        heartbeat,
+    })
+}
+
+/// `heartbeat`: which alert is one, and how long its absence is borne.
+fn heartbeat(section: &mut Section<'_>) -> Option<HeartbeatConfig> {
+    if !section.has("heartbeat") {
+        return None;
+    }
+    let mut inner = section.section("heartbeat");
+    let minute = SignedDuration::from_mins(1);
+    let within = inner.duration("within", minute * 5, minute / 2..=SignedDuration::from_hours(24));
+    let matchers = selector(&mut inner);
+    match &matchers {
+        Some(matchers) if matchers.0.is_empty() => {
+            inner.problem("match", "missing or empty; expected labels such as { alertname = \"Watchdog\" }");
+        }
+        Some(matchers) if matchers.matches(&Labels::new()) => inner.problem(
+            "match",
+            "also matches an alert without any label; at least one condition must ask for a label",
+        ),
+        Some(_) | None => {}
+    }
+    inner.finish();
+    matchers.map(|matchers| HeartbeatConfig { matchers, within })
+}
+
+/// An alert that is a heartbeat never reaches a policy, so one that a policy waits for must not be one.
+pub(super) fn judge_heartbeats(sources: &[SourceConfig], policies: &[Policy], findings: &Findings) {
+    for source in sources {
+        let Some(heartbeat) = &source.heartbeat else { continue };
+        let takes = |policy: &&Policy| {
+            let hears = policy.sources.is_empty() || policy.sources.contains(&source.name);
+            policy.mode != Mode::Off && hears && heartbeat.matchers.matches(&policy.matchers.equalities())
+        };
+        if let Some(policy) = policies.iter().find(takes) {
+            let name = &policy.name;
+            findings.problem(
+                format!("sources.{}.heartbeat.match", source.name),
+                format!("also matches what policies.{name} acts on; an alert that is a heartbeat never reaches a policy"),
+            );
+        }
+    }
 }
 
 /// The credentials of one source, each with the key of its secret.

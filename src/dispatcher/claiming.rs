@@ -115,7 +115,7 @@ async fn preflight(
     if let Some(read) = &read {
         service.count_read("detail", begun, read);
     }
-    service.watch_skew(cloud.reader.skew_ms());
+    service.watch_clock(cloud.reader.date());
     let seen = match read {
         Some(Ok(Some(server))) => PreflightSeen::Server(Box::new(server)),
         Some(Ok(None)) => PreflightSeen::Gone,

@@ -67,6 +67,10 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
                 break;
             }
             Err(error) => {
+                // The ballast is there for this moment. With room again the answer is stored at once.
+                if error.is_full() && give_up_ballast(service) {
+                    continue;
+                }
                 if !halted {
                     halted = true;
                     service.halt("an outcome could not be stored");
@@ -97,6 +101,21 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
     service.proof.notify_one();
 }
 
+/// Gives up the file kept aside for a full disk. True when that made room.
+fn give_up_ballast(service: &Service) -> bool {
+    match service.ballast().give_up() {
+        Ok(true) => {
+            tracing::error!("the disk is full; the ballast was given up for an outcome: make room");
+            true
+        }
+        Ok(false) => false,
+        Err(error) => {
+            tracing::error!(%error, "the ballast could not be removed");
+            false
+        }
+    }
+}
+
 /// The halt ends with the process; the hold file does not. It is written where the store could not be.
 fn leave_hold_file(service: &Service, nonce: &str) {
     let path = service.config().store.hold_file.clone();
@@ -104,12 +123,17 @@ fn leave_hold_file(service: &Service, nonce: &str) {
         "unhang: the outcome of attempt {nonce} could not be stored; see the log, settle it, then remove this file\n"
     );
     let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
-    let written = made.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
-    // One that is there already holds as well, and keeps its own words.
-    if let Err(error) = written
-        && error.kind() != std::io::ErrorKind::AlreadyExists
-    {
-        tracing::error!(path = %path.display(), %error, "the hold file could not be written");
+    match made {
+        Ok(mut file) => {
+            if let Err(error) = std::io::Write::write_all(&mut file, text.as_bytes()) {
+                tracing::warn!(path = %path.display(), %error, "the hold file is there and holds, but has no words");
+            }
+        }
+        // One that is there already holds as well, and keeps its own words.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "the hold file could not be made");
+        }
     }
 }
 

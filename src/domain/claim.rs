@@ -80,6 +80,10 @@ pub struct Health {
     pub halted: Option<String>,
     /// Why the clock cannot be trusted.
     pub clock: Option<String>,
+    /// Why the cloud cannot be seen: its reads fail one after the other.
+    pub reads: Option<String>,
+    /// Why the disk has too little room left.
+    pub disk: Option<String>,
 }
 
 /// What the intent transaction may do.
@@ -245,8 +249,10 @@ pub fn claim(
         let busy = !server.is_idle();
         let read_before =
             |gap| preflight.is_none_or(|preflight| now.duration_since(preflight.read_at) >= gap);
-        // A new read is also what shows that the clocks agree again.
-        let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_))) || health.clock.is_some();
+        // A new read is also what shows that the clocks agree again, and that the cloud can be read again.
+        let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_)))
+            || health.clock.is_some()
+            || health.reads.is_some();
         let untold = fresh.is_some_and(|preflight| {
             preflight.signals.iter().any(|signal| matches!(signal.seen, Seen::CouldNotTell(_)))
         });
@@ -276,6 +282,8 @@ fn ask_health(trace: &mut Trace, health: &Health) {
     };
     ask(&health.halted, "this process may send");
     ask(&health.clock, "a clock that agrees with store and cloud");
+    ask(&health.reads, "reads of the cloud that work");
+    ask(&health.disk, "room on the disk of the store");
 }
 
 fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, facts: &Facts, now: Timestamp) {

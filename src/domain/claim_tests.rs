@@ -1,7 +1,7 @@
 //! What the intent transaction may do, one sentence per rule.
 
 use super::super::corroboration::{Ask, Wanted};
-use super::super::facts::{Gap, Past};
+use super::super::facts::{Gap, Heartbeat, Past};
 use super::super::guard::Verdict;
 use super::super::hold::{Hold, HoldScope};
 use super::super::ladder::Demotion;
@@ -277,7 +277,11 @@ fn a_reboot_that_nobody_watched_counts_as_an_interrupt() {
         case(Mode::Auto).with(|c| {
             let mut seen = server();
             seen.uptime_at = Some(at(seconds));
-            c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)), signals: Vec::new() });
+            c.preflight = Some(Preflight {
+                read_at: at(0),
+                seen: PreflightSeen::Server(Box::new(seen)),
+                signals: Vec::new(),
+            });
             c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
         })
     };
@@ -289,7 +293,11 @@ fn a_reboot_that_nobody_watched_counts_as_an_interrupt() {
     let unknown = case(Mode::Auto).with(|c| {
         let mut seen = server();
         seen.uptime_at = None;
-        c.preflight = Some(Preflight { read_at: at(0), seen: PreflightSeen::Server(Box::new(seen)), signals: Vec::new() });
+        c.preflight = Some(Preflight {
+            read_at: at(0),
+            seen: PreflightSeen::Server(Box::new(seen)),
+            signals: Vec::new(),
+        });
         c.facts.unwatched.push(Gap { from: at(-90_000), until: at(-1000) });
     });
     check(unknown, "go");
@@ -336,4 +344,104 @@ fn a_changed_signal_changes_the_policy_and_none_leaves_its_hash_alone() {
         corroborated(Seen::Agrees(String::new())).with(|c| c.rules.policies[0] = other),
         "cancel cancelled",
     );
+}
+
+fn heartbeat(seconds: Option<i64>) -> Vec<Heartbeat> {
+    let within = SignedDuration::from_secs(300);
+    vec![Heartbeat { source: "alertmanager".into(), within, last_at: seconds.map(at) }]
+}
+
+#[test]
+fn a_source_that_gives_no_sign_of_life_makes_it_wait() {
+    for (last, expected) in [
+        (Some(0), "go"),
+        (Some(-300), "go"),
+        (Some(-301), "wait blind"),
+        (Some(5), "go"),
+        (Some(6), "wait blind"),
+        (None, "wait blind"),
+    ] {
+        check(case(Mode::Auto).with(|c| c.facts.heartbeats = heartbeat(last)), expected);
+        let settled = settled(
+            &waiting(Mode::Auto),
+            &rules(Mode::Auto),
+            &{
+                let mut facts = facts();
+                facts.heartbeats = heartbeat(last);
+                facts
+            },
+            at(0),
+        );
+        assert_eq!(settled.0, Settled::Queue, "waiting is the claim's matter: {last:?}");
+    }
+    // One silent source of several is enough, and stops win over waits.
+    let two = || [heartbeat(Some(0)), heartbeat(None)].concat();
+    check(case(Mode::Auto).with(|c| c.facts.heartbeats = two()), "wait blind");
+    let held = case(Mode::Auto).with(|c| {
+        c.facts.heartbeats = heartbeat(None);
+        c.facts.hold_file = Some("there".into());
+    });
+    check(held, "cancel hold");
+}
+
+#[test]
+fn failing_reads_are_read_again_and_a_full_disk_is_waited_for() {
+    let no = || Some("why".to_owned());
+    check(case(Mode::Auto).with(|c| c.health.reads = no()), "wait blind");
+    check_at(3, case(Mode::Auto).with(|c| c.health.reads = no()), "read");
+    check(case(Mode::Auto).with(|c| (c.health.reads, c.preflight) = (no(), None)), "read");
+    check(case(Mode::Auto).with(|c| c.health.disk = no()), "wait blind");
+    check_at(3, case(Mode::Auto).with(|c| c.health.disk = no()), "wait blind");
+    check(case(Mode::Auto).with(|c| (c.health.disk, c.preflight) = (no(), None)), "wait blind");
+}
+
+#[test]
+fn leap_days_year_ends_and_changes_of_summer_time_are_days_like_any_other() {
+    for day in [
+        "2028-02-28T23:59:30Z",
+        "2028-02-29T00:00:00Z",
+        "2028-03-01T00:00:00Z",
+        "2027-02-28T23:59:59Z",
+        "2027-12-31T23:59:59.999Z",
+        "2028-01-01T00:00:00Z",
+        "2027-03-28T01:00:00Z",
+        "2027-10-31T01:00:00Z",
+        "2038-01-19T03:14:08Z",
+        "2026-11-22T03:00:00Z",
+    ] {
+        let now: Timestamp = day.parse().unwrap();
+        let day = SignedDuration::from_hours(24);
+        let case = |sent: Timestamp| {
+            let mut case = case(Mode::Auto);
+            let before = now - SignedDuration::from_mins(5);
+            case.waiting.last_notice_at = before;
+            case.waiting.alert.starts_at = Some(before);
+            case.waiting.episode_started_at = Some(before);
+            case.preflight = Some(Preflight {
+                read_at: now,
+                seen: PreflightSeen::Server(Box::new(server())),
+                signals: Vec::new(),
+            });
+            let attempt = past(0, Some(Outcome::Accepted));
+            case.facts.attempts = vec![Past { intent_at: sent, cooldown_until: sent + day, ..attempt }];
+            case.facts.heartbeats = vec![Heartbeat {
+                source: "alertmanager".into(),
+                within: SignedDuration::from_secs(300),
+                last_at: Some(now - SignedDuration::from_secs(300)),
+            }];
+            case
+        };
+        let ask = |case: Case| {
+            let Case { waiting, rules, facts, preflight, health } = case;
+            claim(&waiting, &rules, &facts, preflight.as_ref(), &health, now).0
+        };
+        let second = SignedDuration::from_secs(1);
+        let within = ask(case(now - day + second));
+        assert!(
+            matches!(&within, Claim::Cancel(check) if check.guard == Reason::Cooldown),
+            "{now}: {within:?}"
+        );
+        let after = ask(case(now - day));
+        assert!(matches!(&after, Claim::Go(_)), "{now}: {after:?}");
+    }
 }

@@ -3,10 +3,10 @@
 use jiff::SignedDuration;
 
 use super::super::alert::{Alert, AlertStatus};
-use super::super::facts::{Facts, Live, Past, TargetFact};
+use super::super::facts::{Facts, Heartbeat, Live, Past, TargetFact};
 use super::super::guest::{AttestedSettings, DumpSettings};
-use super::super::ladder::Demotion;
 use super::super::hold::{Hold, HoldScope, Maintenance, NamePattern, Schedule, Silence};
+use super::super::ladder::Demotion;
 use super::super::matcher::{Matcher, Matchers};
 use super::super::policy::{Budget, Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
@@ -386,4 +386,22 @@ fn a_policy_may_ask_for_the_word_of_the_guest() {
     check(asked(Some((-3600, 1))), "remediate");
     check(asked(Some((-3600, 0))), "suppressed not_eligible");
     check(case(Mode::Auto).with(|c| c.facts.guest.dump_settings = None), "remediate");
+}
+
+#[test]
+fn a_silent_source_is_noted_and_does_not_suppress() {
+    let noted = |case: &Case| {
+        let decided = case.decided();
+        let check = decided.trace.0.iter().find(|check| check.guard == Reason::Blind).unwrap().clone();
+        (decided.decision, check.verdict, check.seen)
+    };
+    let (decision, verdict, _) = noted(&case(Mode::Auto));
+    assert_eq!((decision, verdict), (Decision::Remediate, Verdict::NotConfigured));
+    let silent = case(Mode::Auto).with(|c| {
+        let within = SignedDuration::from_mins(5);
+        c.facts.heartbeats = vec![Heartbeat { source: "am".into(), within, last_at: None }];
+    });
+    let (decision, verdict, seen) = noted(&silent);
+    assert_eq!((decision, verdict), (Decision::Remediate, Verdict::Wait));
+    assert_eq!(seen, "am has never sent a heartbeat");
 }

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
@@ -178,6 +178,17 @@ impl Past {
     }
 }
 
+/// What is known of one heartbeat that is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Its source.
+    pub source: String,
+    /// Silence that is borne.
+    pub within: SignedDuration,
+    /// The last one; `None` when there never was one.
+    pub last_at: Option<Timestamp>,
+}
+
 /// All facts about one question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
@@ -205,6 +216,8 @@ pub struct Facts {
     pub quarantine: Option<String>,
     /// Times in which this service saw nothing.
     pub unwatched: Vec<Gap>,
+    /// Heartbeats that are expected; empty where none is configured.
+    pub heartbeats: Vec<Heartbeat>,
     /// What the server's guest and its people said.
     pub guest: GuestFacts,
 }

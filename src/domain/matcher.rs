@@ -123,6 +123,12 @@ impl Matchers {
         !self.0.is_empty() && self.0.iter().all(|matcher| matcher.matches(labels))
     }
 
+    /// The labels that its plain equalities ask for.
+    pub fn equalities(&self) -> Labels {
+        let equal = |matcher: &&Matcher| matcher.operator == Operator::Equal;
+        self.0.iter().filter(equal).map(|m| (m.label.clone(), m.value.clone())).collect()
+    }
+
     /// Reads a list of matcher texts.
     pub fn parse(texts: &[String]) -> Result<Self, InvalidMatcher> {
         texts.iter().map(|text| Matcher::parse(text)).collect::<Result<Vec<_>, _>>().map(Self)

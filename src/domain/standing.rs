@@ -2,11 +2,11 @@
 //!
 //! Never: asked with remembered facts. Each caller reads them anew.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::alert::Alert;
 use super::breaker;
-use super::facts::Facts;
+use super::facts::{Facts, Heartbeat};
 use super::guard::{Reason, Trace, Verdict};
 use super::hold::Subject;
 use super::limits;
@@ -44,6 +44,27 @@ pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     limits::ask_rest(trace, on.policy, &on.facts.attempts, on.server, collected_at, now);
     limits::ask_unwatched(trace, on.policy, &on.facts.unwatched, on.server, now);
     limits::ask_budgets(trace, on.rules, on.policy, &on.facts.attempts, on.server, now);
+    ask_heartbeats(trace, &on.facts.heartbeats, now);
+}
+
+/// A heartbeat so much later than now was noted by another transaction a moment ago; a later one cannot be trusted.
+const HEARTBEAT_AHEAD_MAX: SignedDuration = SignedDuration::from_secs(5);
+
+/// A source that should give signs of life and does not would not tell either that the alert is over.
+fn ask_heartbeats(trace: &mut Trace, heartbeats: &[Heartbeat], now: Timestamp) {
+    if heartbeats.is_empty() {
+        trace.note(Reason::Blind, Verdict::NotConfigured, "no heartbeat is configured", "-", None);
+    }
+    for Heartbeat { source, within, last_at } in heartbeats {
+        let age = last_at.map(|at| now.duration_since(at));
+        let heard = age.is_some_and(|age| age <= *within && age >= -HEARTBEAT_AHEAD_MAX);
+        let verdict = if heard { Verdict::Pass } else { Verdict::Wait };
+        let seen = match age {
+            Some(age) => format!("last heartbeat of {source} {age:#} ago"),
+            None => format!("{source} has never sent a heartbeat"),
+        };
+        trace.note(Reason::Blind, verdict, seen, format!("≤ {within:#}"), None);
+    }
 }
 
 fn ask_server(trace: &mut Trace, on: &Standing<'_>) {

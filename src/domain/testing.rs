@@ -110,6 +110,7 @@ pub(super) fn facts() -> Facts {
         quarantine: None,
         unwatched: Vec::new(),
         guest: GuestFacts::default(),
+        heartbeats: Vec::new(),
     }
 }
 

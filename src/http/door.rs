@@ -103,6 +103,7 @@ fn nobody() -> SourceConfig {
         allow_from: Vec::new(),
         firing_values: Vec::new(),
         resolved_values: Vec::new(),
+        heartbeat: None,
     }
 }
 

@@ -15,9 +15,10 @@ use super::figures;
 use super::problem::{Code, Problem};
 use crate::config::Config;
 use crate::domain::breaker::{Breaker, breaker};
+use crate::domain::claim::Health;
 use crate::domain::remediation::State;
 use crate::service::{Service, hold_file};
-use crate::store::StoreError;
+use crate::store::{StoreError, free_bytes};
 use crate::telemetry::{BudgetLabels, PolicyLabels, SourceLabels, StateLabels, chain};
 
 /// Longest wait for the store's answer to `/readyz`.
@@ -48,8 +49,10 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     let checks = json!({
         "store": store,
         "stopping": stopping,
-        "maySend": health.halted.is_none() && health.clock.is_none(),
+        "maySend": health == Health::default(),
         "clock": health.clock.unwrap_or_else(|| "ok".to_owned()),
+        "cloudReads": health.reads.unwrap_or_else(|| "ok".to_owned()),
+        "disk": health.disk.unwrap_or_else(|| "ok".to_owned()),
         "queueDepth": service.store.waiting(),
         "information": information,
     });
@@ -94,6 +97,8 @@ async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     metrics.queue_depth.set(number(service.store.waiting()));
     metrics.store_bytes.set(i64::try_from(service.store.size_bytes()).unwrap_or(i64::MAX));
+    let free = free_bytes(service.store.path()).unwrap_or(0);
+    metrics.disk_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     let counts = service.store.counts(&figures::source_names(config)).await?;
     for state in State::ALL {
         let count = counts.remediations.iter().find(|(word, _)| word == state.as_str());
@@ -114,6 +119,11 @@ async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(
         metrics.last_delivery.get_or_create(&SourceLabels { source }).set(seconds);
     }
     refresh_guards(service, config, now).await?;
+    for source in config.sources.iter().filter(|source| source.heartbeat.is_some()) {
+        let last = service.store.last_heartbeat(&source.name).await?;
+        let age = last.map_or(f64::INFINITY, |at| now.duration_since(at).as_secs_f64());
+        metrics.heartbeat_age.get_or_create(&SourceLabels { source: source.name.clone() }).set(age);
+    }
     let budgets = figures::budgets(service, config, now).await?;
     // A budget that the configuration no longer has must not stay behind.
     metrics.budget_remaining.clear();

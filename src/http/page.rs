@@ -162,7 +162,7 @@ async fn load(door: &Door) -> Result<Status, Problem> {
         version: env!("CARGO_PKG_VERSION"),
         now,
         since: door.since,
-        trouble: health.halted.or(health.clock),
+        trouble: health.halted.or(health.clock).or(health.reads).or(health.disk),
         hold_file: hold_file(&config.store.hold_file),
         holds: store.holds(now).await?,
         waiting,

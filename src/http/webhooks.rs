@@ -4,6 +4,7 @@
 //! credential was refused.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Data, Path, Payload, ReqData};
@@ -20,8 +21,11 @@ use crate::domain::alert::Envelope;
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::intake::{Answer, Arrival, Taken, keep_unreadable, take_in};
 use crate::sources::{Headers, ParseLimits, Unreadable, Verified, parse};
-use crate::store::NewDelivery;
+use crate::store::{NewDelivery, StoreError};
 use crate::telemetry::DeliveryLabels;
+
+/// Longest wait for the store, above its own wait for a lock (5 s) and below the patience of senders (10 s).
+const STORE_WITHIN: Duration = Duration::from_secs(6);
 
 /// `POST /webhooks/{source}`
 pub(super) async fn take(
@@ -92,18 +96,29 @@ async fn admit(
             // What was authenticated is kept, however unreadable, so that a person can look at it.
             let nothing = Envelope { alerts: Vec::new(), truncated: 0 };
             let arrival = arrival(config, source, &verified, nothing, &bytes, peer, trace_id, now);
-            keep_unreadable(&door.service, arrival.delivery, &error.to_string()).await?;
+            in_time(keep_unreadable(&door.service, arrival.delivery, &error.to_string())).await?;
             return Err(unreadable(door, source, &bytes, &error));
         }
     };
     let arrival = arrival(config, source, &verified, envelope, &bytes, peer, trace_id, now);
     // The writer owns the commit: should the sender hang up here, what was written stays written.
-    let taken = take_in(&door.service, arrival).await?;
+    let taken = in_time(take_in(&door.service, arrival)).await?;
     if let (Some(signature), Ok(answer)) = (verified.signature, serde_json::from_str::<Answer>(&taken.answer))
     {
         door.keep_signature(signature, DeliveryId::from_text(answer.delivery_id));
     }
     Ok(taken)
+}
+
+/// Waits for the store, but not for ever. What it writes after all is found by the sender's repeat.
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+    match tokio::time::timeout(STORE_WITHIN, work).await {
+        Ok(done) => Ok(done?),
+        Err(_elapsed) => {
+            tracing::error!("a delivery could not be stored in time; its sender is asked to repeat it");
+            Err(Problem::new(Code::StoreFailed, "the store did not answer in time; send again"))
+        }
+    }
 }
 
 /// Checks the credential over the raw bytes. An unknown source is checked as well, and refused alike.

@@ -162,6 +162,7 @@ pub(super) async fn ask(
         now,
         hold_file: hold_file(&config.store.hold_file),
         guards: policy.map(|policy| GuardsWanted::new(&policy.region, &policy.name, &config.rules, now)),
+        heartbeats: policy.map_or_else(Vec::new, |policy| config.heartbeats_of(told.source, &policy.name)),
     };
     let facts = facts_from.facts(wanted).await?;
     let decided = match under {
@@ -342,7 +343,7 @@ async fn create(
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that a decision remembers")]
-async fn write_decision(
+pub(super) async fn write_decision(
     tx: &mut Tx,
     told: &Told<'_>,
     fingerprint: Option<&str>,

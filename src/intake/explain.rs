@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::AlertAnswer;
 use super::alerts::{Told, ask, plain_answer, quarantined};
+use super::heartbeat;
 use crate::config::Config;
 use crate::domain::alert::{Envelope, Parsed};
 use crate::domain::guard::Trace;
@@ -40,6 +41,10 @@ pub async fn explain(
             replay_of: None,
         };
         explained.push(match parsed {
+            Parsed::Alert(alert) if heartbeat::heartbeat_of(config, source, alert).is_some() => {
+                let decided = heartbeat::decided(alert);
+                (plain_answer(Some(&alert.fingerprint), None, &decided), decided.trace)
+            }
             Parsed::Alert(alert) => {
                 let (decided, target) = ask(facts_from, &told, alert, config, None, None, now).await?;
                 let server = target.no.as_ref().map(ServerNo::to_string);

@@ -5,6 +5,7 @@
 mod alerts;
 mod attest;
 mod explain;
+mod heartbeat;
 mod order;
 mod sightings;
 
@@ -165,6 +166,7 @@ pub async fn record(
 ) -> Result<(Taken, Outcomes), StoreError> {
     let delivery = &arrival.delivery;
     let now = delivery.received_at;
+    heartbeat::note(tx, arrival, config).await?;
     let earlier = if delivery.dedupable && delivery.replay_of.is_none() {
         tx.earlier_delivery(&delivery.source, &delivery.body_sha256, now).await?
     } else {
@@ -191,6 +193,14 @@ pub async fn record(
             replay_of: delivery.replay_of.as_ref(),
         };
         let done = match parsed {
+            Parsed::Alert(alert) if heartbeat::heartbeat_of(config, told.source, alert).is_some() => {
+                let answer = heartbeat::record(tx, &told, alert, config).await?.answer;
+                outcomes.push((answer.decision, answer.reason));
+                // The delivery's own event tells of it.
+                answers.push(answer);
+                events.push(None);
+                continue;
+            }
             Parsed::Alert(alert) => decide_and_record(tx, &told, alert, config, now, None).await?,
             Parsed::Quarantined { fingerprint, why } => {
                 quarantine(tx, &told, fingerprint.as_deref(), why, config, now).await?
@@ -198,7 +208,7 @@ pub async fn record(
         };
         outcomes.push((done.answer.decision, done.answer.reason));
         answers.push(done.answer);
-        events.push(done.event);
+        events.push(Some(done.event));
     }
     record_events(tx, arrival, repeat_of, &answers, events).await?;
     let answer =
@@ -216,7 +226,7 @@ async fn record_events(
     arrival: &Arrival,
     repeat_of: Option<&DeliveryId>,
     answers: &[AlertAnswer],
-    events: Vec<AuditEvent>,
+    events: Vec<Option<AuditEvent>>,
 ) -> Result<(), StoreError> {
     let delivery = &arrival.delivery;
     let actor = match &arrival.person {
@@ -244,6 +254,7 @@ async fn record_events(
     event.source = Some(delivery.source.clone());
     tx.append(&event).await?;
     for (event, answer) in events.into_iter().zip(answers) {
+        let Some(event) = event else { continue };
         let leads_somewhere = answer.decision.creates_remediation()
             || matches!(answer.decision, Decision::Pending | Decision::Resolved);
         if repeat_of.is_none() || leads_somewhere {

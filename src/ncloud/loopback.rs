@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::{CallMethod, CloudConfig, ResponseFormat};
+use crate::config::{CallMethod, CloudConfig, DateRule, ResponseFormat};
 use crate::domain::server::RegionCode;
 
 pub(super) struct Peer {
@@ -54,6 +54,7 @@ impl Peer {
             clock_skew_max: SignedDuration::from_secs(60),
             insight_endpoint: None,
             tracer: None,
+            date: DateRule::Required,
         }
     }
 

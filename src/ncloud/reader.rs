@@ -6,9 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use governor::{DefaultDirectRateLimiter, Quota};
@@ -20,6 +19,7 @@ use super::read_error::ReadError;
 use super::request::{self, CONNECT_TIMEOUT_MAX, ClientError, Cloud, USER_AGENT};
 use super::text::chain;
 use super::wire::{self, Answer, CloudError, Layer, Region, WireError};
+use crate::clock::{DRIFT_MAX_MS, Moment, SeenDate};
 use crate::config::CloudConfig;
 use crate::domain::server::{RegionCode, Server, ServerNo};
 
@@ -38,29 +38,32 @@ const REGION_LIST: &str = "getRegionList";
 const SERVER_LIST: &str = "getServerInstanceList";
 const SERVER_DETAIL: &str = "getServerInstanceDetail";
 
-type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+type WallMs = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Difference between the cloud's clock and ours, from the `Date` of every answer to a read.
-#[derive(Debug, Clone)]
-pub struct CloudClock(Arc<AtomicI64>);
+#[derive(Debug, Clone, Default)]
+pub struct CloudClock(Arc<Mutex<Option<SeenDate>>>);
 
 impl CloudClock {
-    const NOT_SEEN: i64 = i64::MIN;
-
-    fn new() -> Self {
-        Self(Arc::new(AtomicI64::new(Self::NOT_SEEN)))
+    /// The newest comparison, good to about a second; `None` before the first answer.
+    pub fn date(&self) -> Option<SeenDate> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cloud minus ours in milliseconds, good to about a second; `None` before the first answer.
+    /// Cloud minus ours in milliseconds; `None` before the first answer.
     pub fn skew_ms(&self) -> Option<i64> {
-        let skew = self.0.load(Ordering::Relaxed);
-        (skew != Self::NOT_SEEN).then_some(skew)
+        self.date().map(|date| date.skew_ms)
     }
 
-    fn observe(&self, date_ms: i64, sent_ms: i64, received_ms: i64) {
-        let ours = sent_ms.midpoint(received_ms);
+    fn observe(&self, date_ms: i64, sent: Moment, received: Moment) {
+        // A clock that jumped while the answer was under way cannot be compared with anything.
+        if sent.drift_ms(received).abs() > DRIFT_MAX_MS {
+            return;
+        }
+        let ours = sent.wall_ms.midpoint(received.wall_ms);
         let theirs = date_ms.saturating_add(DATE_MIDDLE_MS);
-        self.0.store(theirs.saturating_sub(ours), Ordering::Relaxed);
+        let seen = SeenDate { skew_ms: theirs.saturating_sub(ours), at: received };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 }
 
@@ -70,7 +73,7 @@ pub struct Reader {
     client: Client,
     timeout: Duration,
     pace: DefaultDirectRateLimiter,
-    now_ms: Clock,
+    now_ms: WallMs,
     clock: CloudClock,
 }
 
@@ -109,13 +112,18 @@ impl Reader {
             timeout,
             pace: DefaultDirectRateLimiter::direct(Quota::per_second(per_second)),
             now_ms: Arc::new(now_ms),
-            clock: CloudClock::new(),
+            clock: CloudClock::default(),
         })
     }
 
     /// Cloud minus ours in milliseconds; `None` before the first answer.
     pub fn skew_ms(&self) -> Option<i64> {
         self.clock.skew_ms()
+    }
+
+    /// The newest `Date` of the cloud against our clock; `None` before the first answer.
+    pub fn date(&self) -> Option<SeenDate> {
+        self.clock.date()
     }
 
     /// The clock itself, to be kept by others.
@@ -245,15 +253,16 @@ impl Reader {
     ) -> Result<Answer, ReadError> {
         self.pace.until_ready().await;
         let url = self.cloud.url(action, Some(query));
-        let sent_ms = (self.now_ms)();
-        let headers = self.cloud.sign(&Method::GET, &url, sent_ms);
+        let moment = || Moment { mono: Instant::now(), wall_ms: (self.now_ms)() };
+        let sent = moment();
+        let headers = self.cloud.sign(&Method::GET, &url, sent.wall_ms);
         let request = headers.finish(self.client.get(url)).map_err(|error| self.failed(action, error))?;
         let response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => return Err(self.failed(action, error)),
         };
         if let Some(date_ms) = request::date_ms(&response) {
-            self.clock.observe(date_ms, sent_ms, (self.now_ms)());
+            self.clock.observe(date_ms, sent, moment());
         }
         let status = response.status().as_u16();
         let unreadable = |why: String| ReadError::Unreadable { action, status, why };

@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 use crate::ncloud::loopback::{Peer, Seen, http, sample};
@@ -210,8 +211,14 @@ async fn an_unreachable_cloud_is_named_as_such() {
 
 #[test]
 fn the_skew_is_taken_at_the_middle_of_the_exchange() {
-    let clock = CloudClock::new();
-    clock.observe(NOW_MS, NOW_MS - 1_000, NOW_MS + 3_000);
+    let clock = CloudClock::default();
+    let mono = Instant::now();
+    let at = |ms: u64, wall_ms| Moment { mono: mono + Duration::from_millis(ms), wall_ms };
+    clock.observe(NOW_MS, at(0, NOW_MS - 1_000), at(4_000, NOW_MS + 3_000));
+    assert_eq!(clock.skew_ms(), Some(-500));
+
+    // The wall clock jumped by a minute while the answer was under way: half of that would look like an agreement.
+    clock.observe(NOW_MS, at(5_000, NOW_MS), at(5_100, NOW_MS + 60_100));
     assert_eq!(clock.skew_ms(), Some(-500));
 }
 
@@ -230,5 +237,5 @@ async fn calls_can_move_between_threads() {
     check(reader.server(&region, &number));
     let client = crate::ncloud::InterruptClient::new(&peer.config()).unwrap();
     let prepared = client.prepare(&region, &number, NOW_MS);
-    check(client.send(prepared, std::time::Instant::now()));
+    check(client.send(prepared, Instant::now()));
 }

@@ -35,6 +35,7 @@ fn verifier(auth: Vec<CredentialConfig>, allow_from: &[&str]) -> Verifier {
         allow_from: allow_from.iter().map(|net| net.parse().unwrap()).collect(),
         firing_values: Vec::new(),
         resolved_values: Vec::new(),
+        heartbeat: None,
     })
 }
 

@@ -22,6 +22,7 @@ pub(super) fn source(kind: SourceKind) -> SourceConfig {
         allow_from: Vec::new(),
         firing_values: vec!["ALARM".to_owned()],
         resolved_values: vec!["RESOLVE".to_owned()],
+        heartbeat: None,
     }
 }
 

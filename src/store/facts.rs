@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
 
-use crate::domain::facts::{Facts, Live, Past, TargetFact, TargetName};
+use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
 use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::remediation::{Outcome, State};
@@ -14,6 +14,7 @@ use crate::domain::storm::StormFacts;
 
 use super::guards::{self, GuardsWanted};
 use super::guest::guest_facts;
+use super::heartbeat;
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::servers::find_target;
@@ -37,6 +38,8 @@ pub struct FactsWanted {
     pub hold_file: Option<String>,
     /// Storm, breaker and standing; `None` where no policy is in charge.
     pub guards: Option<GuardsWanted>,
+    /// Sources whose heartbeat counts, and the silence of each that is borne.
+    pub heartbeats: Vec<(String, SignedDuration)>,
 }
 
 /// Where facts are read: inside a write transaction to act on them, or beside it to explain.
@@ -129,6 +132,11 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         | TargetFact::Unknown { .. }
         | TargetFact::Ambiguous { .. } => GuestFacts::default(),
     };
+    let mut heartbeats = Vec::with_capacity(wanted.heartbeats.len());
+    for (source, within) in wanted.heartbeats {
+        let last_at = heartbeat::last(connection, &source).await?;
+        heartbeats.push(Heartbeat { source, within, last_at });
+    }
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
@@ -145,6 +153,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
             .map(|open| format!("quarantine {}: {}", open.id, open.why)),
         unwatched: super::quarantine::gaps(connection, wanted.attempts_since).await?,
         guest,
+        heartbeats,
     })
 }
 

@@ -6,10 +6,12 @@ mod activity;
 mod attempts;
 mod audit;
 mod deliveries;
+mod disk;
 mod facts;
 mod guards;
 mod guest;
 mod hands;
+mod heartbeat;
 mod incidents;
 mod lock;
 mod open;
@@ -19,11 +21,13 @@ mod remediations;
 mod rows;
 mod servers;
 mod verify;
+mod wal;
 mod writer;
 
 pub use activity::ActivitySeen;
 pub use attempts::{AttemptOutcome, Intent, OpenAttempt};
 pub use deliveries::{AlertDecision, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
+pub use disk::{Ballast, free_bytes};
 pub use facts::{FactSource, FactsWanted};
 pub use guards::{GuardsWanted, StandingRow};
 pub use guest::{NewAttestation, Provable};
@@ -34,13 +38,16 @@ pub use open::{OpenError, Store};
 pub use quarantine::{History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, LastWord,
-    PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow, UnreadableDelivery,
+    PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow,
+    UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};
 pub use verify::{ChainFault, ChainReport, verify_chain};
 pub use writer::{CommitStats, Tx, TxFuture};
 
+/// Primary result code of a full disk (<https://www.sqlite.org/rescode.html>).
+const SQLITE_FULL: u32 = 13;
 /// Primary result code of an I/O error (<https://www.sqlite.org/rescode.html>).
 const SQLITE_IOERR: u32 = 10;
 
@@ -65,6 +72,14 @@ pub enum StoreError {
     /// The writer has stopped; the service is ending.
     #[error("the store's writer has stopped")]
     Stopped,
+    /// No transaction could be begun: the store is locked, full or gone. Nothing of the job was run.
+    #[error("the store could not begin a transaction: {why}")]
+    NotBegun {
+        /// What SQLite said.
+        why: String,
+        /// Its primary result code, where it gave one.
+        code: Option<u32>,
+    },
     /// A transaction that shared the batch failed, and so did this one alone.
     #[error("the store could not commit")]
     Commit {
@@ -77,13 +92,28 @@ pub enum StoreError {
 impl StoreError {
     /// The disk failed. An fsync may report that only once: nobody can trust the file until a person has looked.
     pub fn is_io(&self) -> bool {
-        let source = match self {
-            Self::Query { source, .. } | Self::Commit { source } => source,
-            Self::Unreadable { .. } | Self::Stopped => return false,
-        };
-        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_IOERR)
+        self.code() == Some(SQLITE_IOERR)
     }
+
+    /// The disk is full. It heals by itself once there is room.
+    pub fn is_full(&self) -> bool {
+        self.code() == Some(SQLITE_FULL)
+    }
+
+    /// SQLite's primary result code, where it gave one.
+    fn code(&self) -> Option<u32> {
+        match self {
+            Self::Query { source, .. } | Self::Commit { source } => primary_code(source),
+            Self::NotBegun { code, .. } => *code,
+            Self::Unreadable { .. } | Self::Stopped => None,
+        }
+    }
+}
+
+/// The primary result code of an error (<https://www.sqlite.org/rescode.html>).
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
 /// Names what was being done when SQLite refused.

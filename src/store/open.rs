@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Row};
 
+use super::wal::Wal;
 use super::writer::{CommitStats, Tx, TxFuture, Writer};
 use super::{Doing, StoreError};
 
@@ -129,7 +130,8 @@ impl Store {
         check_settings(&pool, &shown).await?;
         check_health(&pool, path).await?;
         let readers = readers(path).await?;
-        let (writer, task) = Writer::new(pool, observe);
+        check_settings(&readers, &shown).await?;
+        let (writer, task) = Writer::new(pool, Wal::of(path), observe);
         Ok((Self { readers, writer: Some(writer), path: path.to_owned() }, task))
     }
 
@@ -158,10 +160,7 @@ impl Store {
 
     /// Bytes of the store's file and its write-ahead log.
     pub fn size_bytes(&self) -> u64 {
-        let mut wal = self.path.as_os_str().to_owned();
-        wal.push("-wal");
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-        size(&self.path) + size(Path::new(&wal))
+        std::fs::metadata(&self.path).map_or(0, |meta| meta.len()) + Wal::of(&self.path).bytes()
     }
 
     /// Jobs that wait for the writer.
@@ -229,6 +228,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
         .pragma("mmap_size", "0")
         .pragma("journal_size_limit", "67108864")
+        .pragma("wal_autocheckpoint", "1000")
 }
 
 /// A pool that closes a connection which comes back inside a transaction: after a commit that failed because the
@@ -282,7 +282,7 @@ async fn check_owner(path: &Path) -> Result<(), OpenError> {
 
 async fn check_settings(pool: &SqlitePool, shown: &str) -> Result<(), OpenError> {
     let ask = |sql: &'static str| async move {
-        let row = sqlx::query(sql).fetch_one(pool).await?;
+        let Some(row) = sqlx::query(sql).fetch_optional(pool).await? else { return Ok("0".to_owned()) };
         row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|n| n.to_string()))
     };
     let expect = [
@@ -290,6 +290,10 @@ async fn check_settings(pool: &SqlitePool, shown: &str) -> Result<(), OpenError>
         ("synchronous", "PRAGMA synchronous", "2"),
         ("foreign_keys", "PRAGMA foreign_keys", "1"),
         ("trusted_schema", "PRAGMA trusted_schema", "0"),
+        ("cell_size_check", "PRAGMA cell_size_check", "1"),
+        ("mmap_size", "PRAGMA mmap_size", "0"),
+        ("busy_timeout", "PRAGMA busy_timeout", "5000"),
+        ("wal_autocheckpoint", "PRAGMA wal_autocheckpoint", "1000"),
     ];
     for (setting, sql, wanted) in expect {
         let found = ask(sql).await.map_err(|source| refusal(shown, "reading its settings", source))?;

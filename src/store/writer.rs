@@ -12,7 +12,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::wal::Wal;
+use super::{StoreError, primary_code};
 use crate::telemetry::chain;
 
 /// Most jobs that share one transaction.
@@ -62,11 +63,12 @@ impl Writer {
     /// A writer and the task that must be spawned to run it. It ends when every handle is dropped.
     pub(super) fn new(
         pool: SqlitePool,
+        wal: Wal,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, inbox) = mpsc::channel(BATCH_MAX * 16);
         let waiting = Arc::new(AtomicUsize::new(0));
-        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, inbox, waiting, observe))
+        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, wal, inbox, waiting, observe))
     }
 
     /// Jobs that wait for a commit.
@@ -105,6 +107,7 @@ impl Writer {
 
 async fn run(
     pool: SqlitePool,
+    mut wal: Wal,
     mut inbox: mpsc::Receiver<Job>,
     waiting: Arc<AtomicUsize>,
     observe: impl Fn(CommitStats) + Send,
@@ -121,6 +124,11 @@ async fn run(
                     answer(job, Err(error));
                 }
             }
+            Err(StoreError::NotBegun { why, code }) => {
+                // None of them ran. Trying each by itself would only make all of them wait for as long again.
+                let refusal = || StoreError::NotBegun { why: why.clone(), code };
+                batch.drain(..).for_each(|job| answer(job, Err(refusal())));
+            }
             Err(error) => {
                 tracing::warn!(jobs, error = %chain(&error), "a batch failed; its jobs are run one by one");
                 for mut job in batch.drain(..) {
@@ -130,6 +138,7 @@ async fn run(
             }
         }
         observe(CommitStats { jobs, seconds: begun.elapsed().as_secs_f64() });
+        wal.fold(&pool, inbox.is_empty()).await;
     }
 }
 
@@ -143,7 +152,7 @@ async fn commit(pool: &SqlitePool, jobs: &mut [Job]) -> Result<(), StoreError> {
     let inner = pool
         .begin_with("BEGIN IMMEDIATE")
         .await
-        .map_err(|source| StoreError::Query { doing: "beginning", source })?;
+        .map_err(|source| StoreError::NotBegun { code: primary_code(&source), why: source.to_string() })?;
     let mut tx = Tx { inner, audit_head: None };
     for job in jobs {
         if let Err(error) = (job.run)(&mut tx).await {

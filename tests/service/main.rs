@@ -11,8 +11,9 @@
 
 mod corroboration;
 mod crash;
-mod guest;
 mod evidence;
+mod faults;
+mod guest;
 mod hands;
 mod hostile;
 mod journal;

@@ -55,6 +55,10 @@ pub(crate) struct Settings {
     /// Lines of `[server]`.
     pub(crate) server: String,
     pub(crate) more: String,
+    /// Lines of `[store]`.
+    pub(crate) store: String,
+    /// Lines of the source.
+    pub(crate) source: String,
 }
 
 impl Settings {
@@ -66,6 +70,9 @@ impl Settings {
             spacing: "1s",
             server: "listen = \"127.0.0.1:0\"".to_owned(),
             more: String::new(),
+            // Small: the disks of testers are.
+            store: "watermark = \"1MiB\"\nballast = \"0\"".to_owned(),
+            source: String::new(),
         }
     }
 }
@@ -100,7 +107,7 @@ impl Site {
 
     /// Writes the configuration file.
     pub(crate) fn write(&self, settings: &Settings) {
-        let Settings { endpoint, mode, settle, spacing, server, more } = settings;
+        let Settings { endpoint, mode, settle, spacing, server, more, store: store_keys, source } = settings;
         let store = self.store().display().to_string();
         let mut text = format!(
             r#"
@@ -109,6 +116,7 @@ status_page = "loopback"
 {server}
 [store]
 url = "sqlite://{store}"
+{store_keys}
 [cloud]
 endpoint = "{endpoint}"
 region = "KR"
@@ -120,6 +128,7 @@ reads_per_second = 1000
 name = "alertmanager"
 kind = "alertmanager"
 trust = "act"
+{source}
 auth = [
   {{ kind = "bearer", secret_file = "am" }},
   {{ kind = "basic", username = "alertmanager", secret_file = "am-basic" }},

@@ -25,6 +25,9 @@ fn mistakes_of_the_service_are_told_with_their_key() {
         ("[store]\nhold_file = \"data/unhang.db\"", "store.hold_file"),
         ("[store]\njournal = \"data/unhang.db\"", "store.journal"),
         ("[store]\njournal = \"data/HOLD\"", "store.journal"),
+        ("[store]\nwatermark = \"512MB\"", "store.watermark"),
+        ("[store]\nwatermark = 512", "store.watermark"),
+        ("[store]\nballast = \"-1\"", "store.ballast"),
         ("[storm]\nshare = 0", "storm.share"),
         ("[storm]\nshare = 1.5", "storm.share"),
         ("[storm]\nshare = \"10%\"", "storm.share"),
@@ -54,6 +57,7 @@ fn mistakes_of_the_cloud_are_told_with_their_key() {
         ("response_format = \"yaml\"", "cloud.response_format"),
         ("timeout = \"10m\"", "cloud.timeout"),
         ("clock_skew_max = \"5m\"", "cloud.clock_skew_max"),
+        ("date = \"maybe\"", "cloud.date"),
         ("access_key = \"x\"", "cloud.access_key"),
         ("secret_key = \"x\"", "cloud.secret_key"),
         ("secret_key_file = \"nowhere\"", "cloud.secret_key_file"),
@@ -285,6 +289,28 @@ fn mistakes_of_second_signals_are_told_with_their_key() {
 }
 
 #[test]
+fn mistakes_of_a_heartbeat_are_told_with_their_key() {
+    let with = |heartbeat: &str| format!("{SOURCE}heartbeat = {heartbeat}\n{PEOPLE}");
+    for (heartbeat, key) in [
+        ("{ within = \"5m\" }", "sources[0].heartbeat.match"),
+        ("{ match = {} }", "sources[0].heartbeat.match"),
+        ("{ match = [\"a!=b\"] }", "sources[0].heartbeat.match"),
+        ("{ match = { alertname = \"Watchdog\" }, within = \"1s\" }", "sources[0].heartbeat.within"),
+        ("{ match = { alertname = \"Watchdog\" }, every = \"1m\" }", "sources[0].heartbeat.every"),
+    ] {
+        check(&with(heartbeat), &[key]);
+    }
+    check(&with("\"Watchdog\""), &["sources[0].heartbeat", "sources[0].heartbeat.match"]);
+    // An alert that a policy waits for must not be swallowed as a heartbeat, whether the match is the same or wider.
+    let policy = "[[policies]]\nname = \"p\"\ntarget = [\"label:no\"]\nmode = \"approve\"\n\
+                  match = { alertname = \"Hung\", severity = \"page\" }\n";
+    for swallowing in ["{ alertname = \"Hung\", severity = \"page\" }", "{ severity = \"page\" }"] {
+        let text = format!("{}{policy}", with(&format!("{{ match = {swallowing} }}")));
+        check(&text, &["sources.am.heartbeat.match"]);
+    }
+}
+
+#[test]
 fn mistakes_of_the_activity_record_are_told_with_their_key() {
     let endpoint = "endpoint = \"https://h.example\"";
     for (lines, key) in [
@@ -309,4 +335,11 @@ fn mistakes_of_the_activity_record_are_told_with_their_key() {
     assert!(outcome(elsewhere, &[]).unwrap().config.cloud.insight_endpoint.is_none());
     let asks = policy("corroborate = [{ kind = \"cloud_insight\" }]");
     assert_eq!(problems(&format!("{elsewhere}{asks}"), &[])[0].key, "cloud.insight_endpoint");
+}
+
+#[test]
+fn a_watermark_below_the_ballast_is_told() {
+    check_warns("[store]\nwatermark = \"32MiB\"", "store.watermark");
+    let store = loaded("[store]\nwatermark = \"1GiB\"\nballast = \"0\"").config.store;
+    assert_eq!((store.watermark_bytes, store.ballast_bytes), (1 << 30, 0));
 }

@@ -3,6 +3,7 @@
 //! Never: sets one that holds nothing, or one without a person and a reason.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use super::super::auth::{Operator, Viewer};
 use super::super::body::{self};
 use super::super::door::Door;
-use super::super::problem::Problem;
+use super::super::problem::{Code, Problem};
 use super::{done, no_params, why_deleted, words};
 use crate::config::Config;
 use crate::domain::alert::Labels;
@@ -24,7 +25,10 @@ use crate::domain::server::{RegionCode, ServerNo};
 use crate::hands;
 use crate::service::hold_file;
 use crate::store::{NewHold, NewSilence};
+use crate::telemetry::chain;
 
+/// Longest wait for the store to take a hold: whoever sets one needs to know soon that there is another way.
+const HOLD_WITHIN: Duration = Duration::from_secs(2);
 /// Longest hold or silence with an end of its own.
 const LENGTH_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
 
@@ -78,11 +82,28 @@ pub(in super::super) async fn set_hold(
         reason: words(&wanted.reason)?,
         until: end("until", wanted.until.as_deref(), wanted.duration.as_deref(), now, now)?,
     };
-    let id = hands::set_hold(&door.service, new.clone()).await?;
+    let set = tokio::time::timeout(HOLD_WITHIN, hands::set_hold(&door.service, new.clone())).await;
+    let id = match set {
+        Ok(Ok(id)) => id,
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "a hold could not be stored");
+            return Err(not_held("failed"));
+        }
+        // The writer owns it by now, and may yet store it: one hold too many harms nobody.
+        Err(_elapsed) => return Err(not_held("did not answer within 2 s; it may yet take the hold")),
+    };
     let (scope, name) = new.scope.parts();
     Ok(HttpResponse::Created().json(json!({
         "id": id, "scope": scope, "name": name, "author": new.author, "reason": new.reason, "until": new.until,
     })))
+}
+
+fn not_held(store: &str) -> Problem {
+    let detail = format!(
+        "the store {store}; the hold file works without it: `unhang hold set --file --reason …`, or make the file named \
+         by store.hold_file (default: HOLD beside the store)"
+    );
+    Problem::new(Code::StoreFailed, detail)
 }
 
 /// A scope that something falls under: a mistyped name would hold nothing and feel safe.
