@@ -152,7 +152,7 @@ pub fn decide(question: &Question<'_>, rules: &Rules, facts: &Facts, now: Timest
     let alert = question.alert;
     let mut trace = Trace::default();
     if alert.status == AlertStatus::Resolved {
-        trace.note(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", alert.ends_at);
+        trace.note(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", None);
         return answer(Decision::Resolved, None, None, "the sender says that it is over", None, trace);
     }
     if let Some(why) = &alert.never_actionable {

@@ -26,5 +26,5 @@ plant old-attestation-will-do src/domain/standing.rs \
   's/let old = now.duration_since\(attested.at\) > age_max;/let old = false;/' \
   --lib domain::decision
 plant resolved-without-a-trace src/domain/decision.rs \
-  's/        trace.note\(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", alert.ends_at\);\n//' \
+  's/        trace.note\(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", None\);\n//' \
   --test service why::every_alert
