@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::heads;
 use crate::http;
 use crate::inventory;
 use crate::ncloud::{ClientError, Clients, InterruptClient, Reader};
@@ -86,7 +87,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let lock = DataLock::take(&config.store.path)?;
     let metrics = Metrics::new();
     let (seconds, jobs) = (metrics.commit_seconds.clone(), metrics.commit_batch.clone());
-    let (store, writer) = Store::open(&config.store.path, move |stats| {
+    let (store, writer) = Store::open(&config.store.path, config.audit.key.clone(), move |stats| {
         seconds.observe(stats.seconds);
         jobs.observe(f64::from(u32::try_from(stats.jobs).unwrap_or(u32::MAX)));
     })
@@ -122,6 +123,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("resolver", Box::pin(inventory::resolve(s(), c()))),
         room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
         room("verifier", Box::pin(verifier::run(s(), c()))),
+        room("audit heads", Box::pin(heads::run(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
@@ -193,6 +195,7 @@ impl App {
             (old.store.hold_file != config.store.hold_file, "store.hold_file"),
             (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
             (old.server.queue_max != config.server.queue_max, "server.queue_max"),
+            (format!("{:?}", old.audit) != format!("{:?}", config.audit), "audit.*"),
         ] {
             if changed {
                 tracing::warn!(key, "this key takes effect with the next start");
@@ -200,6 +203,7 @@ impl App {
         }
         // The hold file belongs to the store that is open: a hold must not be lifted by naming another place.
         config.store = old.store.clone();
+        config.audit = old.audit.clone();
         let (hash, now) = (config.hash.clone(), self.service.clock.now());
         self.service.config.store(Arc::new(config));
         self.service
@@ -242,6 +246,7 @@ impl App {
         };
         clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
         clean &= end(&service).await.is_ok();
+        heads::record(&service).await;
         let store = service.store.clone();
         drop(service);
         if let Err(error) = store.fold_log().await {

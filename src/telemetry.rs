@@ -147,6 +147,8 @@ pub struct Metrics {
     pub budget_remaining: Family<BudgetLabels, Gauge>,
     /// Bytes of the store.
     pub store_bytes: Gauge,
+    /// When the newest head of the audit was written.
+    pub audit_head: Seconds,
 }
 
 impl Default for Metrics {
@@ -178,6 +180,7 @@ impl Metrics {
             last_delivery: Family::default(),
             budget_remaining: Family::default(),
             store_bytes: Gauge::default(),
+            audit_head: Seconds::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -214,13 +217,20 @@ impl Metrics {
             oldest,
         );
         let last = m.last_delivery.clone();
-        registry.register_with_unit("last_delivery_timestamp", "Last delivery of a source", seconds, last);
+        registry.register_with_unit(
+            "last_delivery_timestamp",
+            "Last delivery of a source",
+            seconds.clone(),
+            last,
+        );
         registry.register(
             "budget_remaining",
             "Attempts that a budget still allows",
             m.budget_remaining.clone(),
         );
         registry.register_with_unit("store", "Size of the store", Unit::Bytes, m.store_bytes.clone());
+        let head = m.audit_head.clone();
+        registry.register_with_unit("audit_head_timestamp", "Newest head of the audit", seconds, head);
         Self { registry, ..metrics }
     }
 

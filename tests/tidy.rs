@@ -20,7 +20,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -42,6 +42,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("cli", 8),
     ("demo", 8),
     ("main", 9),
+    ("heads", 4),
 ];
 
 /// Doors between rooms of one floor that are there today.

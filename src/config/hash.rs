@@ -6,14 +6,27 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig, SourceConfig,
-    StoreConfig, StormConfig, TokenConfig, VerifyConfig,
+    AuditConfig, CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig,
+    SourceConfig, StoreConfig, StormConfig, TokenConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
 pub(super) fn hash(config: &Config) -> String {
-    let Config { hash: _, server, store, cloud, sources, rules, storm, dispatch, verify, inventory, tokens } =
-        config;
+    let Config {
+        hash: _,
+        server,
+        store,
+        cloud,
+        sources,
+        rules,
+        storm,
+        dispatch,
+        verify,
+        inventory,
+        tokens,
+        audit,
+    } = config;
+    let AuditConfig { key, old_keys: _, heads_file, heads_every } = audit;
     let StoreConfig { path, hold_file } = store;
     let StormConfig { share, count, same_zone, window } = storm;
     let DispatchConfig { tick } = dispatch;
@@ -30,6 +43,9 @@ pub(super) fn hash(config: &Config) -> String {
         "verify": { "poll": poll, "window": verify_window, "giveUp": give_up },
         "inventory": { "refresh": refresh, "freshFor": fresh_for, "lookupFor": lookup_for },
         "tokens": tokens.iter().map(token_value).collect::<Vec<_>>(),
+        "audit": {
+            "keyed": key.is_some(), "headsFile": heads_file.to_string_lossy(), "headsEvery": heads_every,
+        },
     });
     hex::encode(Sha256::digest(whole.to_string()))
 }

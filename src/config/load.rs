@@ -14,7 +14,7 @@ use super::environment::Environment;
 use super::problem::{Findings, Problem};
 use super::secret::Vault;
 use super::section::Section;
-use super::{Config, cloud, hash, policies, rules, service, sources, tokens};
+use super::{Config, audit, cloud, hash, policies, rules, service, sources, tokens};
 use crate::domain::policy::Rules;
 
 /// Largest configuration file.
@@ -111,6 +111,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let written = root.sections("tokens");
     let people_written = written.len();
     let people = tokens::tokens(written);
+    let audit = audit::audit(root.section("audit"), vault, &store);
     root.finish();
     if people.len() == people_written {
         tokens::judge(&policies, &people, findings);
@@ -128,6 +129,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         verify,
         inventory,
         tokens: people,
+        audit,
     };
     judge_examples(is_local(&config.cloud.endpoint), findings);
     config.hash = hash::hash(&config);

@@ -4,10 +4,14 @@
 
 pub mod alert;
 pub mod audit;
+pub mod audit_head;
+pub mod audit_key;
+pub mod chain;
 pub mod claim;
 pub mod decision;
 pub mod evidence;
 pub mod facts;
+pub mod fold;
 pub mod guard;
 pub mod hold;
 pub mod ids;

@@ -14,6 +14,7 @@ mod query;
 mod remediations;
 mod rows;
 mod servers;
+mod state;
 mod verify;
 mod writer;
 
@@ -30,7 +31,7 @@ pub use query::{
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};
-pub use verify::{ChainFault, ChainReport, verify_chain};
+pub use verify::{inspect, verify_chain};
 pub use writer::{CommitStats, Tx, TxFuture};
 
 /// Primary result code of an I/O error (<https://www.sqlite.org/rescode.html>).
@@ -57,6 +58,12 @@ pub enum StoreError {
     /// The writer has stopped; the service is ending.
     #[error("the store's writer has stopped")]
     Stopped,
+    /// The audit has keyed rows, and this process was given no key.
+    #[error("the audit is hashed with key {key_id} and no key is configured; set audit.key_file")]
+    NoKey {
+        /// Key of the last row.
+        key_id: String,
+    },
     /// A transaction that shared the batch failed, and so did this one alone.
     #[error("the store could not commit")]
     Commit {
@@ -71,7 +78,7 @@ impl StoreError {
     pub fn is_io(&self) -> bool {
         let source = match self {
             Self::Query { source, .. } | Self::Commit { source } => source,
-            Self::Unreadable { .. } | Self::Stopped => return false,
+            Self::Unreadable { .. } | Self::NoKey { .. } | Self::Stopped => return false,
         };
         let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
         code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_IOERR)

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit;
 mod crash;
 mod hands;
 mod hostile;
