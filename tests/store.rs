@@ -169,7 +169,7 @@ async fn files_that_are_not_ours_are_refused_untouched() {
     let newer = dir.path().join("newer.db");
     drop(open(&newer).await);
     let mut db = raw(&newer).await;
-    sqlx::raw_sql("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations")
+    sqlx::raw_sql("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1")
         .execute(&mut db)
         .await
         .unwrap();

@@ -255,7 +255,10 @@ mod tests {
         let mut event = AuditEvent::new(Timestamp::UNIX_EPOCH, "kind", Actor::service("test"));
         event.attempt_id = Some(7);
         event.http_status = Some(200);
-        assert_eq!(chain_hash(None, GENESIS, 1, &event), "aa2be31e893ef18b1478e364dd2f451013bc106e18e659ae85a6835fd4d3e11b");
+        assert_eq!(
+            chain_hash(None, GENESIS, 1, &event),
+            "aa2be31e893ef18b1478e364dd2f451013bc106e18e659ae85a6835fd4d3e11b"
+        );
     }
 
     #[test]

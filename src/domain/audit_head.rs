@@ -133,7 +133,8 @@ mod tests {
         let mut lines = Vec::new();
         for (place, key) in keys.iter().enumerate() {
             let seq = i64::try_from(place).unwrap();
-            let head = Head::sealed(*key, Timestamp::UNIX_EPOCH, (seq, format!("h{seq}")), seq, before.clone());
+            let head =
+                Head::sealed(*key, Timestamp::UNIX_EPOCH, (seq, format!("h{seq}")), seq, before.clone());
             before.clone_from(&head.mac);
             lines.push(serde_json::to_string(&head).unwrap());
         }
