@@ -108,9 +108,12 @@ impl Fold {
     fn made(&mut self, table: &'static str, key: &str, fields: &[(&'static str, Told)]) {
         let row = self.row(table, key);
         for (field, told) in fields {
-            if let Told(Some(value)) = told {
-                row.entry((*field).to_owned()).or_insert_with(|| value.clone());
-            }
+            let value = match told {
+                Told::Nothing => continue,
+                Told::Empty => None,
+                Told::Text(text) => Some(text.clone()),
+            };
+            row.entry((*field).to_owned()).or_insert(value);
         }
     }
 
@@ -119,8 +122,9 @@ impl Fold {
         let row = self.row(table, key);
         for (field, told) in fields {
             match told {
-                Told(Some(value)) => drop(row.insert((*field).to_owned(), value.clone())),
-                Told(None) => drop(row.remove(*field)),
+                Told::Nothing => drop(row.remove(*field)),
+                Told::Empty => drop(row.insert((*field).to_owned(), None)),
+                Told::Text(text) => drop(row.insert((*field).to_owned(), Some(text.clone()))),
             }
         }
     }
@@ -179,26 +183,30 @@ fn shown(value: Option<&str>) -> String {
 }
 
 /// What an event says of a column: nothing, that it is NULL, or its text.
-struct Told(Option<Option<String>>);
+enum Told {
+    Nothing,
+    Empty,
+    Text(String),
+}
 
-const NOT_TOLD: Told = Told(None);
-const EMPTY: Told = Told(Some(None));
+const NOT_TOLD: Told = Told::Nothing;
+const EMPTY: Told = Told::Empty;
 
 impl From<&str> for Told {
     fn from(text: &str) -> Self {
-        Self(Some(Some(text.to_owned())))
+        Self::Text(text.to_owned())
     }
 }
 
 impl From<String> for Told {
     fn from(text: String) -> Self {
-        Self(Some(Some(text)))
+        Self::Text(text)
     }
 }
 
 impl From<&Option<String>> for Told {
     fn from(text: &Option<String>) -> Self {
-        Self(Some(text.clone()))
+        text.clone().map_or(Self::Empty, Self::Text)
     }
 }
 

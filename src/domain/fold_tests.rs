@@ -42,7 +42,9 @@ fn report(events: &[AuditEvent], first_seq: i64, rows: &[StoredRow]) -> DeepRepo
     for (seq, event) in (first_seq..).zip(events) {
         fold.take(seq, event);
     }
-    rows.iter().for_each(|row| fold.compare(row));
+    for row in rows {
+        fold.compare(row);
+    }
     fold.finish()
 }
 

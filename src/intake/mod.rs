@@ -119,6 +119,7 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                 let mut event =
                     AuditEvent::new(now, "delivery_unreadable", actor).with_detail(&serde_json::json!({
                         "bodySha256": delivery.body_sha256, "why": why,
+                        "repeatOf": null, "replayOf": delivery.replay_of.as_ref().map(DeliveryId::as_str),
                     }));
                 event.trace_id = Some(delivery.trace_id.clone());
                 event.delivery_id = Some(delivery.id.to_string());

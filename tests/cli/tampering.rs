@@ -304,7 +304,7 @@ fn a_changed_or_foreign_export_does_not_verify() {
     let args = ["--before", "2026-09-21T14:13:24Z", "--export", &export, "--prune"];
     assert_eq!(code(&site.audit("checkpoint", &args)), 0);
     let whole = std::fs::read_to_string(&export).unwrap();
-    let without_last: String = whole.lines().take(2).map(|line| format!("{line}\n")).collect();
+    let without_last = whole.split_inclusive('\n').take(2).collect::<String>();
     for (text, said) in [
         (whole.replace("\"accepted\"", "\"rejected\""), "does not verify: row 1: its content"),
         (without_last, "rows 3 to 3 are neither here nor exported"),
