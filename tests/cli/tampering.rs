@@ -63,7 +63,9 @@ fn sql(path: &Path, statements: &[&'static str]) {
     runtime().block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        for trigger in ["DROP TRIGGER audit_is_never_changed", "DROP TRIGGER audit_is_never_deleted"] {
+        for trigger in
+            ["DROP TRIGGER IF EXISTS audit_is_never_changed", "DROP TRIGGER IF EXISTS audit_is_never_deleted"]
+        {
             sqlx::query(trigger).execute(&mut connection).await.unwrap();
         }
         for statement in statements {
@@ -147,9 +149,14 @@ const TAMPERINGS: [Tampering; 9] = [
     ),
     ("another history with another key", |site| rewrite(site, Some(OTHER_KEY)), [Some("needs key "); 4]),
     (
-        "a key taken off the last row",
-        |site| sql(&site.path("unhang.db"), &["UPDATE audit SET key_id = NULL WHERE seq = 5"]),
-        [None, None, Some("row 5: it has no key"), Some("row 5: it has no key")],
+        "sound rows without a key behind keyed ones",
+        |site| {
+            let path = site.path("unhang.db");
+            sql(&path, &["UPDATE audit SET key_id = NULL WHERE seq = 5"]);
+            store_of(&path, None, "accepted");
+            sql(&path, &["UPDATE audit SET key_id = (SELECT key_id FROM audit WHERE seq = 4) WHERE seq = 5"]);
+        },
+        [None, None, Some("row 6: it has no key"), Some("row 6: it has no key")],
     ),
 ];
 
