@@ -270,5 +270,10 @@ mod tests {
             .map(|key| chain_hash(key.as_ref(), GENESIS, 1, &event))
             .collect();
         assert_eq!(hashes.len(), 3);
+        // HMAC-SHA256, made with another tool: the identifier alone, which anybody may know, does not give it.
+        assert_eq!(
+            chain_hash(Some(&key("a")), GENESIS, 1, &event),
+            "404e951f388cb44a6c52df72e365aae22a20c8c907f0795197ca57e15be68898"
+        );
     }
 }
