@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::heads;
 use crate::housekeeping;
 use crate::http;
 use crate::inventory;
@@ -89,7 +90,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let lock = DataLock::take(&config.store.path)?;
     let metrics = Metrics::new();
     let (seconds, jobs) = (metrics.commit_seconds.clone(), metrics.commit_batch.clone());
-    let (store, writer) = Store::open(&config.store.path, move |stats| {
+    let (store, writer) = Store::open(&config.store.path, config.audit.key.clone(), move |stats| {
         seconds.observe(stats.seconds);
         jobs.observe(f64::from(u32::try_from(stats.jobs).unwrap_or(u32::MAX)));
     })
@@ -132,6 +133,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("verifier", Box::pin(verifier::run(s(), c()))),
         room("journal", Box::pin(quarantine::keep_stamping(s()))),
         room("housekeeping", Box::pin(housekeeping::run(s()))),
+        room("audit heads", Box::pin(heads::run(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
@@ -206,6 +208,7 @@ impl App {
             (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
             (old.server.queue_max != config.server.queue_max, "server.queue_max"),
             (old.store.journal != config.store.journal, "store.journal"),
+            (format!("{:?}", old.audit) != format!("{:?}", config.audit), "audit.*"),
         ] {
             if changed {
                 tracing::warn!(key, "this key takes effect with the next start");
@@ -213,6 +216,7 @@ impl App {
         }
         // The hold file belongs to the store that is open: a hold must not be lifted by naming another place.
         config.store = old.store.clone();
+        config.audit = old.audit.clone();
         let (hash, now) = (config.hash.clone(), self.service.clock.now());
         self.service.config.store(Arc::new(config));
         self.service
@@ -256,6 +260,7 @@ impl App {
         clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
         clean &= end(&service).await.is_ok();
         quarantine::stamp(&service).await;
+        heads::record(&service).await;
         let store = service.store.clone();
         drop(service);
         if let Err(error) = store.fold_log().await {

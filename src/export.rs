@@ -2,10 +2,15 @@
 //!
 //! Never: a cell that a spreadsheet takes for a formula.
 
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::audit::{Actor, AuditEvent};
 use crate::store::AuditItem;
 
 /// Headings of the CSV form.
-pub const COLUMNS: [&str; 24] = [
+pub const COLUMNS: [&str; 25] = [
     "seq",
     "at",
     "kind",
@@ -30,6 +35,7 @@ pub const COLUMNS: [&str; 24] = [
     "detail",
     "prevHash",
     "hash",
+    "keyId",
 ];
 
 /// Why rows could not be written.
@@ -53,6 +59,69 @@ pub fn ndjson(items: &[AuditItem]) -> Result<Vec<u8>, ExportError> {
     Ok(text)
 }
 
+/// A row as NDJSON holds it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Row {
+    seq: i64,
+    at: Timestamp,
+    kind: String,
+    actor: Actor,
+    trace_id: Option<String>,
+    delivery_id: Option<String>,
+    incident_id: Option<String>,
+    remediation_id: Option<String>,
+    attempt_id: Option<i64>,
+    server_instance_no: Option<String>,
+    region_code: Option<String>,
+    source: Option<String>,
+    policy: Option<String>,
+    decision: Option<String>,
+    reason: Option<String>,
+    outcome: Option<String>,
+    request_id: Option<String>,
+    return_code: Option<String>,
+    return_message: Option<String>,
+    http_status: Option<u16>,
+    detail: Box<RawValue>,
+    prev_hash: String,
+    hash: String,
+    key_id: Option<String>,
+}
+
+/// Reads a line of NDJSON back as it was hashed.
+pub fn read_row(line: &str) -> Result<AuditItem, ExportError> {
+    let row: Row = serde_json::from_str(line)?;
+    // A detail that is no JSON was written as a text.
+    let detail = match serde_json::from_str::<String>(row.detail.get()) {
+        Ok(text) if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() => text,
+        Ok(_) | Err(_) => row.detail.get().to_owned(),
+    };
+    let event = AuditEvent {
+        at: row.at,
+        kind: row.kind,
+        actor: row.actor,
+        trace_id: row.trace_id,
+        delivery_id: row.delivery_id,
+        incident_id: row.incident_id,
+        remediation_id: row.remediation_id,
+        attempt_id: row.attempt_id,
+        server_instance_no: row.server_instance_no,
+        region_code: row.region_code,
+        source: row.source,
+        policy: row.policy,
+        decision: row.decision,
+        reason: row.reason,
+        outcome: row.outcome,
+        request_id: row.request_id,
+        return_code: row.return_code,
+        return_message: row.return_message,
+        http_status: row.http_status,
+        detail,
+    };
+    Ok(AuditItem { seq: row.seq, event, prev_hash: row.prev_hash, hash: row.hash, key_id: row.key_id })
+}
+
 /// RFC 4180, with or without the heading.
 pub fn csv(items: &[AuditItem], with_heading: bool) -> Result<Vec<u8>, ExportError> {
     let mut text = Vec::new();
@@ -68,7 +137,7 @@ pub fn csv(items: &[AuditItem], with_heading: bool) -> Result<Vec<u8>, ExportErr
     Ok(text)
 }
 
-fn cells(item: &AuditItem) -> [String; 24] {
+fn cells(item: &AuditItem) -> [String; 25] {
     let event = &item.event;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     [
@@ -96,6 +165,7 @@ fn cells(item: &AuditItem) -> [String; 24] {
         event.detail.clone(),
         item.prev_hash.clone(),
         item.hash.clone(),
+        text(&item.key_id),
     ]
 }
 
@@ -106,16 +176,13 @@ fn harmless(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::domain::audit::{Actor, AuditEvent};
 
     fn item(detail: &str) -> AuditItem {
         let mut event = AuditEvent::new(Timestamp::UNIX_EPOCH, "kind", Actor::service("test"));
         event.detail = detail.to_owned();
         event.return_message = Some("=1+1".to_owned());
-        AuditItem { seq: 1, event, prev_hash: "a".into(), hash: "b".into() }
+        AuditItem { seq: 1, event, prev_hash: "a".into(), hash: "b".into(), key_id: None }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod dispatcher;
 pub mod domain;
 pub mod export;
 pub mod hands;
+pub mod heads;
 pub mod housekeeping;
 pub mod http;
 pub mod intake;

@@ -160,7 +160,7 @@ async fn a_process_that_was_frozen_notes_it_once() {
     let keys =
         ["NCLOUD_ACCESS_KEY_ID", "NCLOUD_SECRET_KEY"].map(|name| (name.to_owned(), name.to_lowercase()));
     let config = load(Some(&path), &keys.into_iter().collect::<Environment>()).unwrap().config;
-    let (store, writer) = Store::open(&config.store.path, |_stats| {}).await.unwrap();
+    let (store, writer) = Store::open(&config.store.path, None, |_stats| {}).await.unwrap();
     TaskTracker::new().spawn(writer);
     let journal = Arc::new(Journal::open(&config.store.journal));
     let service = Arc::new(Service::new(store, journal, Clock::default(), config, Metrics::new(), 1));

@@ -166,6 +166,8 @@ pub struct Metrics {
     pub heartbeat_age: Family<SourceLabels, Seconds>,
     /// When the hold file was last looked at for its own sake.
     pub hold_file_check: Seconds,
+    /// When the newest head of the audit was written.
+    pub audit_head: Seconds,
 }
 
 impl Default for Metrics {
@@ -203,6 +205,7 @@ impl Metrics {
             disk_free_bytes: Gauge::default(),
             heartbeat_age: Family::default(),
             hold_file_check: Seconds::default(),
+            audit_head: Seconds::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -241,7 +244,12 @@ impl Metrics {
             oldest,
         );
         let last = m.last_delivery.clone();
-        registry.register_with_unit("last_delivery_timestamp", "Last delivery of a source", seconds, last);
+        registry.register_with_unit(
+            "last_delivery_timestamp",
+            "Last delivery of a source",
+            seconds.clone(),
+            last,
+        );
         registry.register(
             "budget_remaining",
             "Attempts that a budget still allows",
@@ -258,6 +266,8 @@ impl Metrics {
         let checked = m.hold_file_check.clone();
         let help = "Last self-check of the hold file";
         registry.register_with_unit("hold_file_check_timestamp", help, seconds(), checked);
+        let head = m.audit_head.clone();
+        registry.register_with_unit("audit_head_timestamp", "Newest head of the audit", seconds(), head);
         Self { registry, ..metrics }
     }
 

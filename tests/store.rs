@@ -8,6 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use unhang::domain::audit::{Actor, AuditEvent};
+use unhang::domain::audit_key::KeyRing;
 use unhang::domain::facts::TargetFact;
 use unhang::domain::remediation::{Event, State, transition};
 use unhang::domain::server::{RegionCode, ServerNo};
@@ -15,7 +16,7 @@ use unhang::domain::storm::{Sighting, Trip};
 use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, OpenError, Store, StoreError};
 
 async fn open(path: &Path) -> Store {
-    let (store, writer) = Store::open(path, |_| {}).await.unwrap();
+    let (store, writer) = Store::open(path, None, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     tokio::spawn(writer);
     store
@@ -147,6 +148,7 @@ async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
         fingerprint: String::new(),
         attempts_since: at(0),
         now: at(now),
+        heartbeats: Vec::new(),
         hold_file: None,
         guards: Some(guards),
     };
@@ -255,12 +257,12 @@ async fn one_job_that_fails_spoils_no_other_of_its_batch() {
         assert_eq!(ok, n % 10 != 3, "job {n}");
         kept += i64::from(ok);
     }
-    let report = unhang::store::verify_chain(&store, |_| {}).await.unwrap();
+    let report = unhang::store::verify_chain(&store, &KeyRing::default(), |_| {}).await.unwrap();
     assert_eq!((report.rows, report.fault), (kept, None), "what failed left no row, what did not left one");
 }
 
 async fn opening(path: &Path) -> OpenError {
-    match Store::open(path, |_| {}).await {
+    match Store::open(path, None, |_| {}).await {
         Ok(_) => panic!("{} was opened", path.display()),
         Err(error) => error,
     }

@@ -13,7 +13,7 @@ use unhang::domain::audit::{Actor, AuditEvent};
 use unhang::store::{Store, StoreError};
 
 async fn open(path: &Path) -> Store {
-    let (store, writer) = Store::open(path, |_| {}).await.unwrap();
+    let (store, writer) = Store::open(path, None, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     tokio::spawn(writer);
     store

@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 25] = [
+const FLOORS: [(&str, u8); 26] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -47,6 +47,7 @@ const FLOORS: [(&str, u8); 25] = [
     ("journal", 2),
     ("quarantine", 4),
     ("signals", 2),
+    ("heads", 4),
 ];
 
 /// Doors between rooms of one floor that are there today.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::out::Out;
-use crate::config::{Environment, Loaded, Problem, check_report, load};
+use crate::config::{Config, Environment, Loaded, Problem, check_report, load};
 use crate::store::Store;
 
 /// Files that are looked for where none is named.
@@ -90,6 +90,15 @@ impl StoreArgs {
             Some(path) => Ok(path.parent().unwrap_or(Path::new("")).join("JOURNAL")),
             None => Ok(self.config.load_or_tell()?.config.store.journal),
         }
+    }
+
+    /// The configuration, where there is one. With a store named by itself it need not be there, nor be sound unless it
+    /// was named as well.
+    pub(super) fn config_if_any(&self) -> Result<Option<Config>, Failure> {
+        if self.store.is_none() || self.config.config.is_some() {
+            return self.config.load_or_tell().map(|loaded| Some(loaded.config));
+        }
+        Ok(self.config.load().ok().map(|loaded| loaded.config))
     }
 
     /// Opens it to read; a running service is not disturbed.

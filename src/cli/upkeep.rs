@@ -114,9 +114,11 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
     sync(&args.to)
         .map_err(|error| Failure::unreachable(format!("cannot sync {}: {error}", args.to.display())))?;
     let copy = Store::open_read_only(&args.to).await?;
+    let ring = args.store.config_if_any()?.map(|config| config.audit.ring()).unwrap_or_default();
     let mut told = Ok(());
     let report =
-        verify_chain(&copy, |rows| told = progress.progress(format_args!("verified {rows} rows"))).await?;
+        verify_chain(&copy, &ring, |rows| told = progress.progress(format_args!("verified {rows} rows")))
+            .await?;
     told?;
     progress.end_progress()?;
     if let Some(fault) = report.fault {
@@ -165,7 +167,7 @@ pub(super) async fn migrate(args: MigrateArgs, out: &mut Out) -> Result<(), Fail
             .map_err(|error| Failure::unreachable(format!("cannot make {}: {error}", folder.display())))?;
     }
     let lock = DataLock::take(&path).map_err(|error| Failure::unreachable(chain(&error)))?;
-    let (store, writer) = Store::open(&path, |_stats| {}).await?;
+    let (store, writer) = Store::open(&path, None, |_stats| {}).await?;
     let tasks = TaskTracker::new();
     tasks.spawn(writer);
     tasks.close();

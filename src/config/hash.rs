@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig, SourceConfig,
-    StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
+    AuditConfig, CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig,
+    SourceConfig, StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -24,7 +24,9 @@ pub(super) fn hash(config: &Config) -> String {
         inventory,
         tokens,
         signal_secrets: _,
+        audit,
     } = config;
+    let AuditConfig { key, old_keys: _, heads_file, heads_every } = audit;
     let StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
@@ -42,6 +44,9 @@ pub(super) fn hash(config: &Config) -> String {
         "verify": { "poll": poll, "window": verify_window, "giveUp": give_up },
         "inventory": { "refresh": refresh, "freshFor": fresh_for, "lookupFor": lookup_for },
         "tokens": tokens.iter().map(token_value).collect::<Vec<_>>(),
+        "audit": {
+            "keyed": key.is_some(), "headsFile": heads_file.to_string_lossy(), "headsEvery": heads_every,
+        },
     });
     hex::encode(Sha256::digest(whole.to_string()))
 }

@@ -15,7 +15,8 @@ use super::problem::{Findings, Problem};
 use super::secret::Vault;
 use super::section::Section;
 use super::{
-    Config, SourceConfig, SourceKind, cloud, hash, maintenance, policies, rules, service, sources, tokens,
+    Config, SourceConfig, SourceKind, audit, cloud, hash, maintenance, policies, rules, service, sources,
+    tokens,
 };
 use crate::domain::policy::{Policy, Rules};
 
@@ -116,6 +117,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let written = root.sections("tokens");
     let people_written = written.len();
     let people = tokens::tokens(written);
+    let audit = audit::audit(root.section("audit"), vault, &store);
     root.finish();
     if people.len() == people_written {
         tokens::judge(&policies, &people, findings);
@@ -135,6 +137,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         inventory,
         tokens: people,
         signal_secrets,
+        audit,
     };
     cloud::judge_insight(&config.cloud, &config.rules.policies, findings);
     judge_examples(is_local(&config.cloud.endpoint), findings);

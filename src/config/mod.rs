@@ -2,6 +2,7 @@
 //!
 //! Never: echoes a secret, guesses a value, or fills in a limit as "none". The only reader of the environment.
 
+mod audit;
 mod cloud;
 mod corroborate;
 mod environment;
@@ -29,10 +30,12 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::domain::activity::ActivityRules;
+use crate::domain::audit_key::{AuditKey, KeyRing};
 use crate::domain::matcher::Matchers;
 use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
 
+pub use audit::audit_key_from;
 pub use environment::Environment;
 pub use load::{Loaded, load};
 pub use problem::{Problem, check_report};
@@ -62,6 +65,8 @@ pub struct Config {
     pub tokens: Vec<TokenConfig>,
     /// Secrets of the second signals that policies ask.
     pub signal_secrets: Vec<SignalSecret>,
+    /// `[audit]`
+    pub audit: AuditConfig,
 }
 
 impl Config {
@@ -399,5 +404,25 @@ impl fmt::Debug for TokenConfig {
             .field("name", &self.name)
             .field("role", &self.role)
             .finish_non_exhaustive()
+    }
+}
+
+/// `[audit]`: how the audit is made to show what was done to it.
+#[derive(Debug, Clone)]
+pub struct AuditConfig {
+    /// Key that new rows are hashed with; without one whoever can write the store can rewrite the chain.
+    pub key: Option<AuditKey>,
+    /// Keys of older rows.
+    pub old_keys: Vec<AuditKey>,
+    /// File that heads are appended to (default: beside the store, with `.heads`; it belongs on another disk).
+    pub heads_file: PathBuf,
+    /// Gap between two heads (default 1 h).
+    pub heads_every: SignedDuration,
+}
+
+impl AuditConfig {
+    /// All keys, to verify with.
+    pub fn ring(&self) -> KeyRing {
+        KeyRing::new(self.key.clone(), self.old_keys.iter().cloned())
     }
 }

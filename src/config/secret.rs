@@ -97,13 +97,50 @@ impl Vault<'_> {
         checked(section, key, value.trim_end_matches(['\r', '\n']))
     }
 
+    /// The key of the audit from `key_file` or `key_env`, with the key it was named by and its file; none where neither
+    /// is written.
+    pub(super) fn audit_key(
+        &self,
+        section: &mut Section<'_>,
+    ) -> Option<(SecretString, &'static str, Option<PathBuf>)> {
+        section.refuse_inline("key", "key_file or key_env");
+        if section.has("key_file") && section.has("key_env") {
+            section.take("key_file");
+            section.take("key_env");
+            section.problem("key_env", "key_file is set as well; keep one");
+            return None;
+        }
+        if section.has("key_env") {
+            return self.variable(section, "key_env").map(|secret| (secret, "key_env", None));
+        }
+        // Known even where it is absent.
+        section.take("key_env");
+        let written = PathBuf::from(section.text("key_file")?);
+        let path = self.base.join(&written);
+        self.read(section, "key_file", &written).map(|secret| (secret, "key_file", Some(path)))
+    }
+
+    /// The secrets of a list of files, each with its key.
+    pub(super) fn files(&self, section: &mut Section<'_>, key: &'static str) -> Vec<(String, SecretString)> {
+        let written = section.texts(key).unwrap_or_default();
+        let read = written.iter().enumerate().filter_map(|(index, written)| {
+            let entry = format!("{key}[{index}]");
+            self.read(section, &entry, Path::new(written)).map(|secret| (entry, secret))
+        });
+        read.collect()
+    }
+
     fn file(&self, section: &mut Section<'_>, key: &'static str) -> Option<SecretString> {
         let written = PathBuf::from(section.text(key)?);
-        let path = self.base.join(&written);
+        self.read(section, key, &written)
+    }
+
+    fn read(&self, section: &Section<'_>, key: &str, written: &Path) -> Option<SecretString> {
+        let path = self.base.join(written);
         let text = match read_file(&path) {
             Ok(text) => text,
             Err(why) => {
-                section.problem(key, format!("{}: {why}", showable(&written, &path)));
+                section.problem(key, format!("{}: {why}", showable(written, &path)));
                 return None;
             }
         };
@@ -112,11 +149,21 @@ impl Vault<'_> {
         if !text.starts_with(EXAMPLE_PREFIX) && open_to_others(&path) {
             section.warning(
                 key,
-                format!("{} can be read by other users; chmod 600 it", showable(&written, &path)),
+                format!("{} can be read by other users; chmod 600 it", showable(written, &path)),
             );
         }
         Some(secret)
     }
+}
+
+/// A secret of one line from a file that a person named.
+pub(super) fn read_key_file(path: &Path) -> Result<SecretString, String> {
+    let text = read_file(path)?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err("the secret must be one line without control characters".to_owned());
+    }
+    Ok(SecretString::from(text))
 }
 
 fn checked(section: &Section<'_>, key: &str, text: &str) -> Option<SecretString> {

@@ -293,6 +293,7 @@ impl ClaimJob {
             "requestHash": intent.request_hash,
             "uptimeBefore": intent.uptime_at,
             "memoryBytes": intent.memory_bytes,
+            "cooldownUntil": intent.cooldown_until,
             "trace": trace,
             "configHash": self.config.hash,
         }));

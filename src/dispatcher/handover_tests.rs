@@ -33,7 +33,7 @@ async fn about_to_send() -> (Service, InterruptClient, simulator::Running, tempf
     let cloud = cloud.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), &cloud);
-    let (store, writer) = Store::open(&config.store.path, |_stats| {}).await.unwrap();
+    let (store, writer) = Store::open(&config.store.path, None, |_stats| {}).await.unwrap();
     TaskTracker::new().spawn(writer);
     let journal = Arc::new(Journal::open(&config.store.journal));
     let client = InterruptClient::new(&config.cloud).unwrap();

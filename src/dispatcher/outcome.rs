@@ -211,8 +211,9 @@ async fn hold_everything(tx: &mut Tx, reason: &str, now: Timestamp) -> Result<()
     let new =
         NewHold { scope: HoldScope::Global, author: "unhang".into(), reason: reason.to_owned(), until: None };
     let id = tx.insert_hold(&new, now).await?;
-    let event = AuditEvent::new(now, "hold_set", Actor::service("dispatcher"))
-        .with_detail(&json!({ "id": id, "scope": "global", "reason": reason }));
+    let event = AuditEvent::new(now, "hold_set", Actor::service("dispatcher")).with_detail(&json!({
+        "id": id, "scope": "global", "name": "", "author": new.author, "reason": reason, "until": null,
+    }));
     tx.append(&event).await.map(|_| ())
 }
 

@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use super::audit_key::{AuditKey, seal};
 
 /// Who caused a fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,17 +154,17 @@ impl AuditEvent {
 /// Hash that a chain begins with.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Hash of an event at place `seq` behind `prev_hash`: SHA-256 over the previous hash and every field,
-/// each with a tag and its length, as 64 lower-case hex digits.
-pub fn chain_hash(prev_hash: &str, seq: i64, event: &AuditEvent) -> String {
-    let mut hasher = Sha256::new();
+/// Hash of an event at place `seq` behind `prev_hash`: over the previous hash and every field, each with a tag and its
+/// length. HMAC-SHA256 under the key, whose identifier is the last field; SHA-256 without one. 64 lower-case hex digits.
+pub fn chain_hash(key: Option<&AuditKey>, prev_hash: &str, seq: i64, event: &AuditEvent) -> String {
+    let mut bytes = Vec::with_capacity(512);
     let mut tag: u8 = 0;
     let mut field = |value: Option<&[u8]>| {
         tag = tag.wrapping_add(1);
-        hasher.update([tag, u8::from(value.is_some())]);
-        if let Some(bytes) = value {
-            hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hasher.update(bytes);
+        bytes.extend_from_slice(&[tag, u8::from(value.is_some())]);
+        if let Some(value) = value {
+            bytes.extend_from_slice(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes());
+            bytes.extend_from_slice(value);
         }
     };
     let text = |value: &Option<String>| value.as_ref().map(|t| t.as_bytes().to_vec());
@@ -193,7 +194,11 @@ pub fn chain_hash(prev_hash: &str, seq: i64, event: &AuditEvent) -> String {
     }
     field(event.http_status.map(u16::to_le_bytes).as_ref().map(<[u8; 2]>::as_slice));
     field(Some(event.detail.as_bytes()));
-    hex::encode(hasher.finalize())
+    // Only where there is one: a row without a key means what it always meant.
+    if let Some(key) = key {
+        field(Some(key.id().as_bytes()));
+    }
+    seal(key, &bytes)
 }
 
 #[cfg(test)]
@@ -235,9 +240,40 @@ mod tests {
             detail = "{ }".into()
         );
         let hashes: std::collections::BTreeSet<_> =
-            variants.iter().map(|e| chain_hash(GENESIS, 1, e)).collect();
+            variants.iter().map(|e| chain_hash(None, GENESIS, 1, e)).collect();
         assert_eq!(hashes.len(), variants.len());
-        assert_ne!(chain_hash(GENESIS, 1, &base), chain_hash(GENESIS, 2, &base));
-        assert_ne!(chain_hash(GENESIS, 1, &base), chain_hash(&chain_hash(GENESIS, 1, &base), 1, &base));
+        assert_ne!(chain_hash(None, GENESIS, 1, &base), chain_hash(None, GENESIS, 2, &base));
+        assert_ne!(
+            chain_hash(None, GENESIS, 1, &base),
+            chain_hash(None, &chain_hash(None, GENESIS, 1, &base), 1, &base)
+        );
+    }
+
+    /// What stores of the first version hold: it must never change.
+    #[test]
+    fn a_row_without_a_key_keeps_the_hash_it_always_had() {
+        let mut event = AuditEvent::new(Timestamp::UNIX_EPOCH, "kind", Actor::service("test"));
+        event.attempt_id = Some(7);
+        event.http_status = Some(200);
+        assert_eq!(
+            chain_hash(None, GENESIS, 1, &event),
+            "aa2be31e893ef18b1478e364dd2f451013bc106e18e659ae85a6835fd4d3e11b"
+        );
+    }
+
+    #[test]
+    fn a_key_changes_the_hash_and_so_does_another_key() {
+        let key = |text: &str| AuditKey::new(secrecy::SecretString::from(text.repeat(32))).unwrap();
+        let event = AuditEvent::new(Timestamp::UNIX_EPOCH, "kind", Actor::service("test"));
+        let hashes: std::collections::BTreeSet<_> = [None, Some(key("a")), Some(key("b"))]
+            .iter()
+            .map(|key| chain_hash(key.as_ref(), GENESIS, 1, &event))
+            .collect();
+        assert_eq!(hashes.len(), 3);
+        // HMAC-SHA256, made with another tool: the identifier alone, which anybody may know, does not give it.
+        assert_eq!(
+            chain_hash(Some(&key("a")), GENESIS, 1, &event),
+            "404e951f388cb44a6c52df72e365aae22a20c8c907f0795197ca57e15be68898"
+        );
     }
 }

@@ -124,6 +124,7 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                     AuditEvent::new(now, "delivery_unreadable", actor).with_detail(&serde_json::json!({
                         "bodySha256": delivery.body_sha256, "why": why, "trace": quarantined(why).trace,
                         "configHash": delivery.config_hash,
+                        "repeatOf": null, "replayOf": delivery.replay_of.as_ref().map(DeliveryId::as_str),
                     }));
                 event.trace_id = Some(delivery.trace_id.clone());
                 event.delivery_id = Some(delivery.id.to_string());

@@ -3,6 +3,7 @@
 //! Never: a row without its place in the chain.
 
 use crate::domain::audit::{AuditEvent, GENESIS, chain_hash};
+use crate::domain::audit_key::AuditKey;
 
 use super::rows::ms;
 use super::writer::Tx;
@@ -13,12 +14,12 @@ impl Tx {
     pub async fn append(&mut self, event: &AuditEvent) -> Result<i64, StoreError> {
         let (last_seq, prev_hash) = self.audit_head().await?;
         let seq = last_seq + 1;
-        let hash = chain_hash(&prev_hash, seq, event);
+        let hash = chain_hash(self.audit_key.as_ref(), &prev_hash, seq, event);
         sqlx::query(
             "INSERT INTO audit (seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
              remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
-             request_id, return_code, return_message, http_status, detail, prev_hash, hash) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             request_id, return_code, return_message, http_status, detail, prev_hash, hash, key_id) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(seq)
         .bind(ms(event.at))
@@ -44,6 +45,7 @@ impl Tx {
         .bind(&event.detail)
         .bind(&prev_hash)
         .bind(&hash)
+        .bind(self.audit_key.as_ref().map(AuditKey::id))
         .execute(&mut *self.inner)
         .await
         .doing("appending to the audit")?;
@@ -55,11 +57,36 @@ impl Tx {
         if let Some(head) = self.audit_head.take() {
             return Ok(head);
         }
-        let head: Option<(i64, String)> =
-            sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        let head: Option<(i64, String, Option<String>)> =
+            sqlx::query_as("SELECT seq, hash, key_id FROM audit ORDER BY seq DESC LIMIT 1")
                 .fetch_optional(&mut *self.inner)
                 .await
                 .doing("reading the end of the audit")?;
-        Ok(head.unwrap_or_else(|| (0, GENESIS.to_owned())))
+        match head {
+            None => Ok((0, GENESIS.to_owned())),
+            // A row without a key behind keyed ones would be a fault of the chain for ever.
+            Some((_, _, Some(key_id))) if self.audit_key.is_none() => Err(StoreError::NoKey { key_id }),
+            Some((seq, hash, _)) => Ok((seq, hash)),
+        }
+    }
+
+    /// Removes the audit rows up to a place, which an export holds. The trigger that forbids it is taken away and put
+    /// back as it was, in this transaction. Returns how many rows were removed.
+    pub async fn prune_audit(&mut self, last_seq: i64) -> Result<u64, StoreError> {
+        const DOING: &str = "pruning the audit";
+        let trigger: String = sqlx::query_scalar(
+            "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = 'audit_is_never_deleted'",
+        )
+        .fetch_one(&mut *self.inner)
+        .await
+        .doing(DOING)?;
+        sqlx::query("DROP TRIGGER audit_is_never_deleted").execute(&mut *self.inner).await.doing(DOING)?;
+        let removed = sqlx::query("DELETE FROM audit WHERE seq <= ?")
+            .bind(last_seq)
+            .execute(&mut *self.inner)
+            .await
+            .doing(DOING)?;
+        sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&mut *self.inner).await.doing(DOING)?;
+        Ok(removed.rows_affected())
     }
 }

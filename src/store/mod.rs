@@ -20,6 +20,7 @@ mod query;
 mod remediations;
 mod rows;
 mod servers;
+mod state;
 mod verify;
 mod wal;
 mod writer;
@@ -43,7 +44,7 @@ pub use query::{
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};
-pub use verify::{ChainFault, ChainReport, verify_chain};
+pub use verify::{inspect, verify_chain};
 pub use writer::{CommitStats, Tx, TxFuture};
 
 /// Primary result code of a full disk (<https://www.sqlite.org/rescode.html>).
@@ -80,6 +81,12 @@ pub enum StoreError {
         /// Its primary result code, where it gave one.
         code: Option<u32>,
     },
+    /// The audit has keyed rows, and this process was given no key.
+    #[error("the audit is hashed with key {key_id} and no key is configured; set audit.key_file")]
+    NoKey {
+        /// Key of the last row.
+        key_id: String,
+    },
     /// A transaction that shared the batch failed, and so did this one alone.
     #[error("the store could not commit")]
     Commit {
@@ -105,7 +112,7 @@ impl StoreError {
         match self {
             Self::Query { source, .. } | Self::Commit { source } => primary_code(source),
             Self::NotBegun { code, .. } => *code,
-            Self::Unreadable { .. } | Self::Stopped => None,
+            Self::Unreadable { .. } | Self::NoKey { .. } | Self::Stopped => None,
         }
     }
 }

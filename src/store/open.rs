@@ -15,6 +15,7 @@ use sqlx::{Connection, Row};
 use super::wal::Wal;
 use super::writer::{CommitStats, Tx, TxFuture, Writer};
 use super::{Doing, StoreError};
+use crate::domain::audit_key::AuditKey;
 
 /// `application_id` of our files: "unhg".
 const APPLICATION_ID: i64 = 0x756e_6867;
@@ -105,10 +106,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store to write, making it where there is none. The returned future is the writer; it must be
+    /// Opens the store to write, making it where there is none. Audit rows are hashed with the key, where there is one. The returned future is the writer; it must be
     /// spawned, and ends when every clone of the store is gone.
     pub async fn open(
         path: &Path,
+        key: Option<AuditKey>,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
         Self::make_folder(path)?;
@@ -131,7 +133,7 @@ impl Store {
         check_health(&pool, path).await?;
         let readers = readers(path).await?;
         check_settings(&readers, &shown).await?;
-        let (writer, task) = Writer::new(pool, Wal::of(path), observe);
+        let (writer, task) = Writer::new(pool, key, Wal::of(path), observe);
         Ok((Self { readers, writer: Some(writer), path: path.to_owned() }, task))
     }
 

@@ -1,81 +1,82 @@
-//! Verifying the audit chain from its first row to its last.
+//! Verifying the audit of a store: every row, the heads taken of it, and with `deep` every table.
 //!
-//! Never: stops at "the hashes agree": places and the number of rows ever written are checked too.
+//! Never: reads rows and tables of different moments; all is read in one transaction.
 
-use serde::Serialize;
+use sqlx::sqlite::SqliteConnection;
 
-use crate::domain::audit::{GENESIS, chain_hash};
+use crate::domain::audit_key::KeyRing;
+use crate::domain::chain::{ChainReport, Inspection};
 
 use super::open::Store;
-use super::query::{AuditItem, audit_after};
+use super::query::audit_after;
+use super::state::compare;
 use super::{Doing, StoreError};
 
 /// Rows read at a time.
 const PAGE: i64 = 1000;
 
-/// The first thing wrong with a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ChainFault {
-    /// Place where it shows.
-    pub seq: i64,
-    /// What is wrong.
-    pub what: String,
+/// Walks the chain by itself. `progress` hears the number of rows after each page.
+pub async fn verify_chain(
+    store: &Store,
+    ring: &KeyRing,
+    progress: impl FnMut(i64),
+) -> Result<ChainReport, StoreError> {
+    inspect(store, Inspection::new(ring.clone(), &[], false), progress).await
 }
 
-/// Result of a verification.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ChainReport {
-    /// Rows that were verified.
-    pub rows: i64,
-    /// Place of the last one.
-    pub last_seq: i64,
-    /// Its hash: compare it with one written down elsewhere to find a chain that was cut or rewritten whole.
-    pub last_hash: String,
-    /// The first fault; `None` when the chain is whole.
-    pub fault: Option<ChainFault>,
-}
-
-/// Walks the chain. `progress` hears the number of rows after each page.
-pub async fn verify_chain(store: &Store, mut progress: impl FnMut(i64)) -> Result<ChainReport, StoreError> {
-    let mut report = ChainReport { rows: 0, last_seq: 0, last_hash: GENESIS.to_owned(), fault: None };
-    loop {
-        let page = audit_after(store, report.last_seq, PAGE).await?;
+/// Goes on with an inspection over the rows of the store, and ends it. Heads must have been read before: they may not
+/// know more than what is read here.
+pub async fn inspect(
+    store: &Store,
+    mut inspection: Inspection,
+    mut progress: impl FnMut(i64),
+) -> Result<ChainReport, StoreError> {
+    // One snapshot: a service that writes meanwhile changes nothing of it.
+    let mut tx = store.readers.begin_with("BEGIN").await.doing("beginning to verify")?;
+    let db: &mut SqliteConnection = &mut tx;
+    'rows: loop {
+        let page = audit_after(db, inspection.last_seq(), PAGE).await?;
         if page.is_empty() {
             break;
         }
         for item in page {
-            if let Some(what) = fault_of(&report, &item) {
-                report.fault = Some(ChainFault { seq: item.seq, what });
-                return Ok(report);
+            if !inspection.take(&item.link()) {
+                break 'rows;
             }
-            report.rows += 1;
-            report.last_seq = item.seq;
-            report.last_hash = item.hash;
         }
-        progress(report.rows);
+        progress(inspection.rows());
     }
     let ever: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
-        .fetch_optional(&store.readers)
+        .fetch_optional(&mut *db)
         .await
         .doing("reading how many audit rows were ever written")?;
-    let ever = ever.unwrap_or(0);
-    if ever != report.last_seq {
-        let what =
-            format!("the last row is {}, but {ever} rows were written: the end is missing", report.last_seq);
-        report.fault = Some(ChainFault { seq: report.last_seq + 1, what });
-    }
-    Ok(report)
+    let deep = match inspection.folded() {
+        None => None,
+        Some(mut fold) => {
+            compare(&mut fold, db).await?;
+            Some(fold.finish())
+        }
+    };
+    tx.rollback().await.doing("ending the verification")?;
+    Ok(inspection.finish(ever.unwrap_or(0), deep))
 }
 
-fn fault_of(so_far: &ChainReport, item: &AuditItem) -> Option<String> {
-    if item.seq != so_far.last_seq + 1 {
-        return Some(format!("expected row {}: rows are missing or out of place", so_far.last_seq + 1));
+impl Store {
+    /// Place and hash of the newest audit row, and how many rows there are.
+    pub async fn audit_head(&self) -> Result<(i64, String, i64), StoreError> {
+        let mut tx = self.readers.begin_with("BEGIN").await.doing("reading the end of the audit")?;
+        let head: Option<(i64, String)> =
+            sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+                .fetch_optional(&mut *tx)
+                .await
+                .doing("reading the end of the audit")?;
+        let first: Option<i64> = sqlx::query_scalar("SELECT min(seq) FROM audit")
+            .fetch_one(&mut *tx)
+            .await
+            .doing("reading the begin of the audit")?;
+        tx.rollback().await.doing("reading the end of the audit")?;
+        let Some((seq, hash)) = head else { return Ok((0, crate::domain::audit::GENESIS.to_owned(), 0)) };
+        // Places have no gaps, so there is nothing to count.
+        Ok((seq, hash, seq - first.unwrap_or(seq) + 1))
     }
-    if item.prev_hash != so_far.last_hash {
-        return Some("it does not continue the row before it".to_owned());
-    }
-    (chain_hash(&item.prev_hash, item.seq, &item.event) != item.hash)
-        .then(|| "its content does not give its hash".to_owned())
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::wal::Wal;
 use super::{StoreError, primary_code};
+use crate::domain::audit_key::AuditKey;
 use crate::telemetry::chain;
 
 /// Most jobs that share one transaction.
@@ -28,6 +29,8 @@ pub struct Tx {
     pub(super) inner: Transaction<'static, Sqlite>,
     /// Last place and hash of the audit chain, read once per transaction.
     pub(super) audit_head: Option<(i64, String)>,
+    /// What the audit is hashed with.
+    pub(super) audit_key: Option<AuditKey>,
 }
 
 type Run = Box<dyn for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, ()> + Send>;
@@ -63,12 +66,13 @@ impl Writer {
     /// A writer and the task that must be spawned to run it. It ends when every handle is dropped.
     pub(super) fn new(
         pool: SqlitePool,
+        key: Option<AuditKey>,
         wal: Wal,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, inbox) = mpsc::channel(BATCH_MAX * 16);
         let waiting = Arc::new(AtomicUsize::new(0));
-        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, wal, inbox, waiting, observe))
+        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, key, wal, inbox, waiting, observe))
     }
 
     /// Jobs that wait for a commit.
@@ -107,6 +111,7 @@ impl Writer {
 
 async fn run(
     pool: SqlitePool,
+    key: Option<AuditKey>,
     mut wal: Wal,
     mut inbox: mpsc::Receiver<Job>,
     waiting: Arc<AtomicUsize>,
@@ -117,7 +122,7 @@ async fn run(
         let jobs = batch.len();
         waiting.fetch_sub(jobs, Ordering::Relaxed);
         let begun = std::time::Instant::now();
-        match commit(&pool, &mut batch).await {
+        match commit(&pool, key.as_ref(), &mut batch).await {
             Ok(()) => batch.drain(..).for_each(|job| answer(job, Ok(()))),
             Err(error) if jobs == 1 => {
                 if let Some(job) = batch.pop() {
@@ -132,7 +137,7 @@ async fn run(
             Err(error) => {
                 tracing::warn!(jobs, error = %chain(&error), "a batch failed; its jobs are run one by one");
                 for mut job in batch.drain(..) {
-                    let result = commit(&pool, std::slice::from_mut(&mut job)).await;
+                    let result = commit(&pool, key.as_ref(), std::slice::from_mut(&mut job)).await;
                     answer(job, result);
                 }
             }
@@ -148,12 +153,12 @@ fn answer(job: Job, result: Result<(), StoreError>) {
 }
 
 /// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays.
-async fn commit(pool: &SqlitePool, jobs: &mut [Job]) -> Result<(), StoreError> {
+async fn commit(pool: &SqlitePool, key: Option<&AuditKey>, jobs: &mut [Job]) -> Result<(), StoreError> {
     let inner = pool
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(|source| StoreError::NotBegun { code: primary_code(&source), why: source.to_string() })?;
-    let mut tx = Tx { inner, audit_head: None };
+    let mut tx = Tx { inner, audit_head: None, audit_key: key.cloned() };
     for job in jobs {
         if let Err(error) = (job.run)(&mut tx).await {
             drop(tx.inner.rollback().await);

@@ -10,6 +10,8 @@ mod hands;
 mod service;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tampering;
 
 #[cfg(test)]
 mod tree {
@@ -17,7 +19,7 @@ mod tree {
 
     use crate::support::{code, run, stdout, unhang};
 
-    const COMMANDS: [&[&str]; 29] = [
+    const COMMANDS: [&[&str]; 31] = [
         &[],
         &["serve"],
         &["demo"],
@@ -28,6 +30,8 @@ mod tree {
         &["audit", "list"],
         &["audit", "export"],
         &["audit", "verify"],
+        &["audit", "head"],
+        &["audit", "checkpoint"],
         &["replay"],
         &["approve"],
         &["deny"],

@@ -116,7 +116,7 @@ fn serve_keeps_its_configuration_over_a_broken_reload_and_stops_when_told() {
     served.says("stopped");
     assert!(served.child.wait().unwrap().success());
     drop(cloud);
-    let output = run(&["audit", "verify", "--store", store.to_str().unwrap()]);
+    let output = run(&["audit", "verify", "--deep", "--config", path.to_str().unwrap()]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
 }
 

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use jiff::Timestamp;
 use unhang::domain::audit::{Actor, AuditEvent};
+use unhang::domain::audit_key::AuditKey;
 use unhang::store::Store;
 
 pub(crate) fn unhang(args: &[&str]) -> assert_cmd::Command {
@@ -56,9 +57,15 @@ pub(crate) fn nowhere() -> String {
 
 /// A store with five events, closed.
 pub(crate) fn store_with_events(folder: &Path) -> PathBuf {
-    let path = folder.join("unhang.db");
+    store_of(&folder.join("unhang.db"), None, "accepted")
+}
+
+/// A store with five events of this outcome, hashed with this key.
+pub(crate) fn store_of(path: &Path, key: Option<&str>, outcome: &'static str) -> PathBuf {
+    let path = path.to_owned();
+    let key = key.and_then(|key| AuditKey::new(key.into()));
     runtime().block_on(async {
-        let (store, writer) = Store::open(&path, |_stats| {}).await.unwrap();
+        let (store, writer) = Store::open(&path, key, |_stats| {}).await.unwrap();
         let tasks = tokio_util::task::TaskTracker::new();
         tasks.spawn(writer);
         for number in 1..=5 {
@@ -68,7 +75,7 @@ pub(crate) fn store_with_events(folder: &Path) -> PathBuf {
                         let at = Timestamp::from_second(1_790_000_000 + number).unwrap();
                         let mut event = AuditEvent::new(at, "attempt_outcome", Actor::service("=dispatcher"));
                         event.server_instance_no = Some(format!("9000000{number}"));
-                        event.outcome = Some("accepted".to_owned());
+                        event.outcome = Some(outcome.to_owned());
                         event.request_id = Some(format!("0d4e1f9a-6f0e-4b6c-9d8f-3a1b2c3d4e5{number}"));
                         tx.append(&event).await
                     })

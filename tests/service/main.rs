@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit;
 mod corroboration;
 mod crash;
 mod evidence;

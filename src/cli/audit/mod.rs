@@ -1,33 +1,38 @@
 //! `audit`: what happened, from the store itself, with the service running or not.
 //!
-//! Never: writes, or calls a chain whole that it did not walk to its end.
+//! Never: writes to the store, but for a checkpoint with the service stopped.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::failure::Failure;
-use super::out::{Format, Out};
-use super::place::StoreArgs;
+use super::out::Out;
 use super::when;
-use crate::store::{AuditFilter, verify_chain};
+use crate::store::AuditFilter;
 
+mod checkpoint;
 mod export;
+mod head;
+mod keys;
 mod list;
 mod reconcile;
+mod verify;
 
-/// Read, export and verify the audit
+/// Read, export, verify and archive the audit
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   unhang audit list --server 90000001 --since 24h
   unhang audit export --format csv --to audit.csv
-  unhang audit verify")]
+  unhang audit verify --deep
+  unhang audit head")]
 pub(super) enum AuditCommand {
     List(list::ListArgs),
     Export(export::ExportArgs),
-    Verify(VerifyArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Verify(verify::VerifyArgs),
+    Head(head::HeadArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
 }
 
 /// Which events; all that are given must hold.
@@ -98,56 +103,14 @@ impl FilterArgs {
     }
 }
 
-/// Verify the hash chain from its first row to its last
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  unhang audit verify
-  unhang audit verify --store /backup/unhang.db --output json
-
-Keep the last hash somewhere else: a chain rewritten as a whole shows only against it.
-Exit codes: 0 whole, 1 a fault (its row is named), 3 no store.")]
-pub(super) struct VerifyArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// How it is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    output: Format,
-}
-
 /// Runs one of the commands.
 pub(super) async fn run(command: AuditCommand, out: &mut Out) -> Result<(), Failure> {
     match command {
         AuditCommand::List(args) => list::run(args, out).await,
         AuditCommand::Export(args) => export::run(args, out).await,
-        AuditCommand::Verify(args) => verify(args, out).await,
         AuditCommand::Reconcile(args) => reconcile::run(args, out).await,
-    }
-}
-
-async fn verify(args: VerifyArgs, out: &mut Out) -> Result<(), Failure> {
-    let store = args.store.open_read_only().await?;
-    let mut progress = Out::stderr();
-    let mut told = Ok(());
-    let report =
-        verify_chain(&store, |rows| told = progress.progress(format_args!("verified {rows} rows"))).await?;
-    told?;
-    progress.end_progress()?;
-    match args.output {
-        Format::Json => out.json(&json!({ "ok": report.fault.is_none(), "report": report }))?,
-        Format::Text => {
-            let verdict =
-                if report.fault.is_none() { "the audit verifies" } else { "verified before the fault" };
-            out.line(format_args!(
-                "{verdict}: {} rows, last seq {}, last hash {}",
-                report.rows, report.last_seq, report.last_hash
-            ))?;
-        }
-    }
-    match report.fault {
-        None => Ok(()),
-        Some(fault) => {
-            Err(Failure::not_so(format!("the audit does not verify: row {}: {}", fault.seq, fault.what)))
-        }
+        AuditCommand::Verify(args) => verify::run(args, out).await,
+        AuditCommand::Head(args) => head::run(args, out).await,
+        AuditCommand::Checkpoint(args) => checkpoint::run(args, out).await,
     }
 }

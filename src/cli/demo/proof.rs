@@ -60,7 +60,7 @@ async fn still_unknown(player: &Player<'_>, out: &mut Out) -> Result<bool, Failu
 }
 
 async fn chain_holds(app: &App, out: &mut Out) -> Result<bool, Failure> {
-    let report = verify_chain(&app.service().store, |_rows| {}).await?;
+    let report = verify_chain(&app.service().store, &app.service().config().audit.ring(), |_rows| {}).await?;
     let text = match &report.fault {
         None => format!("the audit verifies: {} rows, last hash {}", report.rows, report.last_hash),
         Some(fault) => format!("the audit does not verify: row {}: {}", fault.seq, fault.what),

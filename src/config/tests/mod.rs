@@ -2,6 +2,7 @@
 //!
 //! Never: reads the process environment; every test passes its own.
 
+mod audit;
 mod hiding;
 mod mistakes;
 mod shipped;

@@ -4,11 +4,12 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::audit::{Actor, ActorKind, AuditEvent};
+use crate::domain::chain::Link;
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};
 
@@ -25,6 +26,21 @@ pub struct AuditItem {
     pub prev_hash: String,
     /// Hash of this row.
     pub hash: String,
+    /// Key it was hashed with; `None`: a plain SHA-256.
+    pub key_id: Option<String>,
+}
+
+impl AuditItem {
+    /// The row as a link of the chain.
+    pub fn link(&self) -> Link<'_> {
+        Link {
+            seq: self.seq,
+            event: &self.event,
+            prev_hash: &self.prev_hash,
+            hash: &self.hash,
+            key_id: self.key_id.as_deref(),
+        }
+    }
 }
 
 /// Filters of the audit; all that are given must hold.
@@ -62,7 +78,7 @@ pub struct AuditFilter {
 
 const AUDIT_COLUMNS: &str = "SELECT seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
      remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
-     request_id, return_code, return_message, http_status, detail, prev_hash, hash FROM audit ";
+     request_id, return_code, return_message, http_status, detail, prev_hash, hash, key_id FROM audit ";
 
 fn audit_item(row: &SqliteRow) -> Result<AuditItem, StoreError> {
     let kind =
@@ -93,12 +109,13 @@ fn audit_item(row: &SqliteRow) -> Result<AuditItem, StoreError> {
         },
         prev_hash: row.text("prev_hash")?,
         hash: row.text("hash")?,
+        key_id: row.text_opt("key_id")?,
     })
 }
 
 /// Audit rows behind a place, oldest first.
 pub(in crate::store) async fn audit_after(
-    store: &Store,
+    db: &mut SqliteConnection,
     seq: i64,
     limit: i64,
 ) -> Result<Vec<AuditItem>, StoreError> {
@@ -106,13 +123,42 @@ pub(in crate::store) async fn audit_after(
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(seq)
         .bind(limit)
-        .fetch_all(&store.readers)
+        .fetch_all(db)
         .await
         .doing("reading the audit")?;
     rows.iter().map(audit_item).collect()
 }
 
 impl Store {
+    /// Rows behind a place up to another, oldest first.
+    pub async fn audit_between(
+        &self,
+        after: i64,
+        last: i64,
+        limit: i64,
+    ) -> Result<Vec<AuditItem>, StoreError> {
+        let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(after)
+            .bind(last)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .doing("reading the audit")?;
+        rows.iter().map(audit_item).collect()
+    }
+
+    /// The last row before the first that is not older than a time; `None` where there is no row.
+    pub async fn audit_last_before(&self, at: Timestamp) -> Result<Option<i64>, StoreError> {
+        sqlx::query_scalar(
+            "SELECT coalesce((SELECT min(seq) - 1 FROM audit WHERE at >= ?), (SELECT max(seq) FROM audit))",
+        )
+        .bind(ms(at))
+        .fetch_one(&self.readers)
+        .await
+        .doing("looking for the end of an export")
+    }
+
     /// A page of the audit. The cursor is the `seq` that the page before ended with.
     pub async fn audit(
         &self,

@@ -1,0 +1,193 @@
+//! `audit checkpoint`: old rows go to a file that is verified, an event tells of it, and only then may they be pruned.
+//!
+//! Never: removes a row that was not read back from the export, or works beside a running service.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio_util::task::TaskTracker;
+
+use super::keys::KeyArgs;
+use super::verify::{Witness, walk_export};
+use crate::cli::failure::Failure;
+use crate::cli::out::Out;
+use crate::cli::place::StoreArgs;
+use crate::cli::upkeep::sync_folder;
+use crate::cli::when;
+use crate::clock::Clock;
+use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::audit_key::AuditKey;
+use crate::domain::chain::{CHECKPOINT, Checkpoint, Inspection};
+use crate::export;
+use crate::store::{DataLock, Store, inspect};
+use crate::telemetry::chain;
+
+/// Rows written at a time.
+const PAGE: i64 = 1000;
+
+/// Export old rows of the audit, and prune them if asked to
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  unhang audit checkpoint --before 2026-12-01T00:00:00Z --export /archive/unhang-2026-11.ndjson
+  unhang audit checkpoint --before 2160h --export /archive/unhang-old.ndjson --prune
+
+The service must not run. The whole audit is verified first, the export after it is written; an event keeps its range
+and its SHA-256. Keep the files in order: unhang audit verify --export FILE --export FILE --deep reads them.")]
+pub(in crate::cli) struct CheckpointArgs {
+    /// Rows older than this: a time, or an age such as 2160h
+    #[arg(long, value_name = "TIME", value_parser = when::instant_or_age)]
+    before: Timestamp,
+    /// File to write; must not exist yet
+    #[arg(long, value_name = "FILE")]
+    export: PathBuf,
+    /// Keep the rows in the store (the default)
+    #[arg(long, conflicts_with = "prune")]
+    keep: bool,
+    /// Remove the rows from the store once the export is verified
+    #[arg(long)]
+    prune: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Makes one.
+pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failure> {
+    let path = args.store.path()?;
+    if std::fs::symlink_metadata(&args.export).is_ok() {
+        return Err(Failure::usage(format!("{} is there already; name a new file", args.export.display())));
+    }
+    drop(args.store.open_read_only().await?);
+    let lock = DataLock::take(&path)
+        .map_err(|error| Failure::unreachable(format!("stop the service first: {}", chain(&error))))?;
+    let key = args.keys.place(&args.store)?.key;
+    let witness = Witness::read(&args.keys, &args.store, None)?;
+    let store = args.store.open_read_only().await?;
+    let whole = Box::pin(inspect(&store, witness.inspection(false), |_rows| {})).await?;
+    if let Some(fault) = whole.fault {
+        let (seq, what) = (fault.seq, fault.what);
+        return Err(Failure::not_so(format!(
+            "nothing was done: the audit does not verify: row {seq}: {what}"
+        )));
+    }
+    if let Some((line, what)) = &witness.heads.fault {
+        return Err(Failure::not_so(format!(
+            "nothing was done: the heads do not verify: line {line}: {what}"
+        )));
+    }
+    let last = store.audit_last_before(args.before).await?.filter(|last| *last >= whole.first_seq);
+    let Some(last_seq) = last else {
+        return Err(Failure::not_so(format!("no row is older than {}", args.before)));
+    };
+    write_export(&store, last_seq, &args.export).await?;
+    let mut checkpoint = read_back(&store, &witness, &args.export, last_seq).await?;
+    drop(store);
+    checkpoint.before = args.before;
+    checkpoint.pruned = args.prune;
+    let (row, removed) = record(&path, key, &checkpoint).await?;
+    drop(lock);
+    out.line(format_args!(
+        "{}: rows {} to {}, sha256 {}",
+        args.export.display(),
+        checkpoint.first_seq,
+        checkpoint.last_seq,
+        checkpoint.export_sha256
+    ))?;
+    out.line(format_args!("row {row} tells of it; {removed} rows were removed from the store"))?;
+    Ok(())
+}
+
+async fn write_export(store: &Store, last_seq: i64, path: &Path) -> Result<(), Failure> {
+    let trouble =
+        |error: std::io::Error| Failure::unreachable(format!("cannot write {}: {error}", path.display()));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut half = tempfile::NamedTempFile::new_in(folder).map_err(trouble)?;
+    let mut after = 0;
+    loop {
+        let page = store.audit_between(after, last_seq, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        let text = export::ndjson(&page).map_err(|error| Failure::not_so(chain(&error)))?;
+        half.write_all(&text).map_err(trouble)?;
+    }
+    half.as_file().sync_all().map_err(trouble)?;
+    half.persist_noclobber(path).map_err(|error| trouble(error.error))?;
+    sync_folder(path).map_err(trouble)
+}
+
+/// Reads the file as it is on the disk now: every row, its place in the chain, and its end beside the store's.
+async fn read_back(
+    store: &Store,
+    witness: &Witness,
+    path: &Path,
+    last_seq: i64,
+) -> Result<Checkpoint, Failure> {
+    let mut inspection = Inspection::new(witness.ring.clone(), &[], false);
+    walk_export(&mut inspection, path)?;
+    let trouble =
+        |error: std::io::Error| Failure::unreachable(format!("cannot read {}: {error}", path.display()));
+    let sha256 = sha256_of(path).map_err(trouble)?;
+    let ends = store.audit_between(last_seq - 1, last_seq, 1).await?;
+    let begins = store.audit_between(0, last_seq, 1).await?;
+    let (Some(begin), Some(end)) = (begins.into_iter().next(), ends.into_iter().next()) else {
+        return Err(Failure::not_so("the rows went away while they were exported"));
+    };
+    if inspection.last() != (end.seq, end.hash.as_str()) {
+        return Err(Failure::not_so(format!("{} does not end where the store does", path.display())));
+    }
+    Ok(Checkpoint {
+        first_seq: begin.seq,
+        last_seq,
+        first_hash: begin.hash,
+        last_hash: end.hash,
+        keyed: end.key_id.is_some(),
+        export_sha256: sha256,
+        before: Timestamp::UNIX_EPOCH,
+        pruned: false,
+    })
+}
+
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut hasher = Sha256::new();
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(bytes);
+        let read = bytes.len();
+        file.consume(read);
+    }
+}
+
+/// The event, and with `pruned` the removal of the rows, in one transaction.
+async fn record(path: &Path, key: Option<AuditKey>, checkpoint: &Checkpoint) -> Result<(i64, u64), Failure> {
+    let (store, writer) = Store::open(path, key, |_stats| {}).await?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(writer);
+    tasks.close();
+    let floor = store.latest_time().await?.unwrap_or(Timestamp::UNIX_EPOCH);
+    let now = Clock::starting_at(floor).now();
+    let job = checkpoint.clone();
+    let done = store
+        .write(move |tx| {
+            let job = job.clone();
+            Box::pin(async move {
+                let event = AuditEvent::new(now, CHECKPOINT, Actor::service("checkpoint")).with_detail(&job);
+                let row = tx.append(&event).await?;
+                let removed = if job.pruned { tx.prune_audit(job.last_seq).await? } else { 0 };
+                Ok((row, removed))
+            })
+        })
+        .await;
+    drop(store);
+    tasks.wait().await;
+    Ok(done?)
+}

@@ -1,0 +1,151 @@
+//! Heads: the end of the audit, signed, appended to a file that belongs where the store is not.
+//!
+//! Never: fails the service. A head that cannot be written is told in the log and shows as an old figure.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::audit_head::{Head, no_head};
+use crate::domain::audit_key::AuditKey;
+use crate::service::Service;
+use crate::store::{Store, StoreError};
+use crate::telemetry::chain;
+
+/// Longest that a slow disk is waited for.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// Enough for the last lines of a file.
+const TAIL_BYTES: u64 = 16 * 1024;
+
+/// Why a head could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The file.
+    #[error("the heads file {path} cannot be used: {source}")]
+    File {
+        /// Its path.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The disk is too slow.
+    #[error("the heads file {path} did not answer in {} s", WRITE_WITHIN.as_secs())]
+    Slow {
+        /// Its path.
+        path: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Appends a head at once, then on schedule, until the service stops. The last one is [`record`]ed by whoever stops it.
+pub async fn run(service: Arc<Service>) {
+    let every = Duration::try_from(service.config().audit.heads_every).unwrap_or(Duration::from_hours(1));
+    loop {
+        record(&service).await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = service.stopping.cancelled() => return,
+        }
+    }
+}
+
+/// Appends a head; a failure is told in the log.
+pub async fn record(service: &Service) {
+    let config = service.config();
+    let (path, key) = (&config.audit.heads_file, config.audit.key.as_ref());
+    match append(&service.store, path, key, service.clock.now()).await {
+        Ok(head) => {
+            // Seconds since 1970 are far below the 2^53 up to which a float is exact.
+            let seconds = head.at.as_duration().as_secs_f64();
+            service.metrics.audit_head.set(seconds);
+            tracing::debug!(seq = head.seq, hash = head.hash, "a head of the audit was written");
+        }
+        Err(error) => tracing::error!(error = %chain(&error), "a head of the audit could not be written"),
+    }
+}
+
+/// Takes a head of the store and appends it to the file, durably.
+pub async fn append(
+    store: &Store,
+    path: &Path,
+    key: Option<&AuditKey>,
+    at: Timestamp,
+) -> Result<Head, HeadError> {
+    let file = on_disk(path, open_locked).await?;
+    // Read under the lock: heads stand in the order of what they know.
+    let (seq, hash, rows) = store.audit_head().await?;
+    let key = key.cloned();
+    on_disk(path, move |_| {
+        let mut file = file;
+        let (before, whole) = last_head(&mut file)?;
+        if let Some(before) = before.as_ref().filter(|before| before.seq > seq) {
+            tracing::error!(
+                known = before.seq,
+                found = seq,
+                "the audit is shorter than its newest head knows: the store was cut, or restored from an older copy"
+            );
+        }
+        let prev_head = before.map_or_else(no_head, |head| head.mac);
+        let head = Head::sealed(key.as_ref(), at, (seq, hash), rows, prev_head);
+        let mut line = if whole { String::new() } else { "\n".to_owned() };
+        line.push_str(&serde_json::to_string(&head)?);
+        line.push('\n');
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        Ok(head)
+    })
+    .await
+}
+
+/// The newest head of a file; `None` where there is no file or no head in it. For whoever sends heads elsewhere.
+pub async fn newest(path: &Path) -> Result<Option<Head>, HeadError> {
+    on_disk(path, |path| match File::open(path) {
+        Ok(mut file) => last_head(&mut file).map(|(head, _)| head),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    })
+    .await
+}
+
+/// Does something with the file where it holds nobody up, and not for ever.
+async fn on_disk<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, HeadError> {
+    let owned: PathBuf = path.to_owned();
+    let shown = || path.display().to_string();
+    let done = tokio::task::spawn_blocking(move || work(&owned));
+    match tokio::time::timeout(WRITE_WITHIN, done).await {
+        Ok(Ok(done)) => done.map_err(|source| HeadError::File { path: shown(), source }),
+        Ok(Err(ended)) => Err(HeadError::File { path: shown(), source: std::io::Error::other(ended) }),
+        Err(_elapsed) => Err(HeadError::Slow { path: shown() }),
+    }
+}
+
+/// Opens the file to append, for us alone until it is closed: a command may write a head beside the service.
+fn open_locked(path: &Path) -> std::io::Result<File> {
+    let is_new = !path.exists();
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    file.lock()?;
+    if is_new {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// The last line that is a head, and whether the file ends with a whole line.
+fn last_head(file: &mut File) -> std::io::Result<(Option<Head>, bool)> {
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let head = tail.split(|byte| *byte == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok());
+    Ok((head, tail.last().is_none_or(|byte| *byte == b'\n')))
+}

@@ -1,0 +1,89 @@
+//! The tables as folding the audit must give them: one query per table, for `domain::fold`.
+//!
+//! Never: a column that no event tells of.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Column as _, Row as _};
+
+use super::rows::Columns;
+use super::{Doing, StoreError};
+use crate::domain::fold::{Fold, StoredRow};
+
+/// Table, and a query that gives `key`, `created_at` and every column as text.
+const TABLES: &[(&str, &str)] = &[
+    (
+        "owner",
+        "SELECT CAST(epoch AS TEXT) AS key, started_at AS created_at, version, CAST(started_at AS TEXT) AS started_at, \
+         CAST(stopped_at AS TEXT) AS stopped_at FROM owner",
+    ),
+    (
+        "delivery",
+        "SELECT id AS key, received_at AS created_at, source, CAST(received_at AS TEXT) AS received_at, body_sha256, \
+         repeat_of, replay_of FROM delivery",
+    ),
+    (
+        "incident",
+        "SELECT id AS key, opened_at AS created_at, server_no, region_code, server_name, \
+         CAST(opened_at AS TEXT) AS opened_at, CAST(closed_at AS TEXT) AS closed_at FROM incident",
+    ),
+    (
+        "remediation",
+        "SELECT id AS key, created_at, state, incident_id, server_no, region_code, source, policy, \
+         CAST(needs_person AS TEXT) AS needs_person, requested_by, reason, approved_by, \
+         CAST(finished_at AS TEXT) AS finished_at FROM remediation",
+    ),
+    (
+        "attempt",
+        "SELECT CAST(id AS TEXT) AS key, intent_at AS created_at, remediation_id, CAST(try AS TEXT) AS try, nonce, \
+         CAST(epoch AS TEXT) AS epoch, server_no, region_code, policy, CAST(intent_at AS TEXT) AS intent_at, \
+         CAST(signed_at AS TEXT) AS signed_at, CAST(send_before AS TEXT) AS send_before, request_hash, \
+         CAST(uptime_at AS TEXT) AS uptime_at, CAST(memory_bytes AS TEXT) AS memory_bytes, \
+         CAST(cooldown_until AS TEXT) AS cooldown_until, outcome, CAST(outcome_at AS TEXT) AS outcome_at, cause, \
+         request_id, return_code, return_message, CAST(http_status AS TEXT) AS http_status, body_sha256, evidence \
+         FROM attempt",
+    ),
+    (
+        "settlement",
+        "SELECT remediation_id || '/' || person AS key, at AS created_at, verdict, reason, CAST(at AS TEXT) AS at \
+         FROM settlement",
+    ),
+    (
+        "hold",
+        "SELECT CAST(id AS TEXT) AS key, set_at AS created_at, scope, name, author, reason, \
+         CAST(set_at AS TEXT) AS set_at, CAST(until AS TEXT) AS until, CAST(cleared_at AS TEXT) AS cleared_at, \
+         cleared_by FROM hold",
+    ),
+    (
+        // A silence does not say when it was set.
+        "silence",
+        "SELECT CAST(id AS TEXT) AS key, 0 AS created_at, matchers, author, comment, \
+         CAST(starts_at AS TEXT) AS starts_at, CAST(ends_at AS TEXT) AS ends_at, \
+         CAST(expired_at AS TEXT) AS expired_at, expired_by FROM silence",
+    ),
+];
+
+/// Compares every row of every table with what was folded.
+pub(super) async fn compare(fold: &mut Fold, db: &mut SqliteConnection) -> Result<(), StoreError> {
+    for (table, sql) in TABLES {
+        let mut rows = sqlx::query(*sql).fetch(&mut *db);
+        loop {
+            let next = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await;
+            let Some(row) = next else { break };
+            let row = row.doing("reading the state")?;
+            let mut stored = StoredRow {
+                table,
+                key: row.text("key")?,
+                created_at: row.int("created_at")?,
+                fields: std::collections::BTreeMap::new(),
+            };
+            for column in row.columns().iter().filter(|column| !matches!(column.name(), "key" | "created_at"))
+            {
+                let value: Option<String> =
+                    row.try_get(column.ordinal()).map_err(|_error| StoreError::Unreadable { what: table })?;
+                stored.fields.insert(column.name().to_owned(), value);
+            }
+            fold.compare(&stored);
+        }
+    }
+    Ok(())
+}

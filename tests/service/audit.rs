@@ -1,0 +1,245 @@
+//! The audit of a real run: its heads, its folding, and what shows when a table is changed by hand.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use simulator::{Behaviour, Script};
+use sqlx::Connection as _;
+
+use crate::support::{
+    Cloud, LEAD, LEAD2, OPERATOR, Service, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually,
+    fleet, now_text,
+};
+
+fn server(n: usize) -> String {
+    (91_000_001 + n).to_string()
+}
+
+fn fire(service: &Service, alerts: &[Value], note: &str) {
+    let (status, answer) = service.deliver(&delivery(alerts, note)).unwrap();
+    assert_eq!(status, 202, "{answer}");
+}
+
+fn act(service: &Service, token: &str, path: &str, body: &Value) -> Value {
+    let (status, said) = service.post(&format!("/api/v1/{path}"), token, body);
+    assert!((200..300).contains(&status), "{path}: {status} {said}");
+    said
+}
+
+fn clear_hold(service: &Service, id: &Value) {
+    let cleared = reqwest::blocking::Client::new()
+        .delete(format!("{}/api/v1/holds/{id}", service.url))
+        .bearer_auth(OPERATOR)
+        .header("content-type", "application/json")
+        .body(json!({ "reason": "looked" }).to_string())
+        .send()
+        .unwrap();
+    assert!(cleared.status().is_success(), "{cleared:?}");
+}
+
+/// Everything that changes a table: approved and proven, lost and settled, denied, resolved in the delivery that fired,
+/// ordered by hand, repeated, held, silenced.
+fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
+    let lost: Behaviour = serde_json::from_value(json!({ "kind": "not_done_closed" })).unwrap();
+    cloud.running.set_behaviour(Script::next_interrupt(&server(1), lost)).unwrap();
+    let service = site.start();
+    service.wait_for_inventory(6);
+    let id =
+        |n: usize, state: &str| service.wait_for(&server(n), &[state])["id"].as_str().unwrap().to_owned();
+    let reason = |text: &str| json!({ "reason": text });
+
+    let begun = now_text();
+    let both = [alert(&server(4), "firing", &begun), alert(&server(4), "resolved", &begun)];
+    fire(&service, &both, "fires and ends");
+    let firing: Vec<_> = (0..3).map(|n| alert(&server(n), "firing", &begun)).collect();
+    fire(&service, &firing, "three");
+    fire(&service, &firing, "three");
+    for n in [0, 1] {
+        let path = format!("remediations/{}/approve", id(n, "awaiting_approval"));
+        act(&service, LEAD, &path, &reason("hung"));
+    }
+    act(&service, LEAD, &format!("remediations/{}/deny", id(2, "awaiting_approval")), &reason("a test"));
+    service.wait_for(&server(0), &["confirmed"]);
+    let happened = json!({ "verdict": "happened", "reason": "event 1001 in its log" });
+    act(&service, LEAD, &format!("remediations/{}/settle", id(1, "unknown")), &happened);
+
+    let order = json!({ "serverInstanceNo": server(3), "regionCode": "KR", "policy": "hung-windows", "reason": "frozen console", "mode": "execute" });
+    act(&service, OPERATOR, "remediations", &order);
+    act(&service, LEAD2, &format!("remediations/{}/approve", id(3, "awaiting_approval")), &reason("looked"));
+    service.wait_for(&server(3), &["accepted", "confirmed"]);
+
+    let hold = act(&service, OPERATOR, "holds", &json!({ "scope": "global", "reason": "looking" }));
+    clear_hold(&service, &hold["id"]);
+    act(&service, OPERATOR, "holds", &json!({ "scope": "server", "name": server(5), "reason": "leave it" }));
+    let matchers = [format!("server_instance_no=\"{}\"", server(5))];
+    act(
+        &service,
+        OPERATOR,
+        "silences",
+        &json!({ "matchers": matchers, "comment": "known", "duration": "1h" }),
+    );
+    fire(&service, &[alert(&server(5), "firing", &now_text())], "muted");
+    service
+}
+
+fn stage() -> (Cloud, Site) {
+    let cloud = Cloud::start(fleet(6));
+    let site = Site::new(&Settings { mode: "approve", ..Settings::new(&cloud.running.endpoint()) });
+    (cloud, site)
+}
+
+fn sql(path: &Path, statements: &[&'static str]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
+        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        let triggers: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+                .fetch_all(&mut db)
+                .await
+                .unwrap();
+        for trigger in triggers {
+            sqlx::query(sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}")))
+                .execute(&mut db)
+                .await
+                .unwrap();
+        }
+        for statement in statements {
+            let done = sqlx::query(*statement).execute(&mut db).await.unwrap();
+            assert!(done.rows_affected() > 0, "{statement}");
+        }
+        db.close().await.unwrap();
+    });
+}
+
+/// What was changed by hand in a table, and what is said of it.
+const CHANGES: [(&str, &str); 11] = [
+    (
+        "UPDATE remediation SET state = 'rejected' WHERE state = 'confirmed'",
+        "state is \"rejected\" in the table, \"confirmed\"",
+    ),
+    (
+        "UPDATE remediation SET approved_by = 'nobody' WHERE approved_by = 'lead2'",
+        "approved_by is \"nobody\"",
+    ),
+    ("UPDATE remediation SET server_no = '1' WHERE requested_by IS NOT NULL", "server_no is \"1\""),
+    (
+        "UPDATE attempt SET outcome = 'not_sent' WHERE outcome = 'unknown'",
+        "outcome is \"not_sent\" in the table, \"unknown\"",
+    ),
+    ("UPDATE attempt SET cooldown_until = 0", "cooldown_until is \"0\""),
+    ("UPDATE attempt SET request_id = NULL WHERE outcome = 'accepted'", "request_id is empty"),
+    ("DELETE FROM hold WHERE cleared_at IS NULL", "hold 2 was made by an event, and is not in the table"),
+    ("UPDATE hold SET cleared_at = NULL, cleared_by = NULL", "hold 1: cleared_by is empty"),
+    ("UPDATE silence SET ends_at = starts_at + 1", "silence 1: ends_at is"),
+    ("UPDATE settlement SET verdict = 'not_happened'", "verdict is \"not_happened\""),
+    (
+        "INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, config_hash, \
+         source, alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since, \
+         finished_at) SELECT 'forged', incident_id, state, server_no, region_code, server, policy, policy_hash, config_hash, \
+         source, alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since, \
+         finished_at FROM remediation WHERE state = 'confirmed' LIMIT 1",
+        "remediation forged is in the table, and no event made it",
+    ),
+];
+
+#[test]
+fn folding_a_real_run_gives_its_tables_and_every_change_by_hand_shows() {
+    let (cloud, site) = stage();
+    let service = eventful_run(&site, &cloud);
+    assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new(), "while it runs");
+    assert_eq!(service.stop().0, 0);
+    assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new(), "after its end");
+
+    let copy = site.dir.path().join("copy.db");
+    for (change, said) in CHANGES {
+        std::fs::copy(site.store(), &copy).unwrap();
+        sql(&copy, &[change]);
+        let (code, out, trouble) = site.run(&["audit", "verify", "--deep", "--store", "copy.db"]);
+        assert_eq!(code, 1, "{change}\n{out}");
+        assert!(
+            out.lines().any(|line| line.starts_with("difference: ") && line.contains(said)),
+            "{change}\n{out}"
+        );
+        assert!(trouble.contains("the tables differ"), "{change}\n{trouble}");
+        let (code, _, trouble) = site.run(&["audit", "verify", "--store", "copy.db"]);
+        assert_eq!(code, 0, "the chain alone does not know: {change}\n{trouble}");
+    }
+}
+
+#[test]
+fn pruned_rows_are_folded_from_their_export_and_the_service_goes_on() {
+    let (cloud, site) = stage();
+    let service = eventful_run(&site, &cloud);
+    let args =
+        ["audit", "checkpoint", "--before", "2100-01-01T00:00:00Z", "--export", "old.ndjson", "--prune"];
+    let (code, _, trouble) = site.run(&args);
+    assert_eq!(code, 3, "{trouble}");
+    assert!(trouble.contains("stop the service first"), "{trouble}");
+    assert_eq!(service.stop().0, 0);
+    let (code, said, trouble) = site.run(&args);
+    assert_eq!(code, 0, "{said}{trouble}");
+    let service = site.start();
+    assert_eq!(service.stop().0, 0);
+
+    let (code, said, trouble) = site.run(&["audit", "verify", "--deep"]);
+    assert_eq!(code, 0, "{said}{trouble}");
+    assert!(said.contains("were pruned") && said.contains("cannot be folded"), "{said}");
+    let (code, said, trouble) = site.run(&["audit", "verify", "--deep", "--export", "old.ndjson"]);
+    assert_eq!(code, 0, "{said}{trouble}");
+    assert!(!said.contains("note: "), "{said}");
+    sql(&site.store(), &["UPDATE remediation SET state = 'rejected' WHERE state = 'confirmed'"]);
+    let (code, said, _) = site.run(&["audit", "verify", "--deep", "--export", "old.ndjson"]);
+    assert_eq!(code, 1, "{said}");
+}
+
+#[test]
+fn heads_are_written_at_the_start_on_schedule_and_at_the_end() {
+    let (_cloud, site) = stage();
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    let quick = config.replace("key_file = \"audit-key\"", "key_file = \"audit-key\"\nheads_every = \"1s\"");
+    std::fs::write(&site.config, quick).unwrap();
+    let heads = || std::fs::read_to_string(site.dir.path().join("data/unhang.db.heads")).unwrap_or_default();
+    let service = site.start();
+    eventually("a head on schedule", || (heads().lines().count() >= 3).then_some(()));
+    let text = reqwest::blocking::get(format!("{}/metrics", service.url)).unwrap().text().unwrap();
+    let figure = text.lines().find_map(|line| line.strip_prefix("unhang_audit_head_timestamp_seconds "));
+    assert!(figure.and_then(|figure| figure.parse::<f64>().ok()).is_some_and(|at| at > 1e9), "{figure:?}");
+    // A command writes beside the service.
+    let (code, line, trouble) = site.run(&["audit", "head"]);
+    assert_eq!(code, 0, "{trouble}");
+    assert!(heads().contains(line.trim()), "{line}");
+    assert_eq!(service.stop().0, 0);
+    let last: Value = serde_json::from_str(heads().lines().last().unwrap()).unwrap();
+    let (code, said, trouble) = site.run(&["audit", "verify", "--require-key", "--output", "json"]);
+    assert_eq!(code, 0, "{trouble}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["report"]["lastSeq"], last["seq"], "the last head knows the last row");
+    assert_eq!(report["report"]["heads"], heads().lines().count());
+}
+
+#[test]
+fn heads_that_cannot_be_written_stop_nothing() {
+    let (_cloud, site) = stage();
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    let nowhere = config
+        .replace("key_file = \"audit-key\"", "key_file = \"audit-key\"\nheads_file = \"nowhere/heads\"");
+    std::fs::write(&site.config, nowhere).unwrap();
+    let service = site.start();
+    fire(&service, &[alert(&server(0), "firing", &now_text())], "one");
+    let (status, _) = service.get("/api/v1/audit", VIEWER);
+    assert_eq!(status, 200);
+    assert_eq!(service.stop().0, 0);
+    let log = std::fs::read_to_string(site.dir.path().join("unhang.log")).unwrap();
+    assert!(log.contains("a head of the audit could not be written"), "{log}");
+}
+
+#[test]
+fn a_service_without_the_key_does_not_write_behind_keyed_rows() {
+    let (_cloud, site) = stage();
+    assert_eq!(site.start().stop().0, 0);
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    std::fs::write(&site.config, config.replace("key_file = \"audit-key\"", "")).unwrap();
+    let said = site.try_start().unwrap_err();
+    assert!(said.contains("set audit.key_file"), "{said}");
+}
