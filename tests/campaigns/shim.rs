@@ -197,7 +197,7 @@ fn library() -> &'static Path {
             .args([&to, &source])
             .args(["-ldl", "-lpthread"])
             .output()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("the C compiler cc is needed: {error}"));
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         to
     })
