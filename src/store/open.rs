@@ -257,7 +257,7 @@ async fn check_owner(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Err(OpenError::Foreign { path: shown, why: "it is a folder".to_owned() });
     }
-    if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) {
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) || is_half_made(path) {
         return Ok(());
     }
     let fail = |source| refusal(&shown, "looking whose file it is", source);
@@ -280,6 +280,17 @@ async fn check_owner(path: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     Err(OpenError::Foreign { path: shown, why: format!("its application_id is {id:#x}") })
+}
+
+/// A first start that ended while it made the file leaves one page and a rollback journal. A reader may not roll it
+/// back, so it could not be asked whose it is; one page has no room for a table of anybody.
+fn is_half_made(path: &Path) -> bool {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= 4096);
+    // Bytes 16 and 17 are the size of a page (https://www.sqlite.org/fileformat.html#page_size).
+    let one_page = || std::fs::read(path).is_ok_and(|bytes| bytes.get(16..18) == Some(&[0x10, 0x00]));
+    small && Path::new(&journal).exists() && one_page()
 }
 
 async fn check_settings(pool: &SqlitePool, shown: &str) -> Result<(), OpenError> {

@@ -190,39 +190,61 @@ key_file = "audit-key"
 
     /// Starts the binary; what it said if it ended instead.
     pub(crate) fn try_start(&self) -> Result<Service, String> {
+        self.try_start_with(&[])
+    }
+
+    /// Starts the binary with an environment; what it said if it ended instead.
+    pub(crate) fn try_start_with(&self, environment: &[(&str, &str)]) -> Result<Service, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_unhang"))
             .args(["serve", "--config"])
             .arg(&self.config)
             .args(["--log-format", "json"])
             .current_dir(self.dir.path())
             .env_clear()
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut kept = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        // Somebody must keep reading, or the service would block on a full pipe.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _gone = std::io::Write::write_all(&mut kept, format!("{line}\n").as_bytes());
+                let _nobody_listens_any_more = tell.send(line);
+            }
+        });
         let mut said = String::new();
-        for line in lines.by_ref() {
-            let line = line.unwrap();
-            said.push_str(&line);
-            said.push('\n');
-            let parsed: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
-            if let Some(addr) = parsed.get("addr").and_then(Value::as_str) {
-                let url = format!("http://{addr}");
-                let log = self.dir.path().join("unhang.log");
-                // Somebody must keep reading, or the service would block on a full pipe.
-                std::thread::spawn(move || {
-                    let mut kept = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-                    for line in lines.map_while(Result::ok) {
-                        let _gone = std::io::Write::write_all(&mut kept, format!("{line}\n").as_bytes());
+        loop {
+            match told.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    said.push_str(&line);
+                    said.push('\n');
+                    let parsed: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
+                    if let Some(addr) = parsed.get("addr").and_then(Value::as_str) {
+                        let url = format!("http://{addr}");
+                        return Ok(Service { child: Mutex::new(child), url, http: client() });
                     }
-                });
-                return Ok(Service { child: Mutex::new(child), url, http: client() });
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                    let status = child.wait().unwrap();
+                    return Err(format!("{said}{status}"));
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    let _already_gone = child.kill();
+                    let _status = child.wait();
+                    return Err(format!("{said}it neither listens nor ends"));
+                }
             }
         }
-        let status = child.wait().unwrap();
-        Err(format!("{said}{status}"))
+    }
+
+    /// What every process here wrote.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.path().join("unhang.log")
     }
 
     /// Runs a command of the binary in this folder: exit code, standard output, standard error.
@@ -240,6 +262,13 @@ key_file = "audit-key"
 
 fn client() -> reqwest::blocking::Client {
     reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap()
+}
+
+fn read_answer(asking: reqwest::blocking::RequestBuilder) -> Option<(u16, Value)> {
+    let answer = asking.send().ok()?;
+    let status = answer.status().as_u16();
+    let text = answer.text().ok()?;
+    Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
 }
 
 /// One running process of the service.
@@ -268,51 +297,42 @@ impl Service {
         let _status = child.wait();
     }
 
+    /// How the process ended, if it has; a signal is -1.
+    pub(crate) fn ended(&self) -> Option<i32> {
+        self.child.lock().unwrap().try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Asks the process to end and returns its exit code and how long it took.
     pub(crate) fn stop(&self) -> (i32, Duration) {
         let begun = Instant::now();
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let code = eventually("the process to end", || self.child.lock().unwrap().try_wait().unwrap())
-            .code()
-            .unwrap_or(-1);
+        let code = eventually("the process to end", || self.ended());
         (code, begun.elapsed())
     }
 
     /// Sends a delivery; status and answer, or `None` when the connection broke.
     pub(crate) fn deliver(&self, body: &Value) -> Option<(u16, Value)> {
-        let answer = self
-            .http
-            .post(format!("{}/webhooks/alertmanager", self.url))
-            .bearer_auth(ALERTMANAGER_TOKEN)
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-            .ok()?;
-        let status = answer.status().as_u16();
-        let text = answer.text().ok()?;
-        Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+        self.try_post("/webhooks/alertmanager", ALERTMANAGER_TOKEN, body)
     }
 
     pub(crate) fn get(&self, path: &str, token: &str) -> (u16, Value) {
-        let answer = self.http.get(format!("{}{path}", self.url)).bearer_auth(token).send().unwrap();
-        let status = answer.status().as_u16();
-        let text = answer.text().unwrap();
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        self.try_get(path, token).unwrap()
+    }
+
+    /// Status and answer, or `None` when the connection broke.
+    pub(crate) fn try_get(&self, path: &str, token: &str) -> Option<(u16, Value)> {
+        read_answer(self.http.get(format!("{}{path}", self.url)).bearer_auth(token))
     }
 
     pub(crate) fn post(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
-        let answer = self
-            .http
-            .post(format!("{}{path}", self.url))
-            .bearer_auth(token)
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-            .unwrap();
-        let status = answer.status().as_u16();
-        let text = answer.text().unwrap();
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        self.try_post(path, token, body).unwrap()
+    }
+
+    /// Status and answer, or `None` when the connection broke.
+    pub(crate) fn try_post(&self, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
+        let asking = self.http.post(format!("{}{path}", self.url)).bearer_auth(token);
+        read_answer(asking.header("content-type", "application/json").body(body.to_string()))
     }
 
     /// Takes back a demotion of the policy, as a person does after an unknown.
