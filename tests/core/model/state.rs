@@ -53,7 +53,7 @@ impl Size {
             epochs: 1,
             instants: 4,
             people: true,
-            resolves: true,
+            holds: false,
             ..Self::crashes()
         };
         short.or_by("UNHANG_MODEL_PEOPLE")

@@ -250,8 +250,7 @@ impl Checker {
         self.must(listed, 13, "outside the eligibility table");
         self.must(read.status_code == "RUN", 13, "not RUN");
         self.must(read.operation_code == "NULL", 13, "an operation runs");
-        let age = attempt.true_at - attempt.read_true_at;
-        self.must(age <= 30 * SECOND + CLOCKS, 14, "the pre-flight is older than 30 s");
+        self.must(attempt.read_age <= 30 * SECOND + CLOCKS, 14, "the pre-flight is older than 30 s");
     }
 
     fn judge_mutes(

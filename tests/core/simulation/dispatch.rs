@@ -127,13 +127,14 @@ impl World {
             }
             Claim::Go(server) => {
                 // Only a read can have let it go; without one the checker sees an age beyond any limit.
-                let read_true_at = kept.map_or(i64::MIN / 2, |kept| kept.true_at);
-                self.commit_intent(p, rem, *server, read_true_at, now);
+                let passed = self.time - self.stalled;
+                let read_age = kept.map_or(i64::MAX, |kept| passed - (kept.true_at - kept.stalled));
+                self.commit_intent(p, rem, *server, read_age, now);
             }
         }
     }
 
-    fn commit_intent(&mut self, p: usize, rem: usize, server: Server, read_true_at: i64, now: Timestamp) {
+    fn commit_intent(&mut self, p: usize, rem: usize, server: Server, read_age: i64, now: Timestamp) {
         self.nonces += 1;
         let (nonce, signed_at) = (self.nonces, self.time + self.wall_off);
         let send_before = self.time + SEND_WITHIN;
@@ -167,7 +168,7 @@ impl World {
                 past,
                 server: index,
                 true_at: world.time,
-                read_true_at,
+                read_age,
                 read: Box::new(server),
                 config,
             };
@@ -202,7 +203,7 @@ impl World {
         if readable {
             process.clock_fault = off;
         }
-        let kept = Kept { rem, true_at: self.time, seen: Preflight { read_at, seen } };
+        let kept = Kept { rem, true_at: self.time, stalled: self.stalled, seen: Preflight { read_at, seen } };
         process.kept.retain(|kept| kept.rem != rem);
         process.kept.push(kept.clone());
         process.work = Some(Work::Ask { rem, kept: Some(kept), may_read: false });

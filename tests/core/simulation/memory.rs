@@ -59,9 +59,10 @@ pub(crate) struct Attempt {
     pub(crate) uptime_at: Option<i64>,
     pub(crate) past: Past,
     pub(crate) server: usize,
-    /// The world's time of the intent, and of the pre-flight read it rests on.
+    /// The world's time of the intent.
     pub(crate) true_at: i64,
-    pub(crate) read_true_at: i64,
+    /// How long before it the pre-flight was read, without the time in which our clock stood still.
+    pub(crate) read_age: i64,
     pub(crate) read: Box<Server>,
     /// Configuration of the process that claimed.
     pub(crate) config: usize,

@@ -24,6 +24,8 @@ use crate::prng::Prng;
 pub(crate) struct Kept {
     pub(crate) rem: usize,
     pub(crate) true_at: i64,
+    /// How long our clock had stood still by then.
+    pub(crate) stalled: i64,
     pub(crate) seen: Preflight,
 }
 
@@ -104,6 +106,8 @@ pub(crate) struct World {
     pub(crate) wall_off: i64,
     /// How long, in all, our clock stood still because the wall had been set back.
     pub(crate) stalled: i64,
+    /// The latest time that a process which died had seen.
+    pub(crate) lost_floor: i64,
     pub(crate) store: Memory,
     pub(crate) cloud: Cloud,
     pub(crate) hold_file: bool,
@@ -132,6 +136,7 @@ impl World {
             time: 0,
             wall_off: 0,
             stalled: 0,
+            lost_floor: 0,
             store,
             cloud: Cloud::new(),
             hold_file: false,
@@ -290,6 +295,8 @@ impl World {
         });
         // A start that fails is tried again by whoever starts it; the older owners are stale all the same.
         let Some(epoch) = done else { return };
+        // What a dead process had seen beyond the stored time is gone over again where the wall was set back.
+        self.stalled += (std::mem::take(&mut self.lost_floor) - ms(now)).max(0);
         self.processes.push(Process {
             epoch,
             floor: ms(now),
@@ -308,7 +315,8 @@ impl World {
 
     /// A process dies: its memory is lost, what it handed over may still arrive.
     pub(crate) fn crash(&mut self, process: usize) {
-        drop(self.processes.remove(process));
+        let dead = self.processes.remove(process);
+        self.lost_floor = self.lost_floor.max(dead.floor);
     }
 
     /// Notes a line of the story, and folds it into the hash of the history.
