@@ -4,8 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use unhang::domain::remediation::State as Standing;
-
 use super::state::{Action, Attempt, COOLDOWN, INSTANTS, Known, Request, State};
 use crate::simulation::checker::LEGAL;
 
@@ -85,7 +83,7 @@ pub(super) fn reached(before: &State, action: Action, state: &State, all: &mut B
     if undoing && matches!(action, Action::Undoes(_)) {
         all.insert("an intent whose commit had failed was there");
     }
-    if state.rems.iter().filter(|rem| rem.state == Standing::Confirmed).count() == 2 {
-        all.insert("two confirmed one after the other");
+    if state.attempts.iter().filter(|one| one.effect).count() == 2 {
+        all.insert("a second effect after the cooldown");
     }
 }

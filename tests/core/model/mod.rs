@@ -39,12 +39,12 @@ fn explore(size: Size, plant: Option<Plant>, most: usize) -> Found {
         let depth = ways[usize::try_from(index).unwrap()].2;
         found.depth = found.depth.max(depth);
         for (action, next) in moves::all(&state, &size, &mut judge) {
+            checks::reached(&state, action, &next, &mut found.reached);
             if seen.contains_key(&next) {
                 continue;
             }
             let place = u32::try_from(ways.len()).unwrap();
             ways.push((index, action, depth + 1));
-            checks::reached(&state, action, &next, &mut found.reached);
             if let Some(law) = next.broken {
                 found.broken = Some((law, way_to(place, &ways)));
                 found.states = seen.len();
@@ -118,7 +118,7 @@ fn the_claim_protocol_holds_whatever_people_and_senders_do() {
         "cancelled",
         "closed_happened",
         "closed_not_happened",
-        "two confirmed one after the other",
+        "a second effect after the cooldown",
     ];
     must_hold("people", Size::people(), &wanted);
 }
