@@ -6,6 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    clippy::similar_names,
     reason = "a test fails by panicking, and says with what size and seed it ran"
 )]
 

@@ -118,14 +118,14 @@ impl Judge {
             target: TargetFact::Found(Box::new(self.servers[usize::from(server)].clone())),
             newest_resolved_end: state.resolved[usize::from(server)].map(|end| instant(end, 0)),
             live,
-            attempts: state.attempts.iter().rev().map(|attempt| self.past(state, attempt)).collect(),
+            attempts: state.attempts.iter().rev().map(|attempt| self.past(state, *attempt)).collect(),
             holds: if held { vec![hold] } else { Vec::new() },
             hold_file: None,
             silences: Vec::new(),
         }
     }
 
-    fn past(&self, state: &State, attempt: &Attempt) -> Past {
+    fn past(&self, state: &State, attempt: Attempt) -> Past {
         let server = &self.servers[usize::from(state.rems[usize::from(attempt.rem)].server)];
         let freed = self.plant == Some(Plant::FreeOnUnknown);
         let outcome = attempt.outcome.map(|known| match known {

@@ -12,6 +12,7 @@ pub(super) const COOLDOWN: i64 = 2100;
 
 /// How much of the world is explored.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches one kind of event")]
 pub(super) struct Size {
     pub(super) servers: u8,
     pub(super) rems: usize,

@@ -65,6 +65,9 @@ const TERMINAL: [State; 7] = [
     State::Expired,
 ];
 
+/// Budgets of one scope, its name, and which attempts it counts.
+type Scope<'a> = (&'a [Budget], &'static str, &'a dyn Fn(&Attempt) -> bool);
+
 /// What the checker remembers between steps, and the laws it found broken.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
@@ -204,7 +207,7 @@ impl Checker {
         let effect = request.is_some_and(|request| request.effect_at.is_some());
         match now {
             Some(Outcome::NotSent) => {
-                self.must(request.is_none(), 17, "not sent, but the ledger has a request")
+                self.must(request.is_none(), 17, "not sent, but the ledger has a request");
             }
             Some(Outcome::Rejected) => self.must(!effect, 17, "rejected, but it had an effect"),
             Some(Outcome::Accepted) => self.must(effect, 18, "accepted, but the ledger has no effect"),
@@ -224,7 +227,8 @@ impl Checker {
         self.must(same, 30, "the policy is not the one that was decided by");
         let Some(policy) = policy.filter(|policy| policy.mode == Mode::Auto || policy.mode == Mode::Approve)
         else {
-            return self.fail(11, "no enabled policy at the intent");
+            self.fail(11, "no enabled policy at the intent");
+            return;
         };
         self.must(!self.over.contains(&attempt.rem), 26, "an alert of it had resolved");
         self.judge_server(attempt, rem);
@@ -312,7 +316,8 @@ impl Checker {
             return;
         }
         let [approval] = rem.approvals[..] else {
-            return self.fail(31, format!("{} approvals where one is needed", rem.approvals.len()));
+            self.fail(31, format!("{} approvals where one is needed", rem.approvals.len()));
+            return;
         };
         self.must(now - approval.at <= 10 * MINUTE, 31, "the approval is older than 10 min");
         self.must(Some(approval.person) != rem.requested_by, 31, "approved by the one who asked for it");
@@ -377,7 +382,7 @@ impl Checker {
         };
         let acted = |a: &Attempt| !matches!(a.past.outcome, Some(Outcome::NotSent | Outcome::Rejected));
         let past = &attempt.past;
-        let scopes: [(&[Budget], &str, &dyn Fn(&Attempt) -> bool); 4] = [
+        let scopes: [Scope<'_>; 4] = [
             (&rules.limits.server, "server", &|a| a.past.server_no == past.server_no && acted(a)),
             (&policy.budget, "policy", &|a| a.past.policy == past.policy),
             (&rules.limits.region, "region", &|a| a.past.region == past.region),

@@ -271,7 +271,7 @@ impl World {
         let fate = self.fate();
         let done = self.commit(fate, now, |world| world.write_outcome(nonce, outcome, unauthorized, now));
         if done.is_some() {
-            drop(self.processes[p].sends.remove(index));
+            self.processes[p].sends.remove(index);
             self.processes[p].halted = false;
         } else {
             self.processes[p].halted = true;

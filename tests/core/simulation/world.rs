@@ -53,6 +53,7 @@ pub(crate) enum Sending {
 
 /// The task of one request.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "the deadline is called so everywhere")]
 pub(crate) struct Send {
     pub(crate) nonce: u64,
     pub(crate) server: usize,
