@@ -133,14 +133,14 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
         std::fs::write(dir.join(name), bytes).unwrap();
     }
     let path = dir.join("unhang.db");
-    let (store, writer) = match Store::open(&path, |_| {}).await {
+    let (store, writer) = match Store::open(&path, None, |_| {}).await {
         Ok(opened) => opened,
         Err(error) => return vec![format!("law 39: it does not open: {error}")],
     };
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     let writer = tokio::spawn(writer);
     let mut broken = Vec::new();
-    match verify_chain(&store, |_| {}).await {
+    match verify_chain(&store, &unhang::domain::audit_key::KeyRing::default(), |_| {}).await {
         Ok(report) => broken.extend(report.fault.map(|fault| format!("law 41: {fault:?}"))),
         Err(error) => broken.push(format!("law 41: the chain cannot be read: {error}")),
     }
