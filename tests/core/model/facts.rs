@@ -11,11 +11,13 @@ use unhang::domain::claim::{
 use unhang::domain::decision::{Decision, Origin, Question, decide};
 use unhang::domain::facts::{Facts, Live, Past, TargetFact};
 use unhang::domain::guard::Verdict;
+use unhang::domain::guest::GuestFacts;
 use unhang::domain::hold::{Hold, HoldScope};
 use unhang::domain::limits::later;
 use unhang::domain::policy::{Mode, Policy, Rules, Trust};
 use unhang::domain::remediation::Event;
 use unhang::domain::server::Server;
+use unhang::domain::storm::StormFacts;
 
 use super::state::{Attempt, COOLDOWN, INSTANTS, Known, Plant, Rem, State};
 use crate::simulation::values::{Notice, RULES, SECOND, alert, at, servers};
@@ -122,6 +124,13 @@ impl Judge {
             holds: if held { vec![hold] } else { Vec::new() },
             hold_file: None,
             silences: Vec::new(),
+            storm: StormFacts::default(),
+            tried: Vec::new(),
+            demoted: None,
+            quarantine: None,
+            unwatched: Vec::new(),
+            guest: GuestFacts::default(),
+            heartbeats: Vec::new(),
         }
     }
 
@@ -192,7 +201,8 @@ impl Judge {
         self.ask(state, asked, |judge| {
             let server = state.rems[rem].server;
             let seen = PreflightSeen::Server(Box::new(judge.servers[usize::from(server)].clone()));
-            let preflight = read_at.map(|read| Preflight { read_at: instant(read, 0), seen });
+            let preflight =
+                read_at.map(|read| Preflight { read_at: instant(read, 0), seen, signals: Vec::new() });
             let health = Health { halted: halted.then(|| "another owner".to_owned()), ..Health::default() };
             let facts = judge.facts(state, server, true);
             let waiting = judge.waiting(state, rem);

@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 use unhang::domain::alert::{Alert, AlertStatus};
-use unhang::domain::hold::Maintenance;
+use unhang::domain::breaker::BreakerRules;
+use unhang::domain::hold::{Maintenance, Schedule};
 use unhang::domain::matcher::{Matcher, Matchers};
 use unhang::domain::policy::{Budget, Limits, Mode, Policy, Rules, TargetKind, TargetRule, Trust};
 use unhang::domain::server::{Eligibility, RegionCode, Server, ServerNo};
+use unhang::domain::storm::StormRules;
 
 pub(crate) const SECOND: i64 = 1000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -102,6 +104,8 @@ fn policy(name: &str, kind: usize, mode: Mode, settle: i64, cooldown_minutes: i6
         notice_age_max: SignedDuration::from_mins(15),
         episode_age_max: SignedDuration::from_hours(6),
         approval_wait: SignedDuration::from_mins(60),
+        require_attestation: None,
+        corroborate: Vec::new(),
     }
 }
 
@@ -128,8 +132,8 @@ fn rules(flavour: usize, change: usize) -> Rules {
     }
     let maintenance = Maintenance {
         name: "works".to_owned(),
-        from: at(-HOUR),
-        until: at(10_000 * HOUR),
+        schedule: Schedule::Once { from: at(-HOUR), until: at(10_000 * HOUR) },
+        name_pattern: None,
         servers: vec!["win-2".to_owned()],
         region: None,
         matchers: Matchers::default(),
@@ -145,6 +149,8 @@ fn rules(flavour: usize, change: usize) -> Rules {
         },
         eligibility: Eligibility::default(),
         maintenance: if change == 4 { vec![maintenance] } else { Vec::new() },
+        storm: StormRules { share: 1.0, count: 1000, same_zone: 1000, ..StormRules::default() },
+        breaker: BreakerRules { failures: 1000, ..BreakerRules::default() },
     }
 }
 

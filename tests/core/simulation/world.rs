@@ -7,9 +7,11 @@ use std::hash::{DefaultHasher, Hash};
 use jiff::Timestamp;
 use unhang::domain::claim::{Health, Preflight};
 use unhang::domain::facts::{Facts, Live, TargetFact};
+use unhang::domain::guest::GuestFacts;
 use unhang::domain::limits::{earlier, look_back};
 use unhang::domain::policy::Rules;
 use unhang::domain::remediation::{Event, Outcome, State, transition};
+use unhang::domain::storm::StormFacts;
 
 use super::bugs::Bug;
 use super::checker::Checker;
@@ -191,6 +193,13 @@ impl World {
             holds: holds.map(|(hold, _)| hold.clone()).collect(),
             hold_file: (self.hold_file && !forgotten).then(|| "the hold file is there".to_owned()),
             silences: silences.map(|(silence, _)| silence.clone()).collect(),
+            storm: StormFacts::default(),
+            tried: Vec::new(),
+            demoted: None,
+            quarantine: None,
+            unwatched: Vec::new(),
+            guest: GuestFacts::default(),
+            heartbeats: Vec::new(),
         }
     }
 
@@ -214,6 +223,7 @@ impl World {
         Health {
             halted: (process.halted || foreign).then(|| "halted".to_owned()),
             clock: (process.clock_fault || behind).then(|| "unsound".to_owned()),
+            ..Health::default()
         }
     }
 

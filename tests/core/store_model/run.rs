@@ -6,6 +6,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use unhang::domain::audit::{Actor, AuditEvent};
+use unhang::domain::audit_key::KeyRing;
 use unhang::domain::facts::{Facts, TargetFact};
 use unhang::domain::hold::HoldScope;
 use unhang::domain::ids::{DeliveryId, RemediationId};
@@ -33,7 +34,7 @@ struct Case {
 }
 
 async fn open(path: &Path) -> Store {
-    let (store, writer) = Store::open(path, |_| {}).await.unwrap();
+    let (store, writer) = Store::open(path, None, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer; it ends with the store")]
     drop(tokio::spawn(writer));
     store
@@ -403,6 +404,8 @@ impl Case {
             attempts_since: Timestamp::MIN,
             now: at(self.now),
             hold_file: None,
+            guards: None,
+            heartbeats: Vec::new(),
         };
         self.store.clone().facts(wanted).await.map_err(|error| format!("facts: {error}"))
     }
@@ -460,7 +463,7 @@ impl Case {
         due.sort();
         wanted.sort();
         differ("what is due", &due, &wanted)?;
-        let chain = verify_chain(&self.store, |_| {}).await.map_err(failed)?;
+        let chain = verify_chain(&self.store, &KeyRing::default(), |_| {}).await.map_err(failed)?;
         differ("faults of the chain", &chain.fault.map(|fault| fault.what), &None)?;
         differ("audit rows", &chain.rows, &self.model.events)?;
         self.compare_fold().await
