@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::claim::Stall;
 
 /// Wall and monotonic clock may part by so much since they were last confirmed together: time keeping slews slowly, and
 /// only a jump is faster.
@@ -23,12 +25,13 @@ const STRETCH: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Clock {
     floor_ms: AtomicI64,
+    stall: Mutex<Option<Stall>>,
 }
 
 impl Clock {
     /// A clock that never answers earlier than `floor`.
     pub fn starting_at(floor: Timestamp) -> Self {
-        Self { floor_ms: AtomicI64::new(floor.as_millisecond()) }
+        Self { floor_ms: AtomicI64::new(floor.as_millisecond()), stall: Mutex::new(None) }
     }
 
     /// The wall clock as it is, in whole milliseconds.
@@ -48,6 +51,22 @@ impl Clock {
     /// How far the wall clock is behind the floor, in milliseconds; zero when it is not.
     pub fn behind_ms(&self) -> i64 {
         (self.floor_ms.load(Ordering::Acquire) - self.wall().as_millisecond()).max(0)
+    }
+
+    /// The newest stall: since when, by its floor, and the most that the wall clock was seen behind it. What was noted up to
+    /// the floor is older than it seems by that much. It must be asked often to be seen.
+    pub fn stall(&self) -> Option<Stall> {
+        let floor = self.floor_ms.load(Ordering::Acquire);
+        let behind = (floor - self.wall().as_millisecond()).max(0);
+        let mut kept = self.stall.lock().unwrap_or_else(PoisonError::into_inner);
+        if behind > BEHIND_MAX_MS {
+            let (until, by) = (Timestamp::from_millisecond(floor).ok()?, SignedDuration::from_millis(behind));
+            let deeper = kept.is_some_and(|old| old.until == until && old.by >= by);
+            if !deeper {
+                *kept = Some(Stall { until, by });
+            }
+        }
+        *kept
     }
 }
 

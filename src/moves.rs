@@ -33,6 +33,7 @@ pub async fn facts_for(
         target: TargetFact::Found(Box::new(waiting.server.clone())),
         server: None,
         fingerprint: waiting.alert.fingerprint.clone(),
+        remediation: Some(remediation.id.clone()),
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
         hold_file: hold_file(&config.store.hold_file),

@@ -170,6 +170,7 @@ async fn a_process_that_was_frozen_notes_it_once() {
             target: TargetFact::Pending,
             server: None,
             fingerprint: String::new(),
+            remediation: None,
             attempts_since: Timestamp::UNIX_EPOCH,
             now: service.clock.now(),
             hold_file: None,

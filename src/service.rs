@@ -157,6 +157,7 @@ impl Service {
             clock,
             reads: self.failed_reads(),
             disk: self.full_disk(),
+            stall: self.clock.stall(),
         };
         self.tell(&health);
         health

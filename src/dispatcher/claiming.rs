@@ -65,12 +65,13 @@ pub(super) async fn claim_one(
     let key = remediation.id.to_string();
     // Its age is asked of the monotonic clock as well: the other one may stand still.
     preflights.kept.retain(|_, (read, _)| read.elapsed() <= PREFLIGHT_KEPT);
-    let kept = preflights.kept.get(&key).map(|(_, seen)| seen.clone());
+    let kept = preflights.kept.get(&key).cloned();
     let mut claimed = try_claim(service, cloud, remediation, kept, &nonce).await?;
     if matches!(claimed, Claimed::NeedPreflight) {
         let seen = preflight(service, cloud, &preflights.signals, remediation).await;
-        preflights.kept.insert(key.clone(), (Instant::now(), seen.clone()));
-        claimed = try_claim(service, cloud, remediation, Some(seen), &nonce).await?;
+        let read = (Instant::now(), seen);
+        preflights.kept.insert(key.clone(), read.clone());
+        claimed = try_claim(service, cloud, remediation, Some(read), &nonce).await?;
     }
     if let Claimed::Send { prepared, send_before, line } = claimed {
         preflights.kept.remove(&key);
@@ -139,7 +140,7 @@ async fn try_claim(
     service: &Arc<Service>,
     cloud: &Arc<Clients>,
     remediation: &Remediation,
-    preflight: Option<Preflight>,
+    preflight: Option<(Instant, Preflight)>,
     nonce: &str,
 ) -> Result<Claimed, StoreError> {
     let job = ClaimJob {
@@ -177,7 +178,7 @@ struct ClaimJob {
     cloud: Arc<Clients>,
     config: Arc<Config>,
     id: RemediationId,
-    preflight: Option<Preflight>,
+    preflight: Option<(Instant, Preflight)>,
     nonce: String,
 }
 
@@ -200,7 +201,7 @@ impl ClaimJob {
         let facts = facts_for(tx, &remediation, &self.config, now).await?;
         let waiting = &remediation.waiting;
         let rules = &self.config.rules;
-        let (verdict, trace) = claim::claim(waiting, rules, &facts, self.preflight.as_ref(), &health, now);
+        let (verdict, trace) = claim::claim(waiting, rules, &facts, self.preflight(), &health, now);
         let actor = Actor::service("dispatcher");
         match verdict {
             Claim::NeedPreflight => Ok(Claimed::NeedPreflight),
@@ -210,7 +211,7 @@ impl ClaimJob {
             }
             Claim::Cancel(check) => {
                 if check.guard == Reason::Storm {
-                    let server = seen_server(self.preflight.as_ref()).unwrap_or(&waiting.server);
+                    let server = seen_server(self.preflight()).unwrap_or(&waiting.server);
                     open_storm_if_seen(tx, &remediation, server, &facts, &self.config, now).await?;
                 }
                 let with = Move { config_hash: Some(self.config.hash.clone()), ..move_for(&check) };
@@ -224,6 +225,11 @@ impl ClaimJob {
             }
             Claim::Go(server) => self.commit_intent(tx, &remediation, &server, &trace, now).await,
         }
+    }
+
+    /// The read, unless it has grown old by the monotonic clock while this job waited for the writer.
+    fn preflight(&self) -> Option<&Preflight> {
+        self.preflight.as_ref().filter(|(read, _)| read.elapsed() <= PREFLIGHT_KEPT).map(|(_, seen)| seen)
     }
 
     fn cooldown(&self, policy: &str) -> SignedDuration {

@@ -84,6 +84,8 @@ pub struct Health {
     pub reads: Option<String>,
     /// Why the disk has too little room left.
     pub disk: Option<String>,
+    /// The newest time in which the clock stood still.
+    pub stall: Option<Stall>,
 }
 
 /// What the intent transaction may do.
@@ -129,8 +131,23 @@ fn ask_policy<'r>(trace: &mut Trace, waiting: &Waiting, rules: &'r Rules) -> Opt
     same
 }
 
-fn ask_notice(trace: &mut Trace, waiting: &Waiting, policy: &Policy, now: Timestamp) {
-    let age = now.duration_since(waiting.last_notice_at);
+/// A time in which the clock stood still at its floor, because the wall clock had been set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// The floor: what was noted up to then is older than it seems.
+    pub until: Timestamp,
+    /// By how much, at most.
+    pub by: SignedDuration,
+}
+
+/// How old something noted at `at` is, with what a clock that stood still does not show.
+fn age(at: Timestamp, stall: Option<Stall>, now: Timestamp) -> SignedDuration {
+    let hidden = stall.filter(|stall| at <= stall.until).map_or(SignedDuration::ZERO, |stall| stall.by);
+    now.duration_since(at).saturating_add(hidden)
+}
+
+fn ask_notice(trace: &mut Trace, waiting: &Waiting, policy: &Policy, stall: Option<Stall>, now: Timestamp) {
+    let age = age(waiting.last_notice_at, stall, now);
     let verdict = if age > policy.notice_age_max { Verdict::Expire } else { Verdict::Pass };
     let limit = format!("≤ {:#}", policy.notice_age_max);
     trace.note(Reason::Expired, verdict, format!("last notice {age:#} ago"), limit, None);
@@ -142,6 +159,10 @@ fn ask_resolved(trace: &mut Trace, waiting: &Waiting, facts: &Facts) {
         .is_some_and(|end| waiting.alert.starts_at.is_none_or(|starts_at| starts_at <= end));
     let verdict = if over { Verdict::Stop } else { Verdict::Pass };
     trace.note(Reason::Resolved, verdict, if over { "resolved" } else { "firing" }, "still firing", None);
+    // An end that came while a try was in flight found nothing to cancel; the next try must not go out.
+    let verdict = if facts.joined_end.is_some() { Verdict::Stop } else { Verdict::Pass };
+    let seen = facts.joined_end.map_or_else(|| "none".to_owned(), |at| format!("an end noticed {at}"));
+    trace.note(Reason::Resolved, verdict, seen, "no end of an alert that opened or joined it", None);
 }
 
 /// Asks all guards that do not need a pre-flight read, on `server`.
@@ -166,7 +187,7 @@ fn ask_all(
 pub fn settled(waiting: &Waiting, rules: &Rules, facts: &Facts, now: Timestamp) -> (Settled, Trace) {
     let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, now);
     if let Some(policy) = &policy {
-        ask_notice(&mut trace, waiting, policy, now);
+        ask_notice(&mut trace, waiting, policy, None, now);
     }
     if let Some(stop) = trace.first(Verdict::Stop).cloned() {
         return (Settled::Cancel(stop), trace);
@@ -231,8 +252,8 @@ pub fn claim(
     let (mut trace, policy) = ask_all(waiting, server, rules, facts, now);
     ask_health(&mut trace, health);
     if let Some(policy) = &policy {
-        ask_notice(&mut trace, waiting, policy, now);
-        ask_approval(&mut trace, waiting, policy, facts, now);
+        ask_notice(&mut trace, waiting, policy, health.stall, now);
+        ask_approval(&mut trace, waiting, policy, facts, health.stall, now);
     }
     limits::ask_pace(&mut trace, rules, &facts.attempts, &waiting.remediation_id, now);
     ask_preflight(&mut trace, seen, &waiting.server.identity());
@@ -286,9 +307,16 @@ fn ask_health(trace: &mut Trace, health: &Health) {
     ask(&health.disk, "room on the disk of the store");
 }
 
-fn ask_approval(trace: &mut Trace, waiting: &Waiting, policy: &Policy, facts: &Facts, now: Timestamp) {
+fn ask_approval(
+    trace: &mut Trace,
+    waiting: &Waiting,
+    policy: &Policy,
+    facts: &Facts,
+    stall: Option<Stall>,
+    now: Timestamp,
+) {
     if let Some(approved_at) = waiting.approved_at {
-        let age = now.duration_since(approved_at);
+        let age = age(approved_at, stall, now);
         let verdict = if age > APPROVAL_AGE_MAX { Verdict::Expire } else { Verdict::Pass };
         let limit = format!("≤ {APPROVAL_AGE_MAX:#}");
         trace.note(Reason::Expired, verdict, format!("approved {age:#} ago"), limit, None);

@@ -196,6 +196,8 @@ pub struct Facts {
     pub target: TargetFact,
     /// End of the newest resolved notice of the same fingerprint, from any source.
     pub newest_resolved_end: Option<Timestamp>,
+    /// When the newest end was noticed of an alert that had opened or joined the remediation by then.
+    pub joined_end: Option<Timestamp>,
     /// The server's live remediation.
     pub live: Option<Live>,
     /// Every attempt that any limit may still count, newest first.

@@ -99,6 +99,7 @@ pub(super) fn facts() -> Facts {
     Facts {
         target: TargetFact::Found(Box::new(server())),
         newest_resolved_end: None,
+        joined_end: None,
         live: None,
         attempts: Vec::new(),
         holds: Vec::new(),

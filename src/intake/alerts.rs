@@ -158,6 +158,7 @@ pub(super) async fn ask(
         target: fact,
         server,
         fingerprint: alert.fingerprint.clone(),
+        remediation: None,
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
         hold_file: hold_file(&config.store.hold_file),

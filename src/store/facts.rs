@@ -8,6 +8,7 @@ use sqlx::SqliteConnection;
 use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
 use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, HoldScope, Silence};
+use crate::domain::ids::RemediationId;
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::StormFacts;
@@ -30,6 +31,8 @@ pub struct FactsWanted {
     pub server: Option<(RegionCode, ServerNo)>,
     /// Fingerprint whose newest end counts.
     pub fingerprint: String,
+    /// Remediation whose joined alerts count; `None` before there is one.
+    pub remediation: Option<RemediationId>,
     /// Attempts since this time, and those whose cooldown lasts.
     pub attempts_since: Timestamp,
     /// Holds and silences that have ended by now are left out.
@@ -113,6 +116,10 @@ impl Store {
 
 async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<Facts, StoreError> {
     let newest_resolved_end = newest_resolved_end(connection, &wanted.fingerprint).await?;
+    let joined_end = match &wanted.remediation {
+        Some(id) => joined_end(connection, id).await?,
+        None => None,
+    };
     let live = match &wanted.server {
         Some((region, no)) => live(connection, region, no).await?,
         None => None,
@@ -140,6 +147,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
+        joined_end,
         live,
         attempts: attempts(connection, wanted.attempts_since, wanted.now).await?,
         holds: holds(connection, wanted.now).await?,
@@ -167,6 +175,24 @@ async fn newest_resolved_end(
         .await
         .doing("reading the newest end")?;
     row.map(|row| row.time("ended_at")).transpose()
+}
+
+/// When the newest end was noticed of an alert that had opened or joined the remediation by then.
+async fn joined_end(
+    connection: &mut SqliteConnection,
+    id: &RemediationId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row = sqlx::query(
+        "SELECT max(n.noticed_at) AS noticed_at FROM remediation_alert a \
+         JOIN remediation r ON r.id = a.remediation_id \
+         JOIN resolved_notice n ON n.fingerprint = a.fingerprint \
+         WHERE a.remediation_id = ? AND n.noticed_at >= coalesce(a.joined_at, r.created_at)",
+    )
+    .bind(id.as_str())
+    .fetch_one(connection)
+    .await
+    .doing("reading ends of joined alerts")?;
+    row.time_opt("noticed_at")
 }
 
 async fn live(

@@ -181,12 +181,16 @@ impl Tx {
         fingerprint: &str,
         noticed_at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO remediation_alert (remediation_id, fingerprint) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(id.as_str())
-            .bind(fingerprint)
-            .execute(&mut *self.inner)
-            .await
-            .doing("joining a remediation")?;
+        sqlx::query(
+            "INSERT INTO remediation_alert (remediation_id, fingerprint, joined_at) VALUES (?, ?, ?) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(id.as_str())
+        .bind(fingerprint)
+        .bind(ms(noticed_at))
+        .execute(&mut *self.inner)
+        .await
+        .doing("joining a remediation")?;
         sqlx::query("UPDATE remediation SET last_notice_at = max(last_notice_at, ?) WHERE id = ?")
             .bind(ms(noticed_at))
             .bind(id.as_str())

@@ -188,6 +188,7 @@ impl World {
         Facts {
             target,
             newest_resolved_end: self.store.resolved.get(fingerprint).copied().map(at),
+            joined_end: None,
             live,
             attempts,
             holds: holds.map(|(hold, _)| hold.clone()).collect(),
