@@ -232,7 +232,7 @@ fn every_fault(story: Story) {
         let service = stage.shim.start(&stage.site).unwrap();
         let came_to_its_end = story.play(&service, &mut sender, LONG_ENOUGH * 2);
         assert!(came_to_its_end, "{story:?} without a fault\n{}", stage.log_tail());
-        ["any-db", "any-file", "any-http"].map(|group| (group, stage.shim.count(group)))
+        ["any-db", "any-file", "any-client", "any-cloud"].map(|group| (group, stage.shim.count(group)))
     };
     println!("{story:?}: calls {counted:?}");
     let (mut played, mut hit) = (0, 0);
@@ -240,10 +240,12 @@ fn every_fault(story: Story) {
         played += 1;
         hit += u64::from(with_fault(story, &beginning, order, lasts, seed));
     };
-    for ((group, calls), share) in counted.into_iter().zip([wanted / 2, wanted / 6, wanted / 3]) {
+    for ((group, calls), share) in counted.into_iter().zip([wanted / 2, wanted / 6, wanted / 12, wanted / 4])
+    {
         if wanted == 0 {
             for k in 1..=calls {
-                for action in ["fail", "full"].into_iter().take(if group == "any-http" { 1 } else { 2 }) {
+                let files = group == "any-db" || group == "any-file";
+                for action in ["fail", "full"].into_iter().take(if files { 2 } else { 1 }) {
                     play(Order::before(group).nth(k).with(action), false);
                     play(Order::before(group).nth(k).with(action).ever(), true);
                 }
@@ -254,7 +256,7 @@ fn every_fault(story: Story) {
         let share = share.clamp(1, calls.max(1));
         for n in 0..share {
             let k = 1 + (n * calls + seed % calls.max(1)) / share % calls.max(1);
-            let action = if n % 3 == 2 && group != "any-http" { "full" } else { "fail" };
+            let action = if n % 3 == 2 && group == "any-db" { "full" } else { "fail" };
             play(Order::before(group).nth(k).with(action), false);
         }
     }

@@ -325,7 +325,10 @@ fn killed_at_random_calls_again_and_again_no_law_is_broken() {
         acknowledged += sender.acknowledged.len();
         println!("{left} kills to go; {effects} effects, {acknowledged} promises, {struck} at an order");
     }
-    assert!(effects > 0 && acknowledged > 0 && struck > 0, "the run must reach the machine that it tests");
+    assert!(
+        kills == 0 || (effects > 0 && acknowledged > 0 && struck > 0),
+        "the run must reach the machine that it tests"
+    );
 }
 
 /// Starts, sends, and dies at a random call. True when the order did it.

@@ -34,12 +34,13 @@ enum event {
   DB_OPEN, DB_READ, DB_WRITE, DB_SYNC, DB_TRUNCATE, WAL_READ, WAL_WRITE, WAL_SYNC, WAL_TRUNCATE, BEGIN,
   FILE_OPEN, FILE_READ, FILE_WRITE, FILE_SYNC, FILE_REMOVE, FILE_STAT,
   CLIENT_RECV, CLIENT_SEND, CLOUD_CONNECT, CLOUD_SEND, CLOUD_RECV,
-  ANY_DB, ANY_FILE, ANY_HTTP, EVENTS
+  ANY_DB, ANY_FILE, ANY_CLIENT, ANY_CLOUD, EVENTS
 };
 static const char *const NAMES[EVENTS] = {
   "db-open", "db-read", "db-write", "db-sync", "db-truncate", "wal-read", "wal-write", "wal-sync", "wal-truncate",
   "begin", "file-open", "file-read", "file-write", "file-sync", "file-remove", "file-stat", "client-recv",
-  "client-send", "cloud-connect", "cloud-send", "cloud-recv", "any-db", "any-file", "any-http"
+  "client-send", "cloud-connect", "cloud-send", "cloud-recv", "any-db", "any-file",
+  "any-client", "any-cloud"
 };
 enum kind { NOTHING, DB, WAL, SHM, OTHER, CLIENT, CLOUD };
 enum side { BEFORE, AFTER };
@@ -169,7 +170,7 @@ static int event_named(const char *name) {
 }
 
 static int group_of(int event) {
-  return event <= BEGIN ? ANY_DB : event <= FILE_STAT ? ANY_FILE : ANY_HTTP;
+  return event <= BEGIN ? ANY_DB : event <= FILE_STAT ? ANY_FILE : event <= CLIENT_SEND ? ANY_CLIENT : ANY_CLOUD;
 }
 
 static void take_order(void) {

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use crate::support::{Cloud, Service, Site};
 
 /// Events in the order of `enum event` in `shim.c`.
-const EVENTS: [&str; 24] = [
+const EVENTS: [&str; 25] = [
     "db-open",
     "db-read",
     "db-write",
@@ -33,7 +33,8 @@ const EVENTS: [&str; 24] = [
     "cloud-recv",
     "any-db",
     "any-file",
-    "any-http",
+    "any-client",
+    "any-cloud",
 ];
 
 // Places in `struct page`.
