@@ -12,6 +12,7 @@ need() {
   command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
   command -v curl >/dev/null || missing+=(curl)
   command -v cc >/dev/null || missing+=(gcc)
+  command -v c++ >/dev/null || missing+=(g++)
   [ "${#missing[@]}" -eq 0 ] && return
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -51,5 +52,8 @@ target/release/unhang --help >/dev/null
 target/release/unhang version
 target/release/unhang check-config --config config/example.toml
 target/release/unhang demo --once
+
+step "fuzzing, short"
+bash fuzz/run.sh "${UNHANG_FUZZ_SECONDS:-20}"
 
 step "done"

@@ -9,12 +9,13 @@ use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use sqlx::Connection as _;
+use unhang::domain::audit_key::{AuditKey, KeyRing};
 use unhang::store::{Store, verify_chain};
 
 use crate::checker::{laws_of_the_store, open, report};
 use crate::replay::{Recording, State};
 use crate::story::{Dice, Sender, Stage, seed, setting};
-use crate::support::{alert, delivery, eventually, now_text};
+use crate::support::{AUDIT_KEY, alert, delivery, eventually, now_text};
 
 const FLEET: u32 = 120;
 /// Deliveries of a recorded run, at least; it goes on until the log has been folded into the file.
@@ -140,7 +141,7 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     let writer = tokio::spawn(writer);
     let mut broken = Vec::new();
-    match verify_chain(&store, &unhang::domain::audit_key::KeyRing::default(), |_| {}).await {
+    match verify_chain(&store, &KeyRing::new(AuditKey::new(AUDIT_KEY.into()), []), |_| {}).await {
         Ok(report) => broken.extend(report.fault.map(|fault| format!("law 41: {fault:?}"))),
         Err(error) => broken.push(format!("law 41: the chain cannot be read: {error}")),
     }
