@@ -92,6 +92,8 @@ fn no_record_proves_nothing_and_neither_does_that_of_another_server() {
     let on = stage("");
     let first = on.lose(FIRST, Behaviour::DoneThenClosed);
     on.service.wait_for(FIRST, &["confirmed"]);
+    // An unknown takes `auto` away from the policy.
+    on.service.promote();
     let second = on.lose(SECOND, Behaviour::NotDoneClosed);
     let one = on.asked(&second, "answeredAt");
     let asked = one["activity"]["askedAt"].clone();
