@@ -33,6 +33,8 @@ use crate::verifier;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How long the answer of a request in flight is waited for beyond the cloud's timeout.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// How long the last time stamp of the journal may take.
+const LAST_STAMP: Duration = Duration::from_secs(2);
 /// The writer, and who watches it: tasks that end last.
 const WRITER_TASKS: usize = 2;
 /// No clock that was ever set says less: 2025-01-01T00:00:00Z.
@@ -217,6 +219,9 @@ impl App {
         // The hold file belongs to the store that is open: a hold must not be lifted by naming another place.
         config.store = old.store.clone();
         config.audit = old.audit.clone();
+        // The clients keep what they were built with; half of a new cloud would be worse than all of the old.
+        config.cloud = old.cloud.clone();
+        config.server.queue_max = old.server.queue_max;
         let (hash, now) = (config.hash.clone(), self.service.clock.now());
         self.service.config.store(Arc::new(config));
         self.service
@@ -259,7 +264,8 @@ impl App {
         };
         clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
         clean &= end(&service).await.is_ok();
-        quarantine::stamp(&service).await;
+        // A disk that does not answer must not keep the process from ending.
+        let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
         heads::record(&service).await;
         let store = service.store.clone();
         drop(service);

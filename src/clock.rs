@@ -41,10 +41,14 @@ impl Clock {
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
-    /// Now, never earlier than any answer before.
+    /// Now, never earlier than any answer before. A wall clock that is behind is noted; see [`Clock::stall`].
     pub fn now(&self) -> Timestamp {
         let wall = self.wall();
         let before = self.floor_ms.fetch_max(wall.as_millisecond(), Ordering::AcqRel);
+        let behind = before.saturating_sub(wall.as_millisecond());
+        if behind > BEHIND_MAX_MS {
+            self.note_stall(before, behind);
+        }
         Timestamp::from_millisecond(before.max(wall.as_millisecond())).unwrap_or(wall)
     }
 
@@ -53,20 +57,19 @@ impl Clock {
         (self.floor_ms.load(Ordering::Acquire) - self.wall().as_millisecond()).max(0)
     }
 
-    /// The newest stall: since when, by its floor, and the most that the wall clock was seen behind it. What was noted up to
-    /// the floor is older than it seems by that much. It must be asked often to be seen.
+    /// The newest stall: its floor, and the most that the wall clock was seen behind it or an earlier one. What was noted
+    /// up to the floor is older than it seems by that much at most.
     pub fn stall(&self) -> Option<Stall> {
-        let floor = self.floor_ms.load(Ordering::Acquire);
-        let behind = (floor - self.wall().as_millisecond()).max(0);
+        self.now();
+        *self.stall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_stall(&self, floor_ms: i64, behind_ms: i64) {
+        let Ok(until) = Timestamp::from_millisecond(floor_ms) else { return };
+        let by = SignedDuration::from_millis(behind_ms);
         let mut kept = self.stall.lock().unwrap_or_else(PoisonError::into_inner);
-        if behind > BEHIND_MAX_MS {
-            let (until, by) = (Timestamp::from_millisecond(floor).ok()?, SignedDuration::from_millis(behind));
-            let deeper = kept.is_some_and(|old| old.until == until && old.by >= by);
-            if !deeper {
-                *kept = Some(Stall { until, by });
-            }
-        }
-        *kept
+        // A shallow stall must not hide a deep one whose notices may still wait.
+        *kept = Some(Stall { until, by: kept.map_or(by, |old| old.by.max(by)) });
     }
 }
 
@@ -168,6 +171,18 @@ impl ClockWatch {
     /// Watches from now on.
     pub fn starting_at(now: Moment) -> Self {
         Self { state: Mutex::new(Watched { anchor: now, date: None }) }
+    }
+
+    /// Distrusts the wall clock: by this moment it should say something else. A `Date` of the cloud read from now on, or the
+    /// clock being put right, ends that.
+    pub fn expect(&self, moment: Moment) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).anchor = moment;
+    }
+
+    /// Whether the wall clock parted from the monotonic one, and nothing has confirmed it since.
+    pub fn parted(&self, now: Moment) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.anchor.drift_ms(now).abs() > DRIFT_MAX_MS
     }
 
     /// Notes the newest `Date` of the cloud. One that agrees confirms both clocks as they were then.

@@ -11,11 +11,12 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
 pub use lines::{
-    AnswerLine, Entry, Head, Identity, IntentLine, Known, KnownIntent, Opened, Reconciled, Stamp,
+    AnswerLine, Counts, Entry, Head, Identity, IntentLine, Known, KnownIntent, Opened, Reconciled, Stamp,
 };
 
 use crate::domain::limits::earlier;
@@ -54,7 +55,20 @@ pub enum JournalError {
 pub struct Journal {
     path: PathBuf,
     inner: Mutex<Inner>,
+    // Apart from the file, whose lock is held while the disk is waited for.
+    told: Mutex<Told>,
 }
+
+/// What can be asked without waiting for the disk.
+#[derive(Debug, Default)]
+struct Told {
+    trouble: Option<String>,
+    busy_since: Option<Instant>,
+    stamp: Option<Stamp>,
+}
+
+/// A disk that takes longer to take a line is not waited for: nothing is sent meanwhile.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Inner {
@@ -65,18 +79,19 @@ struct Inner {
     /// Something may lie behind the whole lines.
     dirty: bool,
     known: Known,
-    trouble: Option<String>,
 }
 
 impl Journal {
     /// Opens the journal, making it where there is none, and cuts off a torn last line. One that cannot be opened says
     /// so in [`Journal::trouble`]; nothing can be written to it.
     pub fn open(path: &Path) -> Self {
+        let mut told = Told::default();
         let inner = open(path).unwrap_or_else(|error| {
-            let trouble = Some(chain(&error));
-            Inner { file: None, len: 0, dirty: false, known: Known::default(), trouble }
+            told.trouble = Some(chain(&error));
+            Inner { file: None, len: 0, dirty: false, known: Known::default() }
         });
-        Self { path: path.to_owned(), inner: Mutex::new(inner) }
+        told.stamp.clone_from(&inner.known.stamp);
+        Self { path: path.to_owned(), inner: Mutex::new(inner), told: Mutex::new(told) }
     }
 
     /// Reads a journal that another process may be writing; `None` where there is no file.
@@ -98,17 +113,39 @@ impl Journal {
         self.lock().known.clone()
     }
 
-    /// Why nothing can be written to it; `None` when the last line could be.
+    /// Why nothing can be written to it; `None` when the last line could be. Waits for no disk.
     pub fn trouble(&self) -> Option<String> {
-        self.lock().trouble.clone()
+        let told = self.told();
+        let busy = told.busy_since.map(|since| since.elapsed()).filter(|busy| *busy > BUSY_MAX);
+        let slow = busy
+            .map(|busy| format!("a line of the attempt journal has been under way for {} s", busy.as_secs()));
+        told.trouble.clone().or(slow)
+    }
+
+    /// How long ago the newest time stamp was written, by the wall clock or, within one boot, by the machine's, sleep
+    /// included; `None` before the first.
+    pub fn away(&self, wall: Timestamp) -> Option<SignedDuration> {
+        let stamp = self.told().stamp.clone()?;
+        Some(away_since(&stamp, wall))
     }
 
     /// Writes a line and waits until the disk has it.
     pub fn append(&self, entry: Entry) -> Result<(), JournalError> {
+        self.change(|inner, path| inner.write(path, &entry).map(|()| inner.known.take(entry)))
+    }
+
+    /// Changes the file, and tells how that went.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Inner, &Path) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
         let mut inner = self.lock();
-        let written = inner.write(&self.path, &entry);
-        let written = written.map(|()| inner.known.take(entry));
-        inner.note(&self.path, written)
+        self.told().busy_since = Some(Instant::now());
+        let written = change(&mut inner, &self.path);
+        let mut told = self.told();
+        told.busy_since = None;
+        told.stamp.clone_from(&inner.known.stamp);
+        told.note(&self.path, written)
     }
 
     /// As [`Journal::append`], for callers that must not block.
@@ -121,44 +158,50 @@ impl Journal {
     /// Notes that the journal agrees with this store, and writes the file anew without what is old. Numbers up to
     /// `high_water` are taken.
     pub fn begin(&self, identity: Identity, high_water: i64, now: Timestamp) -> Result<(), JournalError> {
-        let mut inner = self.lock();
-        if !inner.known.faults.is_empty() {
+        if !self.lock().known.faults.is_empty() {
             return Err(unfit(&self.path, "is damaged; a person must reconcile it first"));
         }
-        inner.known.identity = Some(identity);
-        inner.known.high_water = inner.known.high_water.max(high_water);
-        let written = inner.rewrite(&self.path, now);
-        inner.note(&self.path, written)
+        self.change(|inner, path| {
+            inner.known.identity = Some(identity);
+            inner.known.high_water = inner.known.high_water.max(high_water);
+            inner.rewrite(path, now)
+        })
     }
 
     /// Notes what a person accepted. A damaged file is kept under another name, and what could be read of it goes on.
     pub fn reconcile(&self, reconciled: Reconciled) -> Result<(), JournalError> {
-        let mut inner = self.lock();
         let now = reconciled.at;
-        let damaged = !inner.known.faults.is_empty();
         let entry = Entry::Reconciled(reconciled);
-        let mut written = inner.write(&self.path, &entry).map(|()| inner.known.take(entry));
-        if written.is_ok() && damaged {
-            written = keep_damaged(&self.path, now).and_then(|()| {
-                let faults = std::mem::take(&mut inner.known.faults);
-                let rewritten = inner.rewrite(&self.path, now);
-                if rewritten.is_err() {
-                    inner.known.faults = faults;
-                }
-                rewritten
-            });
-        }
-        inner.note(&self.path, written)
+        self.change(|inner, path| {
+            let damaged = !inner.known.faults.is_empty();
+            inner.write(path, &entry)?;
+            inner.known.take(entry);
+            if !damaged {
+                return Ok(());
+            }
+            keep_damaged(path, now)?;
+            let faults = std::mem::take(&mut inner.known.faults);
+            let rewritten = inner.rewrite(path, now);
+            if rewritten.is_err() {
+                inner.known.faults = faults;
+            }
+            rewritten
+        })
     }
 
     /// Leaves out what is old once the file has grown. A damaged file stays as it is.
     pub fn shorten(&self, now: Timestamp) -> Result<(), JournalError> {
-        let mut inner = self.lock();
-        if inner.len <= BYTES_AIM || !inner.known.faults.is_empty() {
-            return Ok(());
+        {
+            let inner = self.lock();
+            if inner.len <= BYTES_AIM || !inner.known.faults.is_empty() {
+                return Ok(());
+            }
         }
-        let written = inner.rewrite(&self.path, now);
-        inner.note(&self.path, written)
+        self.change(|inner, path| inner.rewrite(path, now))
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -166,7 +209,30 @@ impl Journal {
     }
 }
 
-impl Inner {
+/// How long ago a stamp was written: by the wall clock or, within one boot, by the machine's, whichever says more.
+pub fn away_since(stamp: &Stamp, wall: Timestamp) -> SignedDuration {
+    since_boot(stamp).unwrap_or(SignedDuration::ZERO).max(wall.duration_since(stamp.at))
+}
+
+/// How long ago a stamp was written by the machine's own count, sleep included; `None` in another boot.
+pub fn since_boot(stamp: &Stamp) -> Option<SignedDuration> {
+    let (boot_id, boot_seconds) = boot();
+    if stamp.boot_id.is_none() || stamp.boot_id != boot_id {
+        return None;
+    }
+    let seconds = boot_seconds?.checked_sub(stamp.boot_seconds?)?;
+    i64::try_from(seconds).ok().map(SignedDuration::from_secs)
+}
+
+/// Which boot this is, and seconds since it, sleep included.
+pub fn boot() -> (Option<String>, Option<u64>) {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let uptime = std::fs::read_to_string("/proc/uptime").ok();
+    let seconds = uptime.and_then(|text| text.split('.').next()?.trim().parse().ok());
+    (id.map(|id| id.trim().to_owned()), seconds)
+}
+
+impl Told {
     /// Remembers whether writing works, and says when that changes.
     fn note(&mut self, path: &Path, written: Result<(), JournalError>) -> Result<(), JournalError> {
         match &written {
@@ -183,7 +249,9 @@ impl Inner {
         }
         written
     }
+}
 
+impl Inner {
     fn write(&mut self, path: &Path, entry: &Entry) -> Result<(), JournalError> {
         let text = lines::text_of(entry).ok_or_else(|| unfit(path, "cannot hold this line"))?;
         let file = self.ours(path)?;
@@ -256,12 +324,15 @@ fn open(path: &Path) -> Result<Inner, JournalError> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(io(path, "reading it"))?;
     let (known, whole) = parse(&bytes);
+    if !bytes.is_empty() && !known.has_lines() && !bytes.starts_with(lines::BEGIN) {
+        return Err(unfit(path, "is some other file; set store.journal to a path of its own"));
+    }
     if whole < length(&bytes) {
         tracing::warn!(path = %path.display(), "the last line of the attempt journal is torn and is cut off");
         file.set_len(whole).map_err(io(path, "cutting off half a line"))?;
         file.sync_data().map_err(io(path, "syncing it"))?;
     }
-    Ok(Inner { file: Some(file), len: whole, dirty: false, known, trouble: None })
+    Ok(Inner { file: Some(file), len: whole, dirty: false, known })
 }
 
 /// What whole lines say, and how many bytes they take. Only what has no end of line is torn: it was never synced, so

@@ -18,6 +18,7 @@ fn intent(attempt_id: i64, signed_at: Timestamp) -> Entry {
         server_instance_no: "90000001".to_owned(),
         region_code: "KR".to_owned(),
         signed_at,
+        counts: None,
     })
 }
 
@@ -201,4 +202,17 @@ fn a_second_service_does_not_write_into_it() {
     assert!(second.append(intent(4, at(4))).is_err());
     drop(first);
     assert_eq!(Journal::open(&path).trouble(), None);
+}
+
+#[test]
+fn a_file_of_something_else_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("JOURNAL");
+    for other in [&b"SQLite format 3\0\n rest"[..], b"no line end", b"one\ntwo\nhalf"] {
+        std::fs::write(&path, other).unwrap();
+        let journal = Journal::open(&path);
+        assert!(journal.trouble().unwrap().contains("some other file"), "{:?}", journal.trouble());
+        assert!(journal.append(intent(1, Timestamp::UNIX_EPOCH)).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), other);
+    }
 }

@@ -12,11 +12,13 @@ pub use ladder::demote;
 pub use storms::{open_storm, open_storm_if_seen};
 
 use crate::config::Config;
+use crate::domain::alert::BY_HAND;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::facts::{Facts, TargetFact};
 use crate::domain::guard::{Check, Trace};
 use crate::domain::ids::IncidentId;
 use crate::domain::limits::{earlier, look_back};
+use crate::domain::policy::Trust;
 use crate::domain::remediation::Event;
 use crate::service::hold_file;
 use crate::store::{FactSource, FactsWanted, GuardsWanted, Move, Remediation, StoreError, Tx};
@@ -33,6 +35,7 @@ pub async fn facts_for(
         target: TargetFact::Found(Box::new(waiting.server.clone())),
         server: None,
         fingerprint: waiting.alert.fingerprint.clone(),
+        trust: trust_now(config, &waiting.source),
         remediation: Some(remediation.id.clone()),
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
@@ -41,6 +44,14 @@ pub async fn facts_for(
         heartbeats: config.heartbeats_of(&waiting.source, &waiting.policy),
     })
     .await
+}
+
+/// How far a source is believed now. Orders by people have none and are believed.
+fn trust_now(config: &Config, source: &str) -> Option<Trust> {
+    if source == BY_HAND {
+        return Some(Trust::Act);
+    }
+    config.sources.iter().find(|one| one.name == source).map(|one| one.trust)
 }
 
 /// An event about a remediation, with everything that finds it again.

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::facts::Gap;
-use crate::domain::limits::WATCH_GAP_MIN;
+use crate::domain::limits::{WATCH_GAP_MIN, later};
 use crate::domain::remediation::Outcome;
-use crate::journal::{Entry, Head, Identity, Known, Stamp};
+use crate::journal::{Counts, Entry, Head, Identity, Known, Stamp, away_since, boot, since_boot};
 use crate::service::Service;
 use crate::store::{History, StoreError, StoreIdentity, Tx};
 use crate::telemetry::chain;
@@ -44,6 +44,9 @@ pub struct Missing {
     pub outcome: Option<Outcome>,
     /// The cloud's own `requestId`.
     pub request_id: Option<String>,
+    /// What limits count it by; `None` in journals of before.
+    #[serde(skip)]
+    pub counts: Option<Counts>,
     /// Whether a person has already accepted that the store does not know it.
     pub accepted: bool,
 }
@@ -91,6 +94,7 @@ pub fn compare(journal: &Known, store: &History, machine: Option<&str>) -> Compa
                 signed_at: intent.signed_at,
                 outcome: answer.map(|answer| answer.outcome),
                 request_id: answer.and_then(|answer| answer.request_id.clone()),
+                counts: intent.counts.clone(),
                 accepted: known.accepted,
             }
         })
@@ -202,7 +206,10 @@ pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
     let machine = machine_id();
     let mut findings = compare(&known, &history, machine.as_deref()).findings;
     findings.extend(service.journal.trouble());
-    let gap = gap(&known, latest, now);
+    let gap = gap(&known, latest, service.clock.wall(), now);
+    if let Some(stamp) = &known.stamp {
+        doubt_a_jumped_clock(service, stamp);
+    }
     if findings.is_empty() {
         let store_id = history.identity.as_ref().map(|identity| identity.store_id.clone());
         let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
@@ -274,27 +281,36 @@ async fn append(
 
 /// The time since the last sign of life, if it is so long that a reboot in it cannot be told from an interrupt. A clock
 /// that stood still or was set back does not hide it: within one boot the seconds since then count as well.
-fn gap(journal: &Known, latest: Option<Timestamp>, now: Timestamp) -> Option<Gap> {
+fn gap(journal: &Known, latest: Option<Timestamp>, wall: Timestamp, now: Timestamp) -> Option<Gap> {
     let stamp = journal.stamp.as_ref();
     let from = stamp.map(|stamp| stamp.at).or(latest)?;
-    let (boot_id, boot_seconds) = boot();
-    let same_boot = stamp.filter(|stamp| stamp.boot_id.is_some() && stamp.boot_id == boot_id);
-    let slept = same_boot.and_then(|stamp| boot_seconds?.checked_sub(stamp.boot_seconds?));
-    let slept = slept.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs);
-    let away = slept.unwrap_or(SignedDuration::ZERO).max(now.duration_since(from));
-    (away > WATCH_GAP_MIN && from < now).then_some(Gap { from, until: now })
+    let away = stamp.map_or_else(|| wall.duration_since(from), |stamp| away_since(stamp, wall));
+    let until = now.max(later(from, away));
+    (away > WATCH_GAP_MIN && from < until).then_some(Gap { from, until })
 }
 
-/// Which boot this is, and seconds since it, sleep included.
-fn boot() -> (Option<String>, Option<u64>) {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-    let uptime = std::fs::read_to_string("/proc/uptime").ok();
-    let seconds = uptime.and_then(|text| text.split('.').next()?.trim().parse().ok());
-    (id.map(|id| id.trim().to_owned()), seconds)
+/// How far the wall clock may part from the machine's own count between two stamps: time keeping slews slowly, and only a
+/// jump is faster.
+fn slewed_at_most(since: SignedDuration) -> SignedDuration {
+    SignedDuration::from_secs(5).saturating_add(since / 500)
 }
 
-/// Writes a time stamp. In quarantine it does not name the audit: what was seen before must be found again.
+/// Within one boot a jump of the clock shows also over a restart. It is then believed when the cloud's `Date` confirms it.
+fn doubt_a_jumped_clock(service: &Service, stamp: &Stamp) {
+    let Some(since) = since_boot(stamp) else { return };
+    let (wall, expected) = (service.clock.wall(), later(stamp.at, since));
+    if wall.duration_since(expected).abs() > slewed_at_most(since) {
+        tracing::error!(%wall, %expected, "the wall clock has jumped since the last sign of life");
+        service.expect_wall(expected.as_millisecond());
+    }
+}
+
+/// Writes a time stamp. In quarantine it does not name the audit: what was seen before must be found again. A clock that has
+/// jumped writes none: the next start must still see the jump.
 pub async fn stamp(service: &Service) {
+    if service.clock_parted() {
+        return;
+    }
     let agreed = matches!(service.store.open_quarantine().await, Ok(None));
     let end = if agreed { service.store.audit_end().await.unwrap_or(None) } else { None };
     let audit = end.map(|(seq, hash)| Head { seq, hash });
@@ -312,7 +328,8 @@ pub async fn stamp(service: &Service) {
 /// journal cannot be written the process is awake, so that time is no gap.
 async fn sign_of_life(service: &Service) {
     let now = service.clock.now();
-    let gap = gap(&service.journal.known(), None, now).filter(|_| service.journal.trouble().is_none());
+    let gap = gap(&service.journal.known(), None, service.clock.wall(), now)
+        .filter(|_| service.journal.trouble().is_none());
     if let Err(error) = note(service, None, None, gap, now).await {
         tracing::error!(error = %chain(&error), "a time without watch could not be noted");
         return;

@@ -20,6 +20,7 @@ fn known() -> Known {
             server_instance_no: format!("9000000{attempt_id}"),
             region_code: "KR".to_owned(),
             signed_at: at(attempt_id),
+            counts: None,
         },
         accepted: false,
     };
@@ -143,11 +144,14 @@ fn a_gap_is_what_lies_between_two_signs_of_life() {
         ..Known::default()
     };
     let span = |from: i64, until: i64| Some(Gap { from: at(from), until: at(until) });
-    assert_eq!(gap(&Known::default(), None, at(0)), None, "a new store");
-    assert_eq!(gap(&seen(0), Some(at(590)), at(600)), None);
-    assert_eq!(gap(&seen(0), Some(at(590)), at(601)), span(0, 601));
-    assert_eq!(gap(&Known::default(), Some(at(0)), at(601)), span(0, 601));
-    assert_eq!(gap(&seen(700), None, at(0)), None);
+    assert_eq!(gap(&Known::default(), None, at(0), at(0)), None, "a new store");
+    assert_eq!(gap(&seen(0), Some(at(590)), at(600), at(600)), None);
+    assert_eq!(gap(&seen(0), Some(at(590)), at(601), at(601)), span(0, 601));
+    assert_eq!(gap(&Known::default(), Some(at(0)), at(601), at(601)), span(0, 601));
+    assert_eq!(gap(&seen(700), None, at(0), at(0)), None);
+    // A floor that is ahead of the wall clock is no gap, and does not shorten one.
+    assert_eq!(gap(&seen(0), None, at(30), at(3600)), None);
+    assert_eq!(gap(&seen(0), None, at(700), at(3600)), span(0, 3600));
 }
 
 #[tokio::test]
@@ -170,6 +174,7 @@ async fn a_process_that_was_frozen_notes_it_once() {
             target: TargetFact::Pending,
             server: None,
             fingerprint: String::new(),
+            trust: None,
             remediation: None,
             attempts_since: Timestamp::UNIX_EPOCH,
             now: service.clock.now(),

@@ -2,6 +2,7 @@
 //!
 //! Never: decides, calls the cloud, or knows HTTP.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, ClockWatch, DateDemand, Moment, SeenDate};
 use crate::config::{Config, DateRule};
 use crate::domain::claim::Health;
+use crate::domain::limits::WATCH_GAP_MIN;
 use crate::journal::Journal;
 use crate::store::{Ballast, Store, free_bytes};
 use crate::telemetry::{CallLabels, Metrics};
@@ -44,7 +46,7 @@ pub struct Service {
     pub started_at: jiff::Timestamp,
     /// Set once: no new claims, finish what is in flight.
     pub stopping: CancellationToken,
-    halted: Mutex<Option<String>>,
+    halted: Mutex<BTreeMap<String, String>>,
     clock_watch: ClockWatch,
     reads: Mutex<Reads>,
     said: Mutex<Health>,
@@ -83,7 +85,7 @@ impl Service {
             journal,
             epoch,
             stopping: CancellationToken::new(),
-            halted: Mutex::new(None),
+            halted: Mutex::default(),
             clock_watch: ClockWatch::starting_at(Moment::now()),
             reads: Mutex::default(),
             said: Mutex::default(),
@@ -95,16 +97,28 @@ impl Service {
         self.config.load_full()
     }
 
-    /// Stops all sending until [`Service::resume`] or the end of the process: something happened after which nobody can be sure.
-    pub fn halt(&self, why: &str) {
-        tracing::error!(why, "sending is halted");
-        *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    /// Stops all sending until [`Service::resume`] for the same matter or the end of the process: something happened after
+    /// which nobody can be sure.
+    pub fn halt(&self, matter: &str, why: &str) {
+        tracing::error!(matter, why, "sending is halted");
+        let mut halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner);
+        halted.insert(matter.to_owned(), why.to_owned());
     }
 
-    /// Sends again: what made nobody sure has been put right.
-    pub fn resume(&self) {
-        tracing::warn!("sending is no longer halted");
-        *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// One matter has been put right. Sending goes on once all have been.
+    pub fn resume(&self, matter: &str) {
+        tracing::warn!(matter, "sending is no longer halted by this");
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).remove(matter);
+    }
+
+    /// Distrusts the wall clock: by now it should have said this. See [`ClockWatch::expect`].
+    pub fn expect_wall(&self, wall_ms: i64) {
+        self.clock_watch.expect(Moment { wall_ms, ..Moment::now() });
+    }
+
+    /// Whether the wall clock has jumped, and nothing has confirmed it since.
+    pub fn clock_parted(&self) -> bool {
+        self.clock_watch.parted(Moment::now())
     }
 
     /// Compares our clock with the newest `Date` of the cloud.
@@ -149,11 +163,11 @@ impl Service {
 
     /// Whether this process may send. Asked anew each time: nothing of it is remembered but what was told in the log.
     pub fn health(&self) -> Health {
-        let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned();
         let stopping = self.stopping.is_cancelled().then(|| "the service is stopping".to_owned());
         let clock = self.clock_watch.fault(Moment::now(), self.date_demand(), self.clock.behind_ms());
         let health = Health {
-            halted: halted.or(stopping).or_else(|| self.journal.trouble()),
+            halted: halted.or(stopping).or_else(|| self.journal.trouble()).or_else(|| self.unwatched()),
             clock,
             reads: self.failed_reads(),
             disk: self.full_disk(),
@@ -161,6 +175,12 @@ impl Service {
         };
         self.tell(&health);
         health
+    }
+
+    /// A process that slept or was frozen notes first how long nobody watched: a reboot in that time counts.
+    fn unwatched(&self) -> Option<String> {
+        let away = self.journal.away(self.clock.wall())?;
+        (away > WATCH_GAP_MIN).then(|| format!("nobody watched for {away:#}; that is noted first"))
     }
 
     fn failed_reads(&self) -> Option<String> {

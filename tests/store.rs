@@ -146,6 +146,7 @@ async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
         target: TargetFact::Pending,
         server: None,
         fingerprint: String::new(),
+        trust: None,
         remediation: None,
         attempts_since: at(0),
         now: at(now),

@@ -65,6 +65,7 @@ impl FactSource for NoFacts {
         Ok(Facts {
             target: wanted.target,
             newest_resolved_end: None,
+            trust: wanted.trust,
             joined_end: None,
             live: None,
             attempts: Vec::new(),

@@ -17,6 +17,8 @@ use crate::domain::policy::{Mode, Policy, Trust};
 /// Cloud Insight's limit for the name and the value of a header together.
 const INSIGHT_HEADER_BYTES_MAX: usize = 100;
 /// Headers that mean something to HTTP itself.
+/// Names that stand for no configured source.
+const RESERVED_NAMES: [&str; 2] = ["by-hand", "unknown"];
 const RESERVED_HEADERS: [&str; 6] =
     ["host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection"];
 
@@ -30,6 +32,8 @@ pub(super) fn sources(sections: Vec<Section<'_>>, vault: Vault<'_>) -> (Vec<Stri
         let name = name.filter(|name| {
             if !is_name(name) {
                 section.problem("name", "expected a-z, 0-9, _ and -, at most 63, not beginning with _ or -");
+            } else if RESERVED_NAMES.contains(&name.as_str()) {
+                section.problem("name", "is taken: orders by people and strangers are counted under it");
             } else if names.contains(name) {
                 section.problem("name", "an earlier source has the same name");
             } else {

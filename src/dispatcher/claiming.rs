@@ -21,7 +21,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::{COOLDOWN_MAX, later};
 use crate::domain::remediation::{Event, State};
 use crate::domain::server::Server;
-use crate::journal::IntentLine;
+use crate::journal::{Counts, IntentLine};
 use crate::moves::{event_about, facts_for, move_for, move_with_event, open_storm_if_seen};
 use crate::ncloud::{Clients, PreparedInterrupt};
 use crate::service::Service;
@@ -68,8 +68,7 @@ pub(super) async fn claim_one(
     let kept = preflights.kept.get(&key).cloned();
     let mut claimed = try_claim(service, cloud, remediation, kept, &nonce).await?;
     if matches!(claimed, Claimed::NeedPreflight) {
-        let seen = preflight(service, cloud, &preflights.signals, remediation).await;
-        let read = (Instant::now(), seen);
+        let read = preflight(service, cloud, &preflights.signals, remediation).await;
         preflights.kept.insert(key.clone(), read.clone());
         claimed = try_claim(service, cloud, remediation, Some(read), &nonce).await?;
     }
@@ -77,6 +76,7 @@ pub(super) async fn claim_one(
         preflights.kept.remove(&key);
         let watching = service;
         let (service, cloud, id) = (Arc::clone(service), Arc::clone(cloud), remediation.id.clone());
+        let matter = nonce.clone();
         // From here on the request belongs to a task of its own that nothing cancels.
         let sent = tasks.spawn(async move {
             let begun = Instant::now();
@@ -96,7 +96,7 @@ pub(super) async fn claim_one(
         tasks.spawn(async move {
             // Its intent has no outcome now, and never will in this process: the next one calls it unknown.
             if sent.await.is_err() {
-                service.halt("the task of a request ended by itself");
+                service.halt(&matter, "the task of a request ended by itself");
                 service.stopping.cancel();
             }
         });
@@ -109,7 +109,7 @@ async fn preflight(
     cloud: &Arc<Clients>,
     signals: &Signals,
     remediation: &Remediation,
-) -> Preflight {
+) -> (Instant, Preflight) {
     let server = &remediation.waiting.server;
     let begun = Instant::now();
     let read = service.unless_stopping(cloud.reader.server(&server.region, &server.no)).await;
@@ -123,7 +123,7 @@ async fn preflight(
         Some(Err(error)) => PreflightSeen::Unreadable(error.to_string()),
         None => PreflightSeen::Unreadable("the service is stopping".to_owned()),
     };
-    let read_at = service.clock.now();
+    let (read_at, read_then) = (service.clock.now(), Instant::now());
     // A server that cannot be interrupted now is not worth asking about; its signals would grow old.
     let signals = match &seen {
         PreflightSeen::Server(server) if server.is_running() && server.is_idle() => {
@@ -132,7 +132,7 @@ async fn preflight(
         }
         PreflightSeen::Server(_) | PreflightSeen::Gone | PreflightSeen::Unreadable(_) => Vec::new(),
     };
-    Preflight { read_at, seen, signals }
+    (read_then, Preflight { read_at, seen, signals })
 }
 
 /// The intent transaction. A failed commit is looked at again before anything else happens.
@@ -311,6 +311,11 @@ impl ClaimJob {
             server_instance_no: server.no.to_string(),
             region_code: server.region.to_string(),
             signed_at,
+            counts: Some(Counts {
+                policy: remediation.waiting.policy.clone(),
+                memory_bytes: intent.memory_bytes,
+                cooldown_until: intent.cooldown_until,
+            }),
         };
         Ok(Claimed::Send { prepared: Box::new(prepared), send_before, line })
     }

@@ -51,6 +51,7 @@ async fn send(service: &Service, client: &InterruptClient) -> AttemptReport {
         server_instance_no: server.to_string(),
         region_code: region.to_string(),
         signed_at,
+        counts: None,
     };
     hand_over(service, client, prepared, Instant::now() + Duration::from_secs(10), line).await
 }

@@ -62,7 +62,7 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
         match record_outcome(service, nonce, report.outcome, &with, report.raises_hold).await {
             Ok(()) => {
                 if halted {
-                    service.resume();
+                    service.resume(nonce);
                 }
                 break;
             }
@@ -73,7 +73,7 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
                 }
                 if !halted {
                     halted = true;
-                    service.halt("an outcome could not be stored");
+                    service.halt(nonce, "an outcome could not be stored");
                     leave_hold_file(service, nonce);
                 }
                 tracing::error!(

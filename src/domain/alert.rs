@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The name under which orders by people stand where a source's name is wanted. No source may have it.
+pub const BY_HAND: &str = "by-hand";
+
 /// Label set of an alert, in name order.
 pub type Labels = BTreeMap<String, String>;
 

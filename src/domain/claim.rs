@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::guard::{Check, Reason, Trace, Verdict};
 use super::ladder;
 use super::limits;
-use super::policy::{Mode, Policy, Rules};
+use super::policy::{Mode, Policy, Rules, Trust};
 use super::server::{Identity, Server};
 use super::standing::{Standing, ask_standing};
 
@@ -165,6 +165,17 @@ fn ask_resolved(trace: &mut Trace, waiting: &Waiting, facts: &Facts) {
     trace.note(Reason::Resolved, verdict, seen, "no end of an alert that opened or joined it", None);
 }
 
+fn ask_source(trace: &mut Trace, waiting: &Waiting, facts: &Facts) {
+    let verdict = if facts.trust.is_some() { Verdict::Pass } else { Verdict::Stop };
+    let seen = if facts.trust.is_some() { "configured" } else { "no longer configured" };
+    trace.note(Reason::Cancelled, verdict, seen, format!("source {}", waiting.source), None);
+}
+
+/// Whether a person must say yes: as decided at the beginning, or because the source is believed less since.
+fn needs_person(waiting: &Waiting, facts: &Facts) -> bool {
+    waiting.needs_person || facts.trust == Some(Trust::Propose)
+}
+
 /// Asks all guards that do not need a pre-flight read, on `server`.
 fn ask_all(
     waiting: &Waiting,
@@ -175,6 +186,7 @@ fn ask_all(
 ) -> (Trace, Option<Policy>) {
     let mut trace = Trace::default();
     let policy = ask_policy(&mut trace, waiting, rules);
+    ask_source(&mut trace, waiting, facts);
     ask_resolved(&mut trace, waiting, facts);
     if let Some(policy) = policy {
         let on = Standing { rules, policy, facts, alert: &waiting.alert, source: &waiting.source, server };
@@ -196,9 +208,9 @@ pub fn settled(waiting: &Waiting, rules: &Rules, facts: &Facts, now: Timestamp) 
         return (Settled::Expire(old), trace);
     }
     let old_episode = policy.as_ref().is_some_and(|policy| episode_is_old(waiting, policy, now));
-    let needs_person =
-        waiting.needs_person || policy.as_ref().is_some_and(|policy| is_demoted(policy, facts));
-    let verdict = match (needs_person, old_episode) {
+    let asks =
+        needs_person(waiting, facts) || policy.as_ref().is_some_and(|policy| is_demoted(policy, facts));
+    let verdict = match (asks, old_episode) {
         (true, _) => Settled::AskPerson(None),
         (false, true) => Settled::AskPerson(Some(Reason::Stale)),
         (false, false) => Settled::Queue,
@@ -321,7 +333,7 @@ fn ask_approval(
         let limit = format!("≤ {APPROVAL_AGE_MAX:#}");
         trace.note(Reason::Expired, verdict, format!("approved {age:#} ago"), limit, None);
     } else {
-        let asked = waiting.needs_person;
+        let asked = needs_person(waiting, facts);
         let verdict = if asked { Verdict::Stop } else { Verdict::Pass };
         let seen = if asked { "nobody approved" } else { "no approval needed" };
         trace.note(Reason::Cancelled, verdict, seen, "an approval where one is needed", None);

@@ -445,3 +445,33 @@ fn leap_days_year_ends_and_changes_of_summer_time_are_days_like_any_other() {
         assert!(matches!(&after, Claim::Go(_)), "{now}: {after:?}");
     }
 }
+
+#[test]
+fn an_end_of_an_alert_that_joined_takes_it_back_whatever_the_first_alert_says() {
+    check(case(Mode::Auto).with(|c| c.facts.joined_end = Some(at(-1))), "cancel resolved");
+    let c = case(Mode::Approve).with(|c| c.facts.joined_end = Some(at(-1)));
+    let (verdict, _) = approvable(&c.waiting, &c.rules, &c.facts, at(0));
+    assert!(verdict.is_err_and(|check| check.guard == Reason::Resolved));
+}
+
+#[test]
+fn a_source_that_is_gone_takes_it_back_and_one_that_is_believed_less_needs_a_person() {
+    check(case(Mode::Auto).with(|c| c.facts.trust = None), "cancel cancelled");
+    let lowered = || case(Mode::Auto).with(|c| c.facts.trust = Some(Trust::Propose));
+    check(lowered(), "cancel cancelled");
+    check(lowered().with(|c| c.waiting.approved_at = Some(at(0))), "go");
+    let (verdict, _) = settled(&lowered().waiting, &lowered().rules, &lowered().facts, at(0));
+    assert!(matches!(verdict, Settled::AskPerson(_)), "{verdict:?}");
+}
+
+#[test]
+fn what_was_noted_before_the_clock_stood_still_is_older_than_it_seems() {
+    let stalled = |minutes: i64, until: i64| {
+        case(Mode::Auto).with(|c| {
+            c.health.stall = Some(Stall { until: at(until), by: SignedDuration::from_mins(minutes) });
+        })
+    };
+    check(stalled(15, 0), "go");
+    check(stalled(16, 0), "expire expired");
+    check(stalled(16, -3600), "go");
+}

@@ -12,7 +12,7 @@ use super::breaker::Tried;
 use super::guest::GuestFacts;
 use super::hold::{Hold, Silence};
 use super::ladder::Demotion;
-use super::policy::{Policy, TargetKind};
+use super::policy::{Policy, TargetKind, Trust};
 use super::remediation::{Outcome, State};
 use super::server::{RegionCode, Server, ServerNo};
 use super::storm::StormFacts;
@@ -196,6 +196,8 @@ pub struct Facts {
     pub target: TargetFact,
     /// End of the newest resolved notice of the same fingerprint, from any source.
     pub newest_resolved_end: Option<Timestamp>,
+    /// How far the source is believed now; `None` where the configuration no longer has it.
+    pub trust: Option<Trust>,
     /// When the newest end was noticed of an alert that had opened or joined the remediation by then.
     pub joined_end: Option<Timestamp>,
     /// The server's live remediation.

@@ -10,7 +10,7 @@ use super::claim::Waiting;
 use super::facts::{Facts, Past, TargetFact};
 use super::guest::GuestFacts;
 use super::matcher::{Matcher, Matchers};
-use super::policy::{Budget, Limits, Mode, Policy, Rules, TargetKind, TargetRule};
+use super::policy::{Budget, Limits, Mode, Policy, Rules, TargetKind, TargetRule, Trust};
 use super::remediation::{Outcome, State};
 use super::server::{Eligibility, RegionCode, Server, ServerNo};
 use super::storm::{StormFacts, StormRules};
@@ -99,6 +99,7 @@ pub(super) fn facts() -> Facts {
     Facts {
         target: TargetFact::Found(Box::new(server())),
         newest_resolved_end: None,
+        trust: Some(Trust::Act),
         joined_end: None,
         live: None,
         attempts: Vec::new(),

@@ -12,10 +12,12 @@ use serde_json::json;
 use super::{Hand, Refusal, hold_in};
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::hold::HoldScope;
+use crate::domain::limits::later;
+use crate::domain::remediation::Outcome;
 use crate::journal::{Identity, Known, Reconciled};
 use crate::quarantine::{Missing, compare, machine_id, stamp, wanted};
 use crate::service::Service;
-use crate::store::{NewHold, StoreError, StoreIdentity, Tx};
+use crate::store::{Forgotten, NewHold, StoreError, StoreIdentity, Tx};
 use crate::telemetry::chain;
 
 /// A server rests at least this long after an interrupt that the store does not know.
@@ -106,6 +108,7 @@ async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
     let store_id = history.identity.map(|identity| identity.store_id);
     let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let identity = StoreIdentity { store_id, machine_id: order.machine_id.clone() };
+    remember(tx, order, &compared.missing).await?;
     let holds = hold_servers(tx, order, &compared.missing, now).await?;
     tx.continue_attempts_above(high_water).await?;
     tx.set_identity(&identity, now).await?;
@@ -118,6 +121,31 @@ async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
     tx.append(&event).await?;
     let identity = Identity { store_id: identity.store_id, machine_id: identity.machine_id };
     Ok(Ok(Cleared { id: open.id, high_water, holds, missing: compared.missing, identity }))
+}
+
+/// Writes down what the journal knows, so that dump window, cooldown and budgets count it whatever becomes of the hold.
+async fn remember(tx: &mut Tx, order: &Order, missing: &[Missing]) -> Result<(), StoreError> {
+    for missing in missing {
+        let outcome = match missing.outcome {
+            Some(Outcome::NotSent) => continue,
+            Some(known) => known,
+            None => Outcome::Unknown,
+        };
+        let rest = later(missing.signed_at, order.rest);
+        let counts = missing.counts.as_ref();
+        tx.remember_forgotten(&Forgotten {
+            attempt_id: missing.attempt_id,
+            server_no: &missing.server_instance_no,
+            region_code: &missing.region_code,
+            policy: counts.map_or("", |counts| &counts.policy),
+            intent_at: missing.signed_at,
+            outcome,
+            memory_bytes: counts.map_or(0, |counts| counts.memory_bytes),
+            cooldown_until: counts.map_or(rest, |counts| counts.cooldown_until),
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// One hold for each server, for the newest interrupt that may count. One that was set before, cleared or not, is not

@@ -49,9 +49,9 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     let checks = json!({
         "store": store,
         "stopping": stopping,
-        "maySend": health == Health::default(),
+        "maySend": may_send(&health),
         "clock": health.clock.unwrap_or_else(|| "ok".to_owned()),
-        "cloudReads": health.reads.unwrap_or_else(|| "ok".to_owned()),
+        "cloudReads": if health.reads.is_some() { "failing" } else { "ok" },
         "disk": health.disk.unwrap_or_else(|| "ok".to_owned()),
         "queueDepth": service.store.waiting(),
         "information": information,
@@ -61,6 +61,12 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     }
     let why = if stopping { "the service is stopping" } else { "the store does not answer" };
     Err(Problem::new(Code::NotReady, why).with("ready", false).with("checks", checks))
+}
+
+/// A stall is history; it forbids nothing by itself.
+fn may_send(health: &Health) -> bool {
+    let Health { halted, clock, reads, disk, stall: _ } = health;
+    [halted, clock, reads, disk].into_iter().all(Option::is_none)
 }
 
 async fn information(service: &Service) -> Value {

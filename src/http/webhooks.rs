@@ -96,7 +96,9 @@ async fn admit(
             // What was authenticated is kept, however unreadable, so that a person can look at it.
             let nothing = Envelope { alerts: Vec::new(), truncated: 0 };
             let arrival = arrival(config, source, &verified, nothing, &bytes, peer, trace_id, now);
-            in_time(keep_unreadable(&door.service, arrival.delivery, &error.to_string())).await?;
+            // Once it can be read it is decided: it is never taken for the same.
+            let delivery = NewDelivery { dedupable: false, ..arrival.delivery };
+            in_time(keep_unreadable(&door.service, delivery, &error.to_string())).await?;
             return Err(unreadable(door, source, &bytes, &error));
         }
     };

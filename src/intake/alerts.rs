@@ -4,10 +4,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::order::BY_HAND;
 use super::{AlertAnswer, sightings};
 use crate::config::Config;
-use crate::domain::alert::{Alert, AlertStatus};
+use crate::domain::alert::{Alert, AlertStatus, BY_HAND};
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
@@ -158,6 +157,7 @@ pub(super) async fn ask(
         target: fact,
         server,
         fingerprint: alert.fingerprint.clone(),
+        trust: Some(told.trust),
         remediation: None,
         attempts_since: earlier(now, look_back(&config.rules)),
         now,

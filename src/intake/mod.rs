@@ -113,7 +113,7 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
             Box::pin(async move {
                 let (delivery, why) = job.as_ref();
                 let now = delivery.received_at;
-                if tx.earlier_delivery(&delivery.source, &delivery.body_sha256, now).await?.is_some() {
+                if tx.was_unreadable(&delivery.source, &delivery.body_sha256).await? {
                     return Ok(());
                 }
                 tx.insert_delivery(delivery, None).await?;

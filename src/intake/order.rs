@@ -7,16 +7,13 @@ use jiff::Timestamp;
 use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join};
 use super::{AlertAnswer, sightings};
 use crate::config::Config;
-use crate::domain::alert::{Alert, AlertStatus};
+use crate::domain::alert::{Alert, AlertStatus, BY_HAND};
 use crate::domain::decision::Decided;
 use crate::domain::facts::TargetName;
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::domain::policy::{Policy, Trust};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::store::{AlertDecision, FactSource, StoreError, Tx};
-
-/// Stands for the source of an order by hand.
-pub(super) const BY_HAND: &str = "by-hand";
 
 /// What a person orders by hand.
 #[derive(Debug, Clone)]

@@ -5,8 +5,7 @@
 use jiff::Timestamp;
 
 use super::alerts::{Target, Told};
-use super::order::BY_HAND;
-use crate::domain::alert::{Alert, AlertStatus};
+use crate::domain::alert::{Alert, AlertStatus, BY_HAND};
 use crate::domain::audit::AuditEvent;
 use crate::domain::decision::{Decided, Origin, Question};
 use crate::domain::facts::Facts;

@@ -53,6 +53,21 @@ pub struct IntentLine {
     pub region_code: String,
     /// The time that was signed.
     pub signed_at: Timestamp,
+    /// What limits count by; `None` in lines of before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counts: Option<Counts>,
+}
+
+/// What limits count an interrupt by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Policy that sent it.
+    pub policy: String,
+    /// Memory of the server, which the dump must hold.
+    pub memory_bytes: u64,
+    /// End of the cooldown.
+    pub cooldown_until: Timestamp,
 }
 
 /// What became of an attempt, before it is stored.
@@ -143,6 +158,9 @@ struct Guarded<'a> {
     entry: &'a RawValue,
 }
 
+/// How every line begins.
+pub(super) const BEGIN: &[u8] = b"{\"sum\":";
+
 /// The text of a line with its end; `None` if it cannot be written as JSON.
 pub(super) fn text_of(entry: &Entry) -> Option<String> {
     let entry = serde_json::value::to_raw_value(entry).ok()?;
@@ -201,6 +219,12 @@ impl Known {
     /// Whether it says nothing of any store.
     pub fn is_blank(&self) -> bool {
         self.identity.is_none() && self.intents.is_empty() && self.faults.is_empty()
+    }
+
+    /// Whether any line was one of a journal.
+    pub(super) fn has_lines(&self) -> bool {
+        let said = [self.identity.is_some(), self.stamp.is_some(), !self.intents.is_empty()];
+        said.into_iter().any(|any| any) || !self.answers.is_empty() || !self.reconciled.is_empty()
     }
 
     /// Number of the oldest attempt that is listed.

@@ -136,6 +136,20 @@ impl Tx {
         }))
     }
 
+    /// Whether this body of this source was kept before, unreadable as it was.
+    pub async fn was_unreadable(&mut self, source: &str, body_sha256: &str) -> Result<bool, StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM delivery WHERE source = ? AND body_sha256 = ? AND dedupable = 0 \
+             AND alert_count = 0 AND replay_of IS NULL",
+        )
+        .bind(source)
+        .bind(body_sha256)
+        .fetch_one(&mut *self.inner)
+        .await
+        .doing("looking for the same unreadable delivery")?;
+        Ok(count > 0)
+    }
+
     /// Records a delivery and its body. The answer follows with [`Tx::set_answer`].
     pub async fn insert_delivery(
         &mut self,

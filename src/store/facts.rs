@@ -9,6 +9,7 @@ use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName}
 use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::ids::RemediationId;
+use crate::domain::policy::Trust;
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::StormFacts;
@@ -31,6 +32,8 @@ pub struct FactsWanted {
     pub server: Option<(RegionCode, ServerNo)>,
     /// Fingerprint whose newest end counts.
     pub fingerprint: String,
+    /// How far the source is believed now.
+    pub trust: Option<Trust>,
     /// Remediation whose joined alerts count; `None` before there is one.
     pub remediation: Option<RemediationId>,
     /// Attempts since this time, and those whose cooldown lasts.
@@ -147,6 +150,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
+        trust: wanted.trust,
         joined_end,
         live,
         attempts: attempts(connection, wanted.attempts_since, wanted.now).await?,
@@ -221,8 +225,12 @@ pub(super) async fn attempts(
 ) -> Result<Vec<Past>, StoreError> {
     let rows = sqlx::query(
         "SELECT remediation_id, intent_at, server_no, region_code, policy, outcome, memory_bytes, cooldown_until \
-         FROM attempt WHERE intent_at >= ? OR cooldown_until >= ? ORDER BY intent_at DESC",
+         FROM attempt WHERE intent_at >= ? OR cooldown_until >= ? UNION ALL \
+         SELECT 'journal-' || attempt_id, intent_at, server_no, region_code, policy, outcome, memory_bytes, \
+         cooldown_until FROM forgotten_attempt WHERE intent_at >= ? OR cooldown_until >= ? ORDER BY intent_at DESC",
     )
+    .bind(ms(since))
+    .bind(ms(now))
     .bind(ms(since))
     .bind(ms(now))
     .fetch_all(connection)

@@ -92,7 +92,7 @@ impl Tx {
         sqlx::query(
             "INSERT INTO resolved_notice (fingerprint, ended_at, noticed_at) VALUES (?, ?, ?) \
              ON CONFLICT (fingerprint) DO UPDATE SET \
-             ended_at = max(ended_at, excluded.ended_at), noticed_at = excluded.noticed_at",
+             ended_at = max(ended_at, excluded.ended_at), noticed_at = max(noticed_at, excluded.noticed_at)",
         )
         .bind(fingerprint)
         .bind(ms_up(ended_at))

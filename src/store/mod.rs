@@ -36,7 +36,7 @@ pub use hands::{IdempotentAnswer, NewHold, NewSilence, SettlementRow};
 pub use incidents::JoinedIncident;
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
-pub use quarantine::{History, OpenQuarantine, StoreIdentity};
+pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, LastWord,
     PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use crate::domain::facts::Gap;
+use crate::domain::remediation::Outcome;
 
 use super::open::Store;
 use super::rows::{Columns, ms};
@@ -49,6 +50,27 @@ pub struct OpenQuarantine {
     pub opened_at: Timestamp,
     /// What was found.
     pub why: String,
+}
+
+/// An interrupt that only the attempt journal knows.
+#[derive(Debug, Clone)]
+pub struct Forgotten<'a> {
+    /// Its number in the journal.
+    pub attempt_id: i64,
+    /// `serverInstanceNo`
+    pub server_no: &'a str,
+    /// `regionCode`
+    pub region_code: &'a str,
+    /// Policy that sent it; empty where the journal does not say.
+    pub policy: &'a str,
+    /// When.
+    pub intent_at: Timestamp,
+    /// What became of it; never *not sent*.
+    pub outcome: Outcome,
+    /// Memory of the server; 0 where the journal does not say.
+    pub memory_bytes: u64,
+    /// End of its cooldown.
+    pub cooldown_until: Timestamp,
 }
 
 impl Store {
@@ -154,6 +176,26 @@ impl Tx {
                 .doing(doing)?;
         }
         Ok(())
+    }
+
+    /// Keeps an interrupt that only the journal knows, so that limits count it. Keeping it twice changes nothing.
+    pub async fn remember_forgotten(&mut self, forgotten: &Forgotten<'_>) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO forgotten_attempt (attempt_id, server_no, region_code, policy, intent_at, outcome, \
+             memory_bytes, cooldown_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(forgotten.attempt_id)
+        .bind(forgotten.server_no)
+        .bind(forgotten.region_code)
+        .bind(forgotten.policy)
+        .bind(ms(forgotten.intent_at))
+        .bind(forgotten.outcome.as_str())
+        .bind(i64::try_from(forgotten.memory_bytes).unwrap_or(i64::MAX))
+        .bind(ms(forgotten.cooldown_until))
+        .execute(&mut *self.inner)
+        .await
+        .doing("keeping what the journal knows")
+        .map(|_| ())
     }
 
     /// Whether a hold with these very words was ever set.

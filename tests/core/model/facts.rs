@@ -119,6 +119,7 @@ impl Judge {
         Facts {
             target: TargetFact::Found(Box::new(self.servers[usize::from(server)].clone())),
             newest_resolved_end: state.resolved[usize::from(server)].map(|end| instant(end, 0)),
+            trust: Some(Trust::Act),
             joined_end: None,
             live,
             attempts: state.attempts.iter().rev().map(|attempt| self.past(state, *attempt)).collect(),

@@ -9,7 +9,7 @@ use unhang::domain::claim::{Health, Preflight};
 use unhang::domain::facts::{Facts, Live, TargetFact};
 use unhang::domain::guest::GuestFacts;
 use unhang::domain::limits::{earlier, look_back};
-use unhang::domain::policy::Rules;
+use unhang::domain::policy::{Rules, Trust};
 use unhang::domain::remediation::{Event, Outcome, State, transition};
 use unhang::domain::storm::StormFacts;
 
@@ -188,6 +188,7 @@ impl World {
         Facts {
             target,
             newest_resolved_end: self.store.resolved.get(fingerprint).copied().map(at),
+            trust: Some(Trust::Act),
             joined_end: None,
             live,
             attempts,

@@ -401,6 +401,7 @@ impl Case {
             target: TargetFact::Pending,
             server: Some((server.region.clone(), server.no.clone())),
             fingerprint: notice(0).fingerprint(),
+            trust: None,
             remediation: None,
             attempts_since: Timestamp::MIN,
             now: at(self.now),
