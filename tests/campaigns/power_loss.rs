@@ -26,6 +26,7 @@ fn after_a_power_loss_nothing_that_was_promised_or_asked_for_is_missing() {
     let recordings = usize::try_from(setting("UNHANG_RECORDINGS").unwrap_or(1)).unwrap();
     let seed = seed("power loss", &format!("UNHANG_STATES={states} UNHANG_RECORDINGS={recordings}"));
     let mut dice = Dice::new(seed);
+    let (mut steps, mut promises, mut requests) = (0, 0, 0);
     for _ in 0..recordings {
         let recording = record(&mut dice);
         println!(
@@ -35,7 +36,13 @@ fn after_a_power_loss_nothing_that_was_promised_or_asked_for_is_missing() {
             recording.requests.len()
         );
         play_back(&recording, states.div_ceil(recordings), &mut dice, seed);
+        steps += recording.len();
+        promises += recording.promises.len();
+        requests += recording.requests.len();
     }
+    println!(
+        "counts: {states} states of {recordings} runs with {steps} steps, {promises} promises, {requests} requests"
+    );
 }
 
 /// Real traffic through the real binary, with everything that it does to its files.
