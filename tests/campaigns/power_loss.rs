@@ -1,5 +1,6 @@
 //! The power goes: a recorded run of the real binary is played back without what had not been synced, and the store
-//! must open, hold every promise and every intent of a request, and have no change half done.
+//! must open, hold every promise and every intent of a request, and have no change half done. The attempt journal has a
+//! line of each of these requests as well.
 //!
 //! `UNHANG_STATES` is the number of states, `UNHANG_RECORDINGS` the number of runs that they come from.
 
@@ -9,12 +10,14 @@ use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use sqlx::Connection as _;
+use unhang::domain::audit_key::{AuditKey, KeyRing};
+use unhang::journal::Journal;
 use unhang::store::{Store, verify_chain};
 
 use crate::checker::{laws_of_the_store, open, report};
 use crate::replay::{Recording, State};
 use crate::story::{Dice, Sender, Stage, seed, setting};
-use crate::support::{alert, delivery, eventually, now_text};
+use crate::support::{AUDIT_KEY, alert, delivery, eventually, now_text};
 
 const FLEET: u32 = 120;
 /// Deliveries of a recorded run, at least; it goes on until the log has been folded into the file.
@@ -140,14 +143,14 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
         std::fs::write(dir.join(name), bytes).unwrap();
     }
     let path = dir.join("unhang.db");
-    let (store, writer) = match Store::open(&path, None, |_| {}).await {
+    let (store, writer) = match Store::open(&path, audit_key(), |_| {}).await {
         Ok(opened) => opened,
         Err(error) => return vec![format!("law 39: it does not open: {error}")],
     };
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     let writer = tokio::spawn(writer);
     let mut broken = Vec::new();
-    match verify_chain(&store, &unhang::domain::audit_key::KeyRing::default(), |_| {}).await {
+    match verify_chain(&store, &KeyRing::new(audit_key(), []), |_| {}).await {
         Ok(report) => broken.extend(report.fault.map(|fault| format!("law 41: {fault:?}"))),
         Err(error) => broken.push(format!("law 41: the chain cannot be read: {error}")),
     }
@@ -163,10 +166,24 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
     }
     let intents: BTreeSet<String> =
         column(&mut db, "SELECT server_no || ' ' || signed_at FROM attempt").await;
+    let journal = Journal::read(&dir.join("JOURNAL"));
+    let journal = journal.map(Option::unwrap_or_default).unwrap_or_default();
+    broken.extend(journal.faults.iter().map(|fault| format!("law 39: the attempt journal: {fault}")));
+    let lines: BTreeSet<String> = journal
+        .intents
+        .iter()
+        .map(|known| {
+            format!("{} {}", known.intent.server_instance_no, known.intent.signed_at.as_millisecond())
+        })
+        .collect();
     let asked = &recording.requests[..state.requests];
     for (server, signed) in asked {
         if !intents.contains(&format!("{server} {signed}")) {
             broken.push(format!("law 10: the intent of the request to {server} is lost, so law 8 is open"));
+        }
+        if !lines.contains(&format!("{server} {signed}")) {
+            broken
+                .push(format!("law 10: the line of the request to {server} is lost in the attempt journal"));
         }
     }
     let servers: BTreeSet<&String> = asked.iter().map(|(server, _)| server).collect();
@@ -177,6 +194,11 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
     drop(store);
     let _ended = writer.await;
     broken
+}
+
+/// The key of the recorded service.
+fn audit_key() -> Option<AuditKey> {
+    AuditKey::new(AUDIT_KEY.into())
 }
 
 async fn column(db: &mut sqlx::sqlite::SqliteConnection, sql: &'static str) -> BTreeSet<String> {
