@@ -289,7 +289,7 @@ fn serve_again(stage: &Stage, service: Service, sender: &mut Sender, seed: u64, 
 }
 
 fn every_fault(story: Story) {
-    let wanted = setting("UNHANG_FAULTS").unwrap_or(24);
+    let wanted = setting("UNHANG_FAULTS").unwrap_or(12);
     let seed = seed("k-th fault", &format!("UNHANG_FAULTS={wanted} {story:?}"));
     let beginning = story.beginning();
     let counted = {

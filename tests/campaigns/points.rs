@@ -226,10 +226,12 @@ fn recovered(point: &Point, stage: &Stage, service: &Service, server: &str, stat
             .push(format!("the crash table: {} ended {state}, {outcome}, with {found} requests", point.name));
     }
     let ledger = stage.cloud.running.ledger();
-    let given = ledger.iter().find(|entry| entry.server_instance_no.as_deref() == Some(server));
-    if outcome == "accepted"
-        && attempt["requestId"].as_str() != given.and_then(|entry| entry.request_id.as_deref())
-    {
+    let of_this = |entry: &&simulator::LedgerEntry| entry.server_instance_no.as_deref() == Some(server);
+    let given = ledger
+        .iter()
+        .filter(of_this)
+        .any(|entry| entry.request_id.as_deref() == attempt["requestId"].as_str());
+    if outcome == "accepted" && !given {
         wrong.push(format!("law 38: {} keeps requestId {}", point.name, attempt["requestId"]));
     }
     wrong

@@ -25,7 +25,7 @@ const DELIVERIES: usize = 120;
 
 #[test]
 fn after_a_power_loss_nothing_that_was_promised_or_asked_for_is_missing() {
-    let states = usize::try_from(setting("UNHANG_STATES").unwrap_or(500)).unwrap();
+    let states = usize::try_from(setting("UNHANG_STATES").unwrap_or(300)).unwrap();
     let recordings = usize::try_from(setting("UNHANG_RECORDINGS").unwrap_or(1)).unwrap();
     let seed = seed("power loss", &format!("UNHANG_STATES={states} UNHANG_RECORDINGS={recordings}"));
     let mut dice = Dice::new(seed);
