@@ -260,15 +260,15 @@ async fn laws_of_the_journal(
         if !after_intent {
             broken.push(format!("law 10: the journal has an answer of {nonce} without its intent"));
         }
-        // An answer that came late settles what was unknown. What is open still belongs to the newest owner, or breaks law 36.
+        // An answer that came late settles what was unknown. What is open belongs to the newest owner, or breaks law 36.
         match outcome_of(nonce) {
             Some(None) => {}
             None => {
-                broken.push(format!("law 38: the journal has an answer of {nonce}, the store no attempt"))
+                broken.push(format!("law 38: the journal has an answer of {nonce}, the store no attempt"));
             }
             Some(Some(kept)) if kept == answer || answer == "unknown" => {}
             Some(Some(kept)) => {
-                broken.push(format!("law 38: {nonce} was answered {answer}, the store has {kept}"))
+                broken.push(format!("law 38: {nonce} was answered {answer}, the store has {kept}"));
             }
         }
     }

@@ -355,7 +355,7 @@ const LIVES: u64 = 60;
 #[test]
 fn killed_at_random_calls_again_and_again_no_law_is_broken() {
     let named = u64::try_from(POINTS.len()).unwrap();
-    let kills = setting("UNHANG_KILLS").unwrap_or(300).saturating_sub(named);
+    let kills = setting("UNHANG_KILLS").unwrap_or(150).saturating_sub(named);
     let seed = seed("random kills", &format!("UNHANG_KILLS={}", kills + named));
     let mut dice = Dice::new(seed);
     let (mut left, mut effects, mut acknowledged, mut struck) = (kills, 0, 0, 0);
