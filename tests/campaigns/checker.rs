@@ -1,15 +1,18 @@
 //! The checker of the campaigns: the cloud's ledger, what senders were promised, the store and the log, held to the laws.
 //!
 //! It says which laws are broken, by number, with the seed that shows it again. What every test of the service checks is
-//! in `broken_laws`; here is what only faults can break. A journal beside the store is one more witness: it belongs
-//! into [`Seen`].
+//! in `support::broken_laws`; here is what only faults can break. The attempt journal beside the store is one more
+//! witness: what was requested has its line there, what was answered agrees with the store, and it never knows less of
+//! what may have been sent.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
 use simulator::LedgerEntry;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
+use unhang::journal::Journal;
 
 use crate::story::{Sender, Stage};
 use crate::support::{self, Cloud, Site};
@@ -32,19 +35,27 @@ impl<'a> Seen<'a> {
 
 /// Fails with the numbers of the laws that are broken. No process may run.
 pub(crate) fn hold_to_the_laws(seen: &Seen<'_>, seed: u64, what: &str) {
+    let broken = broken_laws(seen);
+    let told = report(&broken);
+    assert!(broken.is_empty(), "UNHANG_SEED={seed} {what}\n{told}");
+}
+
+/// What is broken, each with the number of its law. No process may run.
+pub(crate) fn broken_laws(seen: &Seen<'_>) -> Vec<String> {
     let mut broken = support::broken_laws(seen.site, seen.cloud, &seen.sender.acknowledged);
     broken.extend(seen.sender.strange.iter().cloned());
     let ledger = seen.cloud.running.ledger();
+    let journal = Lines::read(&seen.site.store().with_file_name("JOURNAL"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut db = open(&seen.site.store()).await;
         broken.extend(laws_of_the_store(&mut db).await);
         broken.extend(laws_of_attempts(&mut db, &ledger, seen.true_clock).await);
+        broken.extend(laws_of_the_journal(&mut db, &journal, &ledger, seen.true_clock).await);
         db.close().await.unwrap();
     });
     broken.extend(laws_of_the_log(&seen.site.log()));
-    let told = report(&broken);
-    assert!(broken.is_empty(), "UNHANG_SEED={seed} {what}\n{told}");
+    broken
 }
 
 /// The numbers first, then the sentences.
@@ -161,6 +172,113 @@ async fn laws_of_attempts(
         }
         if outcome.is_none() && epoch < newest {
             broken.push(format!("law 36: attempt {nonce} of {server} is open, and its owner is dead"));
+        }
+    }
+    broken
+}
+
+/// What the attempt journal says, line by line.
+#[derive(Debug)]
+struct Lines {
+    intents: Vec<Intent>,
+    /// Nonce, outcome, and whether the intent came before it.
+    answers: Vec<(String, String, bool)>,
+    high_water: i64,
+    faults: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Intent {
+    nonce: String,
+    server: String,
+    signed_ms: i64,
+}
+
+impl Lines {
+    /// Reads the order of the lines here, and what they amount to as the service does.
+    fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let mut lines = Self { intents: Vec::new(), answers: Vec::new(), high_water: 0, faults: Vec::new() };
+        match Journal::read(path) {
+            Ok(Some(known)) => (lines.high_water, lines.faults) = (known.high_water, known.faults),
+            Ok(None) => lines.faults.push("it is missing".to_owned()),
+            Err(error) => lines.faults.push(error.to_string()),
+        }
+        // What has no end of line is torn, and was never relied upon.
+        for line in bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let line: Value = serde_json::from_slice(line).unwrap_or_default();
+            let entry = &line["entry"];
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            match entry["kind"].as_str() {
+                Some("intent") => {
+                    let signed: jiff::Timestamp = text("signedAt").parse().unwrap();
+                    lines.intents.push(Intent {
+                        nonce: text("nonce"),
+                        server: text("serverInstanceNo"),
+                        signed_ms: signed.as_millisecond(),
+                    });
+                }
+                Some("answer") => {
+                    let known = lines.intents.iter().any(|intent| intent.nonce == text("nonce"));
+                    lines.answers.push((text("nonce"), text("outcome"), known));
+                }
+                _ => {}
+            }
+        }
+        lines
+    }
+}
+
+/// Laws that the attempt journal witnesses.
+async fn laws_of_the_journal(
+    db: &mut SqliteConnection,
+    journal: &Lines,
+    ledger: &[LedgerEntry],
+    true_clock: bool,
+) -> Vec<String> {
+    let mut broken: Vec<String> =
+        journal.faults.iter().map(|fault| format!("law 39: the attempt journal: {fault}")).collect();
+    for entry in ledger {
+        let (server, signed) = (entry.server_instance_no.as_deref(), entry.timestamp.as_deref());
+        let line = journal
+            .intents
+            .iter()
+            .find(|intent| Some(&*intent.server) == server && Some(&*intent.signed_ms.to_string()) == signed);
+        match line {
+            None => broken.push(format!("law 10: request {} has no line in the attempt journal", entry.seq)),
+            Some(intent) if true_clock && intent.signed_ms > entry.at => {
+                broken.push(format!("law 10: request {} is older than its line in the journal", entry.seq));
+            }
+            Some(_) => {}
+        }
+    }
+    let stored: Vec<(i64, String, Option<String>)> =
+        sqlx::query_as("SELECT id, nonce, outcome FROM attempt").fetch_all(&mut *db).await.unwrap();
+    let outcome_of =
+        |nonce: &str| stored.iter().find(|(_, known, _)| known == nonce).map(|(_, _, outcome)| outcome);
+    for (nonce, answer, after_intent) in &journal.answers {
+        if !after_intent {
+            broken.push(format!("law 10: the journal has an answer of {nonce} without its intent"));
+        }
+        // An answer that came late settles what was unknown. What is open belongs to the newest owner, or breaks law 36.
+        match outcome_of(nonce) {
+            Some(None) => {}
+            None => {
+                broken.push(format!("law 38: the journal has an answer of {nonce}, the store no attempt"));
+            }
+            Some(Some(kept)) if kept == answer || answer == "unknown" => {}
+            Some(Some(kept)) => {
+                broken.push(format!("law 38: {nonce} was answered {answer}, the store has {kept}"));
+            }
+        }
+    }
+    for (id, nonce, outcome) in &stored {
+        let may_have_left = matches!(outcome.as_deref(), Some("accepted" | "rejected" | "unknown"));
+        if may_have_left && *id > journal.high_water {
+            broken.push(format!(
+                "law 10: attempt {id} ({nonce}) is above {}, the journal's",
+                journal.high_water
+            ));
         }
     }
     broken

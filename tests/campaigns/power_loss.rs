@@ -1,5 +1,6 @@
 //! The power goes: a recorded run of the real binary is played back without what had not been synced, and the store
-//! must open, hold every promise and every intent of a request, and have no change half done.
+//! must open, hold every promise and every intent of a request, and have no change half done. The attempt journal has a
+//! line of each of these requests as well.
 //!
 //! `UNHANG_STATES` is the number of states, `UNHANG_RECORDINGS` the number of runs that they come from.
 
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use sqlx::Connection as _;
 use unhang::domain::audit_key::{AuditKey, KeyRing};
+use unhang::journal::Journal;
 use unhang::store::{Store, verify_chain};
 
 use crate::checker::{laws_of_the_store, open, report};
@@ -27,6 +29,7 @@ fn after_a_power_loss_nothing_that_was_promised_or_asked_for_is_missing() {
     let recordings = usize::try_from(setting("UNHANG_RECORDINGS").unwrap_or(1)).unwrap();
     let seed = seed("power loss", &format!("UNHANG_STATES={states} UNHANG_RECORDINGS={recordings}"));
     let mut dice = Dice::new(seed);
+    let (mut steps, mut promises, mut requests) = (0, 0, 0);
     for _ in 0..recordings {
         let recording = record(&mut dice);
         println!(
@@ -36,7 +39,13 @@ fn after_a_power_loss_nothing_that_was_promised_or_asked_for_is_missing() {
             recording.requests.len()
         );
         play_back(&recording, states.div_ceil(recordings), &mut dice, seed);
+        steps += recording.len();
+        promises += recording.promises.len();
+        requests += recording.requests.len();
     }
+    println!(
+        "counts: {states} states of {recordings} runs with {steps} steps, {promises} promises, {requests} requests"
+    );
 }
 
 /// Real traffic through the real binary, with everything that it does to its files.
@@ -134,14 +143,14 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
         std::fs::write(dir.join(name), bytes).unwrap();
     }
     let path = dir.join("unhang.db");
-    let (store, writer) = match Store::open(&path, None, |_| {}).await {
+    let (store, writer) = match Store::open(&path, audit_key(), |_| {}).await {
         Ok(opened) => opened,
         Err(error) => return vec![format!("law 39: it does not open: {error}")],
     };
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     let writer = tokio::spawn(writer);
     let mut broken = Vec::new();
-    match verify_chain(&store, &KeyRing::new(AuditKey::new(AUDIT_KEY.into()), []), |_| {}).await {
+    match verify_chain(&store, &KeyRing::new(audit_key(), []), |_| {}).await {
         Ok(report) => broken.extend(report.fault.map(|fault| format!("law 41: {fault:?}"))),
         Err(error) => broken.push(format!("law 41: the chain cannot be read: {error}")),
     }
@@ -157,10 +166,24 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
     }
     let intents: BTreeSet<String> =
         column(&mut db, "SELECT server_no || ' ' || signed_at FROM attempt").await;
+    let journal = Journal::read(&dir.join("JOURNAL"));
+    let journal = journal.map(Option::unwrap_or_default).unwrap_or_default();
+    broken.extend(journal.faults.iter().map(|fault| format!("law 39: the attempt journal: {fault}")));
+    let lines: BTreeSet<String> = journal
+        .intents
+        .iter()
+        .map(|known| {
+            format!("{} {}", known.intent.server_instance_no, known.intent.signed_at.as_millisecond())
+        })
+        .collect();
     let asked = &recording.requests[..state.requests];
     for (server, signed) in asked {
         if !intents.contains(&format!("{server} {signed}")) {
             broken.push(format!("law 10: the intent of the request to {server} is lost, so law 8 is open"));
+        }
+        if !lines.contains(&format!("{server} {signed}")) {
+            broken
+                .push(format!("law 10: the line of the request to {server} is lost in the attempt journal"));
         }
     }
     let servers: BTreeSet<&String> = asked.iter().map(|(server, _)| server).collect();
@@ -171,6 +194,11 @@ async fn judge(dir: &Path, state: &State, recording: &Recording) -> Vec<String> 
     drop(store);
     let _ended = writer.await;
     broken
+}
+
+/// The key of the recorded service.
+fn audit_key() -> Option<AuditKey> {
+    AuditKey::new(AUDIT_KEY.into())
 }
 
 async fn column(db: &mut sqlx::sqlite::SqliteConnection, sql: &'static str) -> BTreeSet<String> {

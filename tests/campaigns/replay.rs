@@ -21,6 +21,11 @@ enum Step {
     Remove {
         file: String,
     },
+    /// Only what was synced is put in the place of something.
+    Move {
+        file: String,
+        to: String,
+    },
     SyncBegins {
         file: String,
     },
@@ -69,7 +74,7 @@ impl Recording {
             at += 18;
             let file = String::from_utf8_lossy(&log[at..at + name]).into_owned();
             at += name;
-            let has_bytes = matches!(kind, b'W' | b'A' | b'Q');
+            let has_bytes = matches!(kind, b'W' | b'A' | b'Q' | b'M');
             let bytes = &log[at..at + if has_bytes { size } else { 0 }];
             at += bytes.len();
             let offset = usize::try_from(offset).unwrap();
@@ -86,6 +91,7 @@ impl Recording {
             b'W' => Step::Write { file, at: offset, bytes: bytes.to_vec() },
             b'T' => Step::Cut { file, size: offset },
             b'U' => Step::Remove { file },
+            b'M' => Step::Move { file, to: text.into_owned() },
             b's' => Step::SyncBegins { file },
             b'S' => Step::SyncDone { file },
             b'A' if text.starts_with("HTTP/1.1 202") => {
@@ -150,6 +156,13 @@ impl<'r> Disk<'r> {
         match step {
             Step::Write { file, .. } | Step::Cut { file, .. } | Step::Remove { file } => {
                 self.pending.entry(file).or_default().push(step);
+            }
+            // Names are journalled by the file system, in order.
+            Step::Move { file, to } => {
+                let durable = self.durable.remove(&**file).unwrap_or_default();
+                self.durable.insert(to, durable);
+                let pending = self.pending.remove(&**file).unwrap_or_default();
+                self.pending.insert(to, pending);
             }
             Step::SyncBegins { file } => {
                 self.syncing.insert(file, self.pending.get(&**file).map_or(0, Vec::len));
@@ -226,6 +239,10 @@ fn put(file: &mut Vec<u8>, step: &Step, keep: usize) {
         }
         Step::Cut { size, .. } => file.resize(*size, 0),
         Step::Remove { .. } => file.clear(),
-        Step::SyncBegins { .. } | Step::SyncDone { .. } | Step::Promise | Step::Request => {}
+        Step::Move { .. }
+        | Step::SyncBegins { .. }
+        | Step::SyncDone { .. }
+        | Step::Promise
+        | Step::Request => {}
     }
 }

@@ -375,10 +375,20 @@ int unlink(const char *path) {
   return result;
 }
 
+/* Open files go on under their new name. */
+static int moved(int (*real)(const char *, const char *), const char *from, const char *to) {
+  int result = real(from, to);
+  if (result != 0 || kind_of_path(to) != OTHER) return result;
+  record('M', base(from), 0, base(to), strlen(base(to)));
+  for (int fd = 0; fd < FDS; fd++)
+    if (kinds[fd] == OTHER && strcmp(names[fd], base(from)) == 0) snprintf(names[fd], sizeof names[fd], "%s", base(to));
+  return result;
+}
+
 int rename(const char *from, const char *to) {
   REAL(int, rename, const char *, const char *);
   int result, event = kind_of_path(to) == NOTHING ? -1 : FILE_REMOVE;
-  AROUND(event, NULL, 0, EIO, real(from, to));
+  AROUND(event, NULL, 0, EIO, moved(real, from, to));
   return result;
 }
 

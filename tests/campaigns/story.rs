@@ -109,7 +109,7 @@ impl Stage {
 }
 
 /// Longest that a story may take to come to rest.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A sender and what it was promised.
 #[derive(Debug, Default)]

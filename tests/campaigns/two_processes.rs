@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::shim::Order;
 use crate::story::{Dice, Sender, Stage, seed, setting};
-use crate::support::{Service, alert, delivery, now_text};
+use crate::support::{PATIENCE, Service, alert, delivery, now_text};
 
 const FLEET: u32 = 400;
 
@@ -29,6 +29,7 @@ fn of_two_processes_on_one_store_at_most_one_works() {
         effects += stage.cloud.effects().len();
         println!("{left} pairs to go; {refused} refused, {effects} effects");
     }
+    println!("counts: {pairs} pairs, {refused} refused, {effects} effects");
     assert!(
         refused > 0 && effects > 0,
         "the run must reach what it tests: {refused} refused, {effects} effects"
@@ -61,7 +62,7 @@ fn one_pair(stage: &Stage, dice: &mut Dice, sender: &mut Sender, seed: u64) -> u
     // One that has died since let go of the lock; two that live are two owners.
     let living = || running.iter().filter(|service| service.ended().is_none()).count();
     let begun = Instant::now();
-    while living() > 1 && begun.elapsed() < Duration::from_secs(5) {
+    while living() > 1 && begun.elapsed() < PATIENCE {
         std::thread::park_timeout(Duration::from_millis(10));
     }
     let living = living();

@@ -2,10 +2,16 @@
 # Faults from outside: named points, power loss, two processes, the k-th call.
 
 plant call-before-the-commit-at-a-point src/dispatcher/claiming.rs \
-  's/Ok\(Claimed::Send \{ prepared: Box::new\(prepared\), send_before \}\)/drop(self.cloud.interrupt.send(prepared, send_before).await);\n        Ok(Claimed::Done)/' \
+  's/Ok\(Claimed::Send \{ prepared: Box::new\(prepared\), send_before, line \}\)/drop((line, self.cloud.interrupt.send(prepared, send_before).await));\n        Ok(Claimed::Done)/' \
   --test campaigns points::killed_at_every
 plant resend-after-a-crash-at-a-point src/dispatcher/outcome.rs \
   's/write_outcome\(tx, nonce, Outcome::Unknown, &with, false, now\)/write_outcome(tx, nonce, Outcome::NotSent, &with, false, now)/' \
+  --test campaigns points::killed_at_every
+plant journal-answer-after-the-commit src/dispatcher/handover.rs \
+  's/if let Err\(error\) = service.journal.write\(Entry::Answer\(answer\)\).await \{/let late = std::sync::Arc::clone(&service.journal);\n    tokio::spawn(async move {\n        tokio::time::sleep(std::time::Duration::from_millis(500)).await;\n        drop(late.write(Entry::Answer(answer)).await);\n    });\n    if let Err(error) = Ok::<(), crate::journal::JournalError>(()) {/' \
+  --test campaigns points::killed_at_every
+plant journal-intent-after-the-request src/dispatcher/handover.rs \
+  's/    if let Err\(error\) = service.journal.write\(Entry::Intent\(intent\)\).await \{\n\s*return not_sent\(chain\(&error\)\);\n\s*\}\n//; s/client.send\(prepared, send_before\).await,/{\n            let report = client.send(prepared, send_before).await;\n            if let Err(error) = service.journal.write(Entry::Intent(intent)).await {\n                return not_sent(chain(&error));\n            }\n            report\n        }/' \
   --test campaigns points::killed_at_every
 plant commits-that-are-not-synced src/store/open.rs \
   's/synchronous\(SqliteSynchronous::Full\)/synchronous(SqliteSynchronous::Normal)/; s/"PRAGMA synchronous", "2"/"PRAGMA synchronous", "1"/' \
