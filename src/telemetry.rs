@@ -208,67 +208,55 @@ impl Metrics {
             audit_head: Seconds::default(),
             registry: Registry::default(),
         };
-        let m = &metrics;
-        registry.register("deliveries", "Deliveries by source and result", m.deliveries.clone());
-        registry.register("alerts", "Alerts by source, decision and reason", m.alerts.clone());
-        registry.register("attempts", "Attempts by outcome", m.attempts.clone());
-        let seconds = Unit::Seconds;
-        registry.register_with_unit(
-            "cloud_call",
-            "Time of cloud calls",
-            seconds.clone(),
-            m.cloud_calls.clone(),
-        );
-        let failures = m.cloud_read_failures.clone();
-        registry.register("cloud_read_failures", "Reads of the cloud that failed", failures);
-        registry.register_with_unit(
-            "commit",
-            "Time of store commits",
-            seconds.clone(),
-            m.commit_seconds.clone(),
-        );
-        registry.register("commit_batch_jobs", "Jobs per store commit", m.commit_batch.clone());
-        registry.register("remediations", "Remediations by state", m.remediations.clone());
-        registry.register("unknown_open", "Unknown remediations that nobody settled", m.unknown_open.clone());
-        registry.register("holds", "Holds in force", m.holds.clone());
-        registry.register("storm_open", "Storms that nobody cleared", m.storm_open.clone());
-        registry.register("breaker_open", "Breakers that stop their policy", m.breaker_open.clone());
-        registry.register("policy_demoted", "Policies that were demoted", m.policy_demoted.clone());
-        registry.register("queue_depth_jobs", "Jobs that wait for the store", m.queue_depth.clone());
-        registry.register("pending_alerts", "Alerts that wait for a look-up", m.pending_alerts.clone());
-        let oldest = m.oldest_waiting.clone();
-        registry.register_with_unit(
-            "oldest_waiting",
-            "Age of the oldest waiting remediation",
-            seconds.clone(),
-            oldest,
-        );
-        let last = m.last_delivery.clone();
-        registry.register_with_unit(
-            "last_delivery_timestamp",
-            "Last delivery of a source",
-            seconds.clone(),
-            last,
-        );
-        registry.register(
-            "budget_remaining",
-            "Attempts that a budget still allows",
-            m.budget_remaining.clone(),
-        );
-        registry.register_with_unit("store", "Size of the store", Unit::Bytes, m.store_bytes.clone());
-        let quarantine = m.quarantine_open.clone();
-        registry.register("quarantine_open", "Whether the store is in quarantine", quarantine);
-        let free = m.disk_free_bytes.clone();
-        registry.register_with_unit("disk_free", "Room on the disk of the store", Unit::Bytes, free);
-        let seconds = || Unit::Seconds;
-        let age = m.heartbeat_age.clone();
-        registry.register_with_unit("heartbeat_age", "Age of the last heartbeat of a source", seconds(), age);
-        let checked = m.hold_file_check.clone();
-        let help = "Last self-check of the hold file";
-        registry.register_with_unit("hold_file_check_timestamp", help, seconds(), checked);
-        let head = m.audit_head.clone();
-        registry.register_with_unit("audit_head_timestamp", "Newest head of the audit", seconds(), head);
+        metrics.register_work(&mut registry);
+        metrics.register_state(&mut registry);
+        metrics.register_times_and_sizes(&mut registry);
         Self { registry, ..metrics }
+    }
+
+    fn register_work(&self, registry: &mut Registry) {
+        registry.register("deliveries", "Deliveries by source and result", self.deliveries.clone());
+        registry.register("alerts", "Alerts by source, decision and reason", self.alerts.clone());
+        registry.register("attempts", "Attempts by outcome", self.attempts.clone());
+        let failures = self.cloud_read_failures.clone();
+        registry.register("cloud_read_failures", "Reads of the cloud that failed", failures);
+        registry.register("commit_batch_jobs", "Jobs per store commit", self.commit_batch.clone());
+        registry.register("queue_depth_jobs", "Jobs that wait for the store", self.queue_depth.clone());
+        registry.register("pending_alerts", "Alerts that wait for a look-up", self.pending_alerts.clone());
+    }
+
+    fn register_state(&self, registry: &mut Registry) {
+        registry.register("remediations", "Remediations by state", self.remediations.clone());
+        let unknown = self.unknown_open.clone();
+        registry.register("unknown_open", "Unknown remediations that nobody settled", unknown);
+        registry.register("holds", "Holds in force", self.holds.clone());
+        registry.register("storm_open", "Storms that nobody cleared", self.storm_open.clone());
+        registry.register("breaker_open", "Breakers that stop their policy", self.breaker_open.clone());
+        registry.register("policy_demoted", "Policies that were demoted", self.policy_demoted.clone());
+        let budget = self.budget_remaining.clone();
+        registry.register("budget_remaining", "Attempts that a budget still allows", budget);
+        let quarantine = self.quarantine_open.clone();
+        registry.register("quarantine_open", "Whether the store is in quarantine", quarantine);
+    }
+
+    fn register_times_and_sizes(&self, registry: &mut Registry) {
+        let calls = self.cloud_calls.clone();
+        registry.register_with_unit("cloud_call", "Time of cloud calls", Unit::Seconds, calls);
+        let commits = self.commit_seconds.clone();
+        registry.register_with_unit("commit", "Time of store commits", Unit::Seconds, commits);
+        let (help, oldest) = ("Age of the oldest waiting remediation", self.oldest_waiting.clone());
+        registry.register_with_unit("oldest_waiting", help, Unit::Seconds, oldest);
+        let (help, last) = ("Last delivery of a source", self.last_delivery.clone());
+        registry.register_with_unit("last_delivery_timestamp", help, Unit::Seconds, last);
+        let (help, age) = ("Age of the last heartbeat of a source", self.heartbeat_age.clone());
+        registry.register_with_unit("heartbeat_age", help, Unit::Seconds, age);
+        let (help, checked) = ("Last self-check of the hold file", self.hold_file_check.clone());
+        registry.register_with_unit("hold_file_check_timestamp", help, Unit::Seconds, checked);
+        let (help, head) = ("Newest head of the audit", self.audit_head.clone());
+        registry.register_with_unit("audit_head_timestamp", help, Unit::Seconds, head);
+        registry.register_with_unit("store", "Size of the store", Unit::Bytes, self.store_bytes.clone());
+        let free = self.disk_free_bytes.clone();
+        registry.register_with_unit("disk_free", "Room on the disk of the store", Unit::Bytes, free);
     }
 
     /// The exposition in OpenMetrics text.
