@@ -153,6 +153,9 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
+mod commands_tests;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 

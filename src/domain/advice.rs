@@ -2,12 +2,25 @@
 //!
 //! Never: a way around a guard. Where only time helps, it says so.
 
+use super::claim::{MAY_SEND, ROOM_ON_DISK, SOUND_CLOCK};
 use super::guard::{Check, Reason};
+use super::limits::ONLY_TIME;
 use super::remediation::State;
 
-/// What would have to change for this guard to pass, for the person who asks at 3 a.m. `server` is put into commands.
-pub fn what_would_change(check: &Check, server: &str) -> String {
-    let limit = &check.limit;
+/// What an advice is about: the names that go into its commands. What is not known stays a word in capitals.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The server, as a person calls it.
+    pub server: &'a str,
+    /// The policy.
+    pub policy: Option<&'a str>,
+    /// The remediation.
+    pub remediation: Option<&'a str>,
+}
+
+/// What would have to change for this guard to pass, for the person who asks at 3 a.m.
+pub fn what_would_change(check: &Check, about: About<'_>) -> String {
+    let (limit, server) = (&check.limit, about.server);
     let until = check.until.map_or_else(|| "it is lifted".to_owned(), |until| until.to_string());
     match check.guard {
         Reason::Resolved => "a new firing notice with a later start; this one was over".to_owned(),
@@ -31,6 +44,10 @@ pub fn what_would_change(check: &Check, server: &str) -> String {
         }
         Reason::Maintenance => format!("wait until {until} and for a new notice, or change the window"),
         Reason::Hold if check.seen.contains("hold file") => "`unhang hold clear --file`".to_owned(),
+        Reason::Hold if check.seen.starts_with("quarantine ") => {
+            "`unhang quarantine show`: look at the servers it names, then `unhang quarantine clear --reason TEXT`"
+                .to_owned()
+        }
         Reason::Hold => {
             let id = number_after(&check.seen, "hold");
             let wait = check.until.map_or_else(String::new, |until| format!("wait until {until}, or "));
@@ -43,8 +60,15 @@ pub fn what_would_change(check: &Check, server: &str) -> String {
             let id = number_after(&check.seen, "storm");
             format!("a person looks at what they share, then `unhang storm clear {id} --reason TEXT`")
         }
-        Reason::Blind => "our sight: reads of the cloud or the clock; it lifts by itself".to_owned(),
-        Reason::BreakerOpen => "a person looks at the bad outcomes, then `unhang breaker reset`".to_owned(),
+        Reason::Blind => blind(check),
+        Reason::BreakerOpen => {
+            let policy = about.policy.unwrap_or("POLICY");
+            format!("a person looks at the bad outcomes, then `unhang breaker reset {policy} --reason TEXT`")
+        }
+        Reason::Cooldown if limit.ends_with(ONLY_TIME) => {
+            let why = limit.trim_end_matches(ONLY_TIME);
+            format!("only time: wait until {until}; wanted is {why}, and a collected dump does not end it")
+        }
         Reason::Cooldown => format!(
             "wait until {until}, or collect the dump and say so: `unhang dump-collected {server} --reason TEXT`"
         ),
@@ -60,12 +84,32 @@ pub fn what_would_change(check: &Check, server: &str) -> String {
             "the policy's mode: shadow only watches, approve asks a person, auto acts".to_owned()
         }
         Reason::ProposeOnly => {
-            "a person's approval: `unhang approve`; for good, trust = \"act\" of the source".to_owned()
+            let id = about.remediation.unwrap_or("ID");
+            format!(
+                "a person's approval: `unhang approve {id} --reason TEXT`; for good, trust = \"act\" of the source"
+            )
         }
         Reason::Expired => "a fresh notice: this one waited too long".to_owned(),
         Reason::Cancelled => "a new notice: a person or a changed policy took this one back".to_owned(),
         Reason::Superseded => "nothing: something newer took its place".to_owned(),
         Reason::QuarantinedAlert => format!("the payload of the sender: {}", check.seen),
+    }
+}
+
+/// What we cannot see has many causes, and each is put right elsewhere.
+fn blind(check: &Check) -> String {
+    let (seen, limit) = (&check.seen, &check.limit);
+    match limit.as_str() {
+        MAY_SEND => format!(
+            "this process: {seen}. Put that right; a hold file that it left is removed by a person who has looked \
+             at the last attempt: `unhang hold clear --file`"
+        ),
+        SOUND_CLOCK => format!("the clock of this machine: {seen}; it lifts once time is kept again"),
+        ROOM_ON_DISK => format!("room on the disk of the store: {seen}; it lifts once there is room"),
+        _ if limit.starts_with('≤') => {
+            format!("a heartbeat of the sender: {seen}, wanted {limit}; the next one lifts it")
+        }
+        _ => format!("reads of the cloud: {seen}; wanted is {limit}, and it lifts by itself"),
     }
 }
 
@@ -90,7 +134,11 @@ pub fn next_step(id: &str, state: &str) -> Option<String> {
     match State::parse(state)? {
         State::AwaitingApproval => Some(format!("an approver: `unhang approve {id} --reason TEXT`")),
         State::Unknown | State::Unconfirmed => {
-            Some(format!("a person says what came of it: `unhang settle {id} --verdict … --reason TEXT`"))
+            let settle = format!("unhang settle {id} --verdict");
+            Some(format!(
+                "a person says what came of it: `{settle} happened --reason TEXT`, or after a look at the cloud's \
+                 activity record `{settle} not-happened --activity-checked --reason TEXT`"
+            ))
         }
         State::Settling | State::Queued | State::Intent | State::Accepted => {
             Some(format!("nothing: remediation {id} is {state} and goes on by itself"))
@@ -113,40 +161,5 @@ fn number_after<'t>(text: &'t str, word: &str) -> &'t str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::guard::Verdict;
-    use super::super::testing::at;
-    use super::*;
-
-    fn advice(guard: Reason, seen: &str, limit: &str) -> String {
-        let check = Check {
-            guard,
-            verdict: Verdict::Stop,
-            seen: seen.into(),
-            limit: limit.into(),
-            until: Some(at(0)),
-        };
-        what_would_change(&check, "win-app-01")
-    }
-
-    #[test]
-    fn the_command_that_changes_it_is_named() {
-        let check = |said: String, part: &str| assert!(said.contains(part), "{part}: {said}");
-        check(advice(Reason::Hold, "hold 7 by lead: network", "no hold"), "unhang hold clear 7 ");
-        check(advice(Reason::Hold, "the hold file data/HOLD is there", "no hold"), "hold clear --file");
-        check(advice(Reason::Silenced, "silence 3 by oncall", "no silence"), "unhang silence end 3 ");
-        check(advice(Reason::Cooldown, "until x", "cooldown 24h"), "unhang dump-collected win-app-01");
-        check(advice(Reason::DumpWindow, "until x", "no dump"), "nobody can override");
-        check(advice(Reason::Storm, "storm 12 in KR", "no storm"), "unhang storm clear 12 ");
-        check(advice(Reason::NoPolicy, "0", "p wants a=\"b\""), "p wants a=\"b\"");
-        check(advice(Reason::UnknownOpen, "0193 is unknown", "none"), "unhang settle 0193 ");
-        check(advice(Reason::Duplicate, "0193 is awaiting_approval", "none"), "unhang approve 0193 ");
-    }
-
-    #[test]
-    fn every_reason_has_words() {
-        for &reason in Reason::ALL {
-            assert!(advice(reason, "seen", "wanted").len() > 10, "{reason:?}");
-        }
-    }
-}
+#[path = "advice_tests.rs"]
+mod tests;

@@ -308,15 +308,22 @@ fn first_wait(trace: &Trace, without_preflight: bool, server: &Server) -> Option
     trace.0.iter().find(|check| check.verdict == Verdict::Wait && !stale_operation(check)).cloned()
 }
 
+/// Wanted of a process that was halted, is stopping, or cannot write its journal.
+pub(super) const MAY_SEND: &str = "this process may send";
+/// Wanted of the clock.
+pub(super) const SOUND_CLOCK: &str = "a clock that agrees with store and cloud";
+/// Wanted of the disk.
+pub(super) const ROOM_ON_DISK: &str = "room on the disk of the store";
+
 fn ask_health(trace: &mut Trace, health: &Health) {
     let mut ask = |no: &Option<String>, limit: &str| {
         let verdict = if no.is_some() { Verdict::Wait } else { Verdict::Pass };
         trace.note(Reason::Blind, verdict, no.as_deref().unwrap_or("sound"), limit, None);
     };
-    ask(&health.halted, "this process may send");
-    ask(&health.clock, "a clock that agrees with store and cloud");
+    ask(&health.halted, MAY_SEND);
+    ask(&health.clock, SOUND_CLOCK);
     ask(&health.reads, "reads of the cloud that work");
-    ask(&health.disk, "room on the disk of the store");
+    ask(&health.disk, ROOM_ON_DISK);
 }
 
 fn ask_approval(

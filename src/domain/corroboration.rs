@@ -72,6 +72,15 @@ impl Wanted {
         }
     }
 
+    /// Whether it can never agree to an order by hand: no sender knows that alert, and it carries an address only if
+    /// `has_address` says so.
+    pub fn is_deaf_to_orders(&self, has_address: bool) -> bool {
+        match &self.ask {
+            Ask::Alertmanager { .. } | Ask::CloudInsight => true,
+            Ask::TcpClosed { .. } | Ask::Promql { .. } => self.needs_address() && !has_address,
+        }
+    }
+
     /// Whether it cannot be asked without the server's address.
     pub fn needs_address(&self) -> bool {
         match &self.ask {

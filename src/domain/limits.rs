@@ -18,6 +18,8 @@ pub const DUMP_REBOOT: SignedDuration = SignedDuration::from_mins(15);
 pub const DUMP_BYTES_PER_SECOND: u64 = 50_000_000;
 /// How long a refused attempt blocks its server.
 pub const REJECTED_BLOCK: SignedDuration = SignedDuration::from_mins(15);
+/// Ends the limit of a cooldown that a collected dump does not lift.
+pub const ONLY_TIME: &str = "; only time lifts it";
 /// Look-back that covers every cooldown the configuration accepts.
 pub const COOLDOWN_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
 
@@ -66,14 +68,16 @@ pub fn ask_rest(
     let cooldown_until = own()
         .filter(|past| past.may_have_acted() && !collected(past))
         .map(|past| later(past.intent_at, policy.cooldown).max(past.cooldown_until))
-        .chain(
-            own()
-                .filter(|past| past.outcome == Some(Outcome::Rejected))
-                .map(|past| later(past.intent_at, REJECTED_BLOCK)),
-        )
         .max()
         .filter(|until| now < *until);
     note(trace, Reason::Cooldown, cooldown_until, &format!("cooldown {:#}", policy.cooldown));
+    let refused_until = own()
+        .filter(|past| past.outcome == Some(Outcome::Rejected))
+        .map(|past| later(past.intent_at, REJECTED_BLOCK))
+        .max()
+        .filter(|until| now < *until);
+    let limit = format!("no refusal within {REJECTED_BLOCK:#}{ONLY_TIME}");
+    note(trace, Reason::Cooldown, refused_until, &limit);
 }
 
 /// Longest time without a sign of life in which a reboot still counts as seen.
@@ -83,12 +87,8 @@ pub const WATCH_GAP_MIN: SignedDuration = SignedDuration::from_mins(10);
 pub fn ask_unwatched(trace: &mut Trace, policy: &Policy, gaps: &[Gap], server: &Server, now: Timestamp) {
     let unseen = server.uptime_at.filter(|at| gaps.iter().any(|gap| gap.from < *at && *at <= gap.until));
     let until = unseen.map(|at| later(at, policy.cooldown)).filter(|until| now < *until);
-    note(
-        trace,
-        Reason::Cooldown,
-        until,
-        &format!("cooldown {:#} after a reboot nobody watched", policy.cooldown),
-    );
+    let limit = format!("cooldown {:#} after a reboot nobody watched{ONLY_TIME}", policy.cooldown);
+    note(trace, Reason::Cooldown, until, &limit);
 }
 
 fn note(trace: &mut Trace, guard: Reason, until: Option<Timestamp>, limit: &str) {

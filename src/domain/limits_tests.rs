@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::testing::at;
+use super::super::policy::Mode;
+use super::super::testing::{at, past, policy, server};
 use super::*;
 
 fn check(count: u32, spent: &[i64], now: i64, expected: (usize, bool, Option<i64>)) {
@@ -20,6 +21,29 @@ fn a_window_slides() {
     check(2, &[0, 50], 99, (2, false, Some(100)));
     check(2, &[0, 50], 100, (1, true, None));
     check(1, &[0, 50], 60, (2, false, Some(150)));
+}
+
+#[test]
+fn a_refusal_and_an_unwatched_reboot_say_that_only_time_lifts_them() {
+    let limits = |trace: &Trace| {
+        let stops = trace.0.iter().filter(|check| check.verdict == Verdict::Stop);
+        stops.map(|check| check.limit.clone()).collect::<Vec<_>>()
+    };
+    let mut trace = Trace::default();
+    let refused = [past(-60, Some(Outcome::Rejected))];
+    ask_rest(&mut trace, &policy(Mode::Auto), &refused, &server(), Some(at(-1)), at(0));
+    assert_eq!(limits(&trace), [format!("no refusal within 15m{ONLY_TIME}")]);
+    let mut trace = Trace::default();
+    let rebooted = Server { uptime_at: Some(at(-60)), ..server() };
+    let gap = Gap { from: at(-1000), until: at(-10) };
+    ask_unwatched(&mut trace, &policy(Mode::Auto), &[gap], &rebooted, at(0));
+    let limits = limits(&trace);
+    assert!(matches!(limits.as_slice(), [limit] if limit.ends_with(ONLY_TIME)), "{limits:?}");
+    // What a collected dump does lift does not say so.
+    let mut trace = Trace::default();
+    let taken = [past(-7200, Some(Outcome::Accepted))];
+    ask_rest(&mut trace, &policy(Mode::Auto), &taken, &server(), None, at(0));
+    assert!(trace.0.iter().any(|check| check.verdict == Verdict::Stop && !check.limit.ends_with(ONLY_TIME)));
 }
 
 #[test]

@@ -11,8 +11,10 @@ use super::{Hand, Refusal};
 use crate::config::{Config, SourceConfig};
 use crate::domain::alert::Envelope;
 use crate::domain::decision::{Decided, Decision};
+use crate::domain::facts::claimed_address;
 use crate::domain::guard::Verdict;
 use crate::domain::ids::{DeliveryId, TraceId};
+use crate::domain::policy::Policy;
 use crate::intake::{self, AlertAnswer, Arrival, Order};
 use crate::service::Service;
 use crate::sources::{self, ParseLimits};
@@ -197,6 +199,9 @@ pub async fn order(service: &Service, order: Order, execute: bool, key: Option<I
         let why = format!("policy {} is for region {}, not {}", policy.name, policy.region, order.region);
         return Ok(Err(Refusal::Policy { why }));
     }
+    if let Some(why) = unaskable(&order, &policy) {
+        return Ok(Err(Refusal::Policy { why }));
+    }
     let now = service.clock.now();
     let trace_id = TraceId::generate();
     let job = Arc::new((order, policy, key, trace_id));
@@ -225,6 +230,21 @@ pub async fn order(service: &Service, order: Order, execute: bool, key: Option<I
     }
     intake::announce(service, "by-hand", &[(done.1, None)]);
     Ok(done.0)
+}
+
+/// The second signals of a policy that would wait for ever, as nobody can ask them about an order by hand.
+fn unaskable(order: &Order, policy: &Policy) -> Option<String> {
+    let alert = order.as_alert(&DeliveryId::generate());
+    let has_address = claimed_address(policy, &alert).is_some();
+    let deaf = policy.corroborate.iter().filter(|wanted| wanted.is_deaf_to_orders(has_address));
+    let deaf: Vec<String> = deaf.map(|wanted| format!("{} ({})", wanted.kind(), wanted.limit())).collect();
+    (!deaf.is_empty()).then(|| {
+        format!(
+            "policy {} wants second signals that an order by hand cannot have: {}; name a policy without them",
+            policy.name,
+            deaf.join(", ")
+        )
+    })
 }
 
 fn conclude(

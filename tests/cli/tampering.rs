@@ -6,6 +6,7 @@ use std::process::Output;
 use predicates::prelude::*;
 use sqlx::Connection as _;
 use tempfile::TempDir;
+use unhang::journal::{Entry, Head, Journal, Stamp};
 
 use crate::support::{code, run, runtime, stderr, stdout, store_of, unhang};
 
@@ -343,4 +344,34 @@ fn a_checkpoint_wants_the_service_stopped_and_a_whole_audit() {
         stderr(&output)
     );
     assert!(!site.path("old.ndjson").exists());
+}
+
+#[test]
+fn the_row_that_the_attempt_journal_names_is_not_pruned() {
+    let site = Site::new(true, false);
+    let rows = |path: &str| std::fs::read_to_string(path).unwrap().lines().count();
+    let all = site.text("all.ndjson");
+    let stamp = Entry::Stamp(Stamp {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        boot_id: None,
+        boot_seconds: None,
+        audit: Some(Head { seq: 3, hash: "00".to_owned() }),
+    });
+    Journal::open(&site.path("JOURNAL")).append(stamp).unwrap();
+    let output = site.audit("checkpoint", &["--before", "2027-01-01T00:00:00Z", "--prune", "--export", &all]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("rows 1 to 2, sha256 "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("2 rows were removed"), "{}", stdout(&output));
+    assert_eq!(rows(&all), 2);
+    let more = site.text("more.ndjson");
+    let output =
+        site.audit("checkpoint", &["--before", "2027-01-01T00:00:00Z", "--prune", "--export", &more]);
+    assert_eq!(code(&output), 1, "{}", stdout(&output));
+    assert!(stderr(&output).contains("rows from 3 on stay"), "{}", stderr(&output));
+    // Where no journal is, the newest row stays.
+    std::fs::remove_file(site.path("JOURNAL")).unwrap();
+    let output =
+        site.audit("checkpoint", &["--before", "2027-01-01T00:00:00Z", "--prune", "--export", &more]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("rows 3 to 5, sha256 "), "{}", stdout(&output));
 }

@@ -179,7 +179,14 @@ fn pruned_rows_are_folded_from_their_export_and_the_service_goes_on() {
     assert_eq!(service.stop().0, 0);
     let (code, said, trouble) = site.run(&args);
     assert_eq!(code, 0, "{said}{trouble}");
+    assert!(said.contains("the attempt journal is compared with them"), "{said}");
     let service = site.start();
+    let (_, quarantine) = service.get("/api/v1/quarantine", VIEWER);
+    assert_eq!(
+        quarantine["quarantine"],
+        Value::Null,
+        "the row that the journal names is there: {quarantine}"
+    );
     assert_eq!(service.stop().0, 0);
 
     let (code, said, trouble) = site.run(&["audit", "verify", "--deep"]);

@@ -7,8 +7,8 @@ use simulator::{Behaviour, Script, Target as Place};
 
 use crate::senders::{Sender, Target};
 use crate::support::{
-    ALERTMANAGER_TOKEN, Cloud, Service, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually,
-    fleet, now_text,
+    ALERTMANAGER_TOKEN, Cloud, OPERATOR, Service, Settings, Site, VIEWER, alert, broken_laws, delivery,
+    eventually, fleet, now_text,
 };
 
 const FIRST: &str = "91000001";
@@ -227,4 +227,37 @@ fn an_event_that_cloud_insight_has_closed_cancels_and_trouble_there_only_delays(
     on.cloud.running.set_behaviour(events(Behaviour::Ok)).unwrap();
     on.sent(SECOND);
     on.sound();
+}
+
+#[test]
+fn an_order_by_hand_is_refused_where_a_second_signal_could_never_agree_to_it() {
+    let order = |on: &Stage| {
+        let body = json!({
+            "serverInstanceNo": FIRST, "regionCode": "KR", "policy": "hung-windows", "reason": "frozen console",
+            "mode": "execute",
+        });
+        on.service.post("/api/v1/remediations", OPERATOR, &body)
+    };
+    let on = stage(
+        "{ kind = \"tcp_closed\", ports = [3389] }, \
+         { kind = \"alertmanager\", url = \"http://127.0.0.1:9\" }, \
+         { kind = \"promql\", url = \"http://127.0.0.1:9\", query = \"up{instance=\\\"$ip\\\"} == 0\" }",
+        "0s",
+    );
+    let (status, said) = order(&on);
+    assert_eq!((status, &said["code"]), (422, &json!("policy_refused")), "{said}");
+    let detail = said["detail"].as_str().unwrap();
+    for part in ["second signals that an order by hand cannot have: ", "tcp_closed", "alertmanager", "promql"]
+    {
+        assert!(detail.contains(part), "{part}: {said}");
+    }
+    assert!(on.service.remediations().is_empty());
+    // What can be asked of the server itself is waited for as ever.
+    let on = stage(
+        "{ kind = \"promql\", url = \"http://127.0.0.1:9\", query = \"up{name=\\\"$name\\\"} == 0\" }",
+        "0s",
+    );
+    let (status, said) = order(&on);
+    assert_eq!(status, 202, "{said}");
+    on.waits(FIRST);
 }

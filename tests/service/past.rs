@@ -6,10 +6,20 @@ use sqlx::Connection as _;
 
 /// Writes a confirmed interrupt of a server, so many minutes ago, with a cooldown of 24 h. The service must have run
 /// once on this store.
-#[expect(clippy::disallowed_methods, reason = "the past is counted from now")]
 pub(crate) fn interrupted(store: &Path, server: &str, minutes_ago: i64) {
+    attempted(store, server, minutes_ago, "accepted", "confirmed");
+}
+
+/// The identifier of the remediation of such a past.
+pub(crate) fn remediation_of(server: &str) -> String {
+    format!("00000000-0000-7000-8000-{server:0>12}")
+}
+
+/// Writes an attempt with this outcome, whose remediation then ended so.
+#[expect(clippy::disallowed_methods, reason = "the past is counted from now")]
+pub(crate) fn attempted(store: &Path, server: &str, minutes_ago: i64, outcome: &str, end: &str) {
     let at = jiff::Timestamp::now().as_millisecond() - minutes_ago * 60_000;
-    let id = format!("00000000-0000-7000-8000-{server:0>12}");
+    let id = remediation_of(server);
     let run = format!(
         "INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at, closed_at) \
            VALUES ('{id}', '{server}', 'KR', 'then', {at}, {at}, {at});
@@ -22,11 +32,11 @@ pub(crate) fn interrupted(store: &Path, server: &str, minutes_ago: i64) {
          INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, signed_at, \
            send_before, request_hash, memory_bytes, cooldown_until, outcome, outcome_at) \
            VALUES ('{id}', 1, '{id}', 1, '{server}', 'KR', 'hung-windows', {at}, {at}, {at}, '', 1, \
-           {at} + 86400000, 'accepted', {at});
+           {at} + 86400000, '{outcome}', {at});
          UPDATE remediation SET state = 'queued' WHERE id = '{id}';
          UPDATE remediation SET state = 'intent' WHERE id = '{id}';
-         UPDATE remediation SET state = 'accepted' WHERE id = '{id}';
-         UPDATE remediation SET state = 'confirmed', finished_at = {at} WHERE id = '{id}';"
+         UPDATE remediation SET state = '{outcome}' WHERE id = '{id}';
+         UPDATE remediation SET state = '{end}', finished_at = {at} WHERE id = '{id}';"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -2,6 +2,9 @@
 //! and what would have to change.
 
 use serde_json::{Value, json};
+use unhang::domain::audit::{Actor, AuditEvent};
+use unhang::domain::audit_key::AuditKey;
+use unhang::store::Store;
 
 use crate::past;
 use crate::support::{
@@ -274,4 +277,94 @@ fn every_alert_has_a_trace_whatever_became_of_it() {
         }
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["ignored", "quarantined", "resolved", "suppressed"]);
+}
+
+#[test]
+fn an_alert_that_merely_names_a_server_does_not_hide_what_was_done_to_it() {
+    let on = stage();
+    let noise = |n: u32, name: &str| {
+        on.fire(15, &[("alertname", name), ("server_instance_no", ""), ("node", &format!("win-{n:03}"))])
+    };
+    let told = |n: u32| on.service.get(&format!("/api/v1/explain?serverInstanceNo={}", no(n)), VIEWER).1;
+    // An interrupt of two hours ago, and no alert of it that is still there.
+    noise(12, "DiskFull");
+    let said = told(12);
+    assert!(said["headline"].as_str().unwrap().starts_with("win-012 was interrupted at "), "{said}");
+    assert_eq!(said["decisions"][0]["decision"], "ignored", "{said}");
+    assert_eq!(said["now"], Value::Null, "{said}");
+    // A decision about the server outweighs what merely names it, however often that comes.
+    on.fire(4, &[]);
+    on.check("win-004", &[": not_eligible"]);
+    for n in 0..25 {
+        noise(4, &format!("DiskFull{n}"));
+    }
+    on.check("win-004", &[": not_eligible"]);
+    assert_eq!(told(4)["now"]["reason"], "not_eligible");
+    // With nothing else to tell it is the headline.
+    noise(3, "DiskFull");
+    on.check("win-003", &[": no_policy"]);
+}
+
+#[test]
+fn the_headline_says_what_became_of_an_attempt_and_not_what_its_answer_was() {
+    let on = stage();
+    on.service.stop();
+    let ends = [(1, "confirmed"), (2, "closed_happened"), (3, "closed_not_happened")];
+    for (n, end) in ends {
+        past::attempted(&on.site.store(), &no(n), 120, "unknown", end);
+    }
+    let service = on.site.start();
+    for ((n, end), said) in ends.into_iter().zip([
+        "win-001 was interrupted at ",
+        "win-002 was interrupted at ",
+        "Nothing happened to win-003: two people settled ",
+    ]) {
+        let (_, told) = service.get(&format!("/api/v1/explain?serverInstanceNo={}", no(n)), VIEWER);
+        let headline = told["headline"].as_str().unwrap();
+        assert!(headline.starts_with(said) && headline.contains(end), "{headline}");
+        assert!(!headline.contains("may have been"), "{headline}");
+    }
+}
+
+#[test]
+fn a_long_story_is_told_to_its_end() {
+    let on = stage();
+    on.service.stop();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let key = std::fs::read_to_string(on.site.dir.path().join("audit-key")).unwrap();
+        let key = AuditKey::new(key.into());
+        let (store, writer) = Store::open(&on.site.store(), key, |_stats| {}).await.unwrap();
+        let tasks = tokio_util::task::TaskTracker::new();
+        tasks.spawn(writer);
+        tasks.close();
+        let latest = store.latest_time().await.unwrap().unwrap();
+        let tell = move |number: i64| {
+            let detail = json!({ "detail": format!("look {number} of many") });
+            let mut event =
+                AuditEvent::new(latest, "remediation_waits", Actor::service("test")).with_detail(&detail);
+            event.remediation_id = Some(past::remediation_of(&no(12)));
+            event
+        };
+        store
+            .write(move |tx| {
+                Box::pin(async move {
+                    for number in 0..250 {
+                        tx.append(&tell(number)).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+            .unwrap();
+        drop(store);
+        tasks.wait().await;
+    });
+    let service = on.site.start();
+    let (_, told) = service.get(&format!("/api/v1/explain?serverInstanceNo={}", no(12)), VIEWER);
+    let story = told["story"].to_string();
+    assert!(story.contains("look 249 of many") && !story.contains("look 0 of many"));
+    let events = told["remediations"][0]["events"].as_array().unwrap();
+    let seqs: Vec<i64> = events.iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    assert!(seqs.len() == 200 && seqs.is_sorted(), "{seqs:?}");
 }

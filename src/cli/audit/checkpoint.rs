@@ -23,6 +23,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_key::AuditKey;
 use crate::domain::chain::{CHECKPOINT, Checkpoint, Inspection};
 use crate::export;
+use crate::journal::Journal;
 use crate::store::{DataLock, Store, inspect};
 use crate::telemetry::chain;
 
@@ -37,7 +38,7 @@ Examples:
   unhang audit checkpoint --before 2160h --export /archive/unhang-old.ndjson --prune
 
 The service must not run. The whole audit is verified first, the export after it is written; an event keeps its range
-and its SHA-256. Keep the files in order: unhang audit verify --export FILE --export FILE --deep reads them.")]
+and its SHA-256. The newest row, and the rows from the one on that the attempt journal names, are never removed. Keep the files in order: unhang audit verify --export FILE --export FILE --deep reads them.")]
 pub(in crate::cli) struct CheckpointArgs {
     /// Rows older than this: a time, or an age such as 2160h
     #[arg(long, value_name = "TIME", value_parser = when::instant_or_age)]
@@ -81,9 +82,15 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
             "nothing was done: the heads do not verify: line {line}: {what}"
         )));
     }
-    let last = store.audit_last_before(args.before).await?.filter(|last| *last >= whole.first_seq);
-    let Some(last_seq) = last else {
-        return Err(Failure::not_so(format!("no row is older than {}", args.before)));
+    let old = store.audit_last_before(args.before).await?;
+    let stays = if args.prune { first_to_stay(&store, &args.store).await? } else { None };
+    let last = old.map(|last| stays.map_or(last, |stays| last.min(stays - 1)));
+    let Some(last_seq) = last.filter(|last| *last >= whole.first_seq) else {
+        let stays = stays.filter(|stays| old >= Some(*stays));
+        let why = stays.map_or_else(String::new, |stays| {
+            format!(" and may go: rows from {stays} on stay, the attempt journal is compared with them")
+        });
+        return Err(Failure::not_so(format!("no row is older than {}{why}", args.before)));
     };
     write_export(&store, last_seq, &args.export).await?;
     let mut checkpoint = read_back(&store, &witness, &args.export, last_seq).await?;
@@ -100,7 +107,21 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
         checkpoint.export_sha256
     ))?;
     out.line(format_args!("row {row} tells of it; {removed} rows were removed from the store"))?;
+    if let Some(stays) = stays.filter(|stays| old >= Some(*stays)) {
+        out.line(format_args!(
+            "note: rows from {stays} on stay: the newest does, and the attempt journal is compared with them"
+        ))?;
+    }
     Ok(())
+}
+
+/// The first row that is never pruned: the one that the attempt journal names, as the next start looks for it there and
+/// calls a store without it one that forgot; and always the newest.
+async fn first_to_stay(store: &Store, args: &StoreArgs) -> Result<Option<i64>, Failure> {
+    let journal = Journal::read(&args.journal()?).map_err(|error| Failure::unreachable(chain(&error)))?;
+    let named = journal.and_then(|known| known.head).map(|head| head.seq);
+    let newest = store.audit_end().await?.map(|(seq, _hash)| seq);
+    Ok(named.into_iter().chain(newest).min())
 }
 
 async fn write_export(store: &Store, last_seq: i64, path: &Path) -> Result<(), Failure> {

@@ -25,9 +25,9 @@ use crate::telemetry::DeliveryLabels;
 
 /// The last moment of a minute after its first.
 const MINUTE_END: SignedDuration = SignedDuration::from_millis(59_999);
-/// Decisions that are told at most.
+/// Decisions about the server that are told at most, and as many alerts that name it.
 const DECISIONS_MAX: usize = 20;
-/// Events of one remediation that are told at most.
+/// Events of one remediation that are told at most: its newest.
 const EVENTS_MAX: i64 = 200;
 
 /// Whom a question is about.
@@ -70,18 +70,16 @@ pub(in super::super) async fn why(
     let remediations = remediations(&door, &who, until).await?;
     let orders = orders(&door, &who, until).await?;
     let unreadable = service.store.unreadable_that_name(&who.names, until).await?;
-    let told = story::tell(
-        &story::Sources {
-            who: &who.called,
-            decisions: &decisions,
-            orders: &orders,
-            remediations: &remediations,
-            unreadable: &unreadable,
-        },
-        until.min(now),
-    );
-    let today = match decisions.first() {
-        Some(newest) => decided_today(&door, &config, newest, now).await?,
+    let sources = story::Sources {
+        who: &who.called,
+        decisions: &decisions,
+        orders: &orders,
+        remediations: &remediations,
+        unreadable: &unreadable,
+    };
+    let told = story::tell(&sources, until.min(now));
+    let today = match story::alert_of(&sources, until.min(now)) {
+        Some(row) => decided_today(&door, &config, row, now).await?,
         None => Value::Null,
     };
     let live = remediations.iter().map(|(row, _)| row).find(|row| row.finished_at.is_none());
@@ -138,9 +136,11 @@ async fn decisions(door: &Door, who: &Who, until: Timestamp) -> Result<Vec<Alert
         Some(no) => store.decisions_about(no.as_str(), until).await?,
         None => Vec::new(),
     };
-    rows.extend(store.alerts_that_name(&who.names, until).await?);
-    rows.sort_by_key(|row| std::cmp::Reverse((row.received_at, row.idx)));
+    // Many alerts that merely name the server must not push out those about it.
+    let naming = store.alerts_that_name(&who.names, until).await?;
     rows.truncate(DECISIONS_MAX);
+    rows.extend(naming.into_iter().take(DECISIONS_MAX));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.received_at, row.idx)));
     Ok(rows)
 }
 
@@ -151,11 +151,13 @@ async fn remediations(
 ) -> Result<Vec<(RemediationRow, Vec<AuditItem>)>, Problem> {
     let Some(no) = &who.no else { return Ok(Vec::new()) };
     let store = &door.service.store;
-    let page = PageRequest { limit: EVENTS_MAX, cursor: None, ascending: true };
+    let page = PageRequest { limit: EVENTS_MAX, cursor: None, ascending: false };
     let mut told = Vec::new();
     for row in store.remediations_of(no, until).await? {
         let filter = AuditFilter { remediation_id: Some(row.id.clone()), ..AuditFilter::default() };
-        let events = store.audit(&filter, &page).await?.items;
+        // Of a long story the end is what counts.
+        let mut events = store.audit(&filter, &page).await?.items;
+        events.reverse();
         told.push((row, events));
     }
     Ok(told)
@@ -205,22 +207,22 @@ async fn senders(door: &Door, config: &Config, until: Timestamp) -> Result<Vec<V
     Ok(told.collect())
 }
 
-/// The newest alert about the server decided again with the facts of this moment: `null` where it could not be read.
+/// The alert that the headline is about decided again with the facts of this moment: `null` where it could not be read.
 async fn decided_today(
     door: &Door,
     config: &Config,
-    newest: &AlertRow,
+    told: &AlertRow,
     now: Timestamp,
 ) -> Result<Value, Problem> {
-    let alert = newest.alert.clone().and_then(|alert| serde_json::from_value::<Alert>(alert).ok());
+    let alert = told.alert.clone().and_then(|alert| serde_json::from_value::<Alert>(alert).ok());
     let Some(mut alert) = alert else { return Ok(Value::Null) };
     // The question is what a notice like it would lead to now, not what this old one would.
     alert.sender_time = None;
-    let source = config.sources.iter().find(|source| source.name == newest.source);
+    let source = config.sources.iter().find(|source| source.name == told.source);
     let trust = source.map_or(Trust::Propose, |source| source.trust);
     let envelope = Envelope { alerts: vec![Parsed::Alert(Box::new(alert))], truncated: 0 };
     let mut store = door.service.store.clone();
-    let explained = intake::explain(&mut store, &newest.source, trust, &envelope, None, config, now).await?;
+    let explained = intake::explain(&mut store, &told.source, trust, &envelope, None, config, now).await?;
     Ok(explained.into_iter().next().map_or(Value::Null, |(answer, trace)| with_trace(&answer, &trace)))
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Never: decides; every sentence stands on a stored row.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::advice::{next_step, what_would_change};
+use crate::domain::advice::{About, next_step, what_would_change};
 use crate::domain::guard::{Check, Reason, Trace, Verdict};
+use crate::domain::limits::earlier;
 use crate::store::{AlertRow, AttemptRow, AuditItem, RemediationRow, UnreadableDelivery};
 
 /// Everything that is stored about the question.
@@ -56,30 +57,105 @@ pub(super) struct Story {
     pub(super) lines: Vec<Line>,
 }
 
+/// What the headline is about.
+enum Matter<'r> {
+    /// An order by hand.
+    Order(&'r AuditItem),
+    /// A decision.
+    Decision(&'r AlertRow),
+    /// A remediation that no order and no decision of late speaks of.
+    Remediation(&'r RemediationRow),
+    /// Nothing is known.
+    Nothing,
+}
+
+/// What of late outweighs alerts that were tied to no server.
+const LATELY: SignedDuration = SignedDuration::from_hours(24);
+
+/// An alert that carries the server's name and was tied to no server: often one about something else.
+fn only_names(row: &AlertRow) -> bool {
+    row.server_instance_no.is_none() && row.decision != "pending"
+}
+
+/// The newest word that counts. An alert that merely names the server must not hide what was done to it.
+fn matter<'r>(of: &Sources<'r>, at: Timestamp) -> Matter<'r> {
+    let since = earlier(at, LATELY);
+    let fires = |row: &&AlertRow| row.decision != "resolved";
+    let about = of.decisions.iter().filter(fires).find(|row| !only_names(row) && since < row.received_at);
+    let order = of.orders.iter().find(|item| item.event.kind == "ordered_by_hand");
+    let lately = |row: &RemediationRow| {
+        row.finished_at.is_none_or(|ended| since < ended)
+            || row.attempts.iter().any(|attempt| since < attempt.intent_at)
+    };
+    let remediation = of.remediations.iter().map(|(row, _)| row).find(|row| lately(row));
+    match (about, remediation) {
+        (Some(row), _) => match order.filter(|order| row.received_at < order.event.at) {
+            Some(order) => Matter::Order(order),
+            None => Matter::Decision(row),
+        },
+        (None, Some(row)) => {
+            let told = |order: &&AuditItem| {
+                row.created_at < order.event.at
+                    || order.event.remediation_id.as_ref().is_some_and(|id| id.as_str() == row.id)
+            };
+            order.filter(told).map_or(Matter::Remediation(row), Matter::Order)
+        }
+        (None, None) => {
+            let newest = of.decisions.iter().find(fires).or(of.decisions.first());
+            let outweighs = |row: &AlertRow, order: &AuditItem| {
+                row.received_at < order.event.at || (only_names(row) && since < order.event.at)
+            };
+            match (order, newest) {
+                (Some(order), Some(row)) if !outweighs(row, order) => Matter::Decision(row),
+                (Some(order), _) => Matter::Order(order),
+                (None, Some(row)) => Matter::Decision(row),
+                (None, None) => Matter::Nothing,
+            }
+        }
+    }
+}
+
+/// The alert that the headline speaks of, or that began what it speaks of.
+pub(super) fn alert_of<'r>(of: &Sources<'r>, at: Timestamp) -> Option<&'r AlertRow> {
+    let newest = || of.decisions.iter().find(|row| !only_names(row));
+    match matter(of, at) {
+        Matter::Decision(row) => Some(row),
+        Matter::Remediation(row) => decision_of(of, row).or_else(newest),
+        Matter::Order(_) => newest(),
+        Matter::Nothing => None,
+    }
+}
+
+fn decision_of<'r>(of: &Sources<'r>, row: &RemediationRow) -> Option<&'r AlertRow> {
+    of.decisions.iter().find(|one| one.remediation_id.as_ref() == Some(&row.id))
+}
+
 /// Tells it.
 pub(super) fn tell(of: &Sources<'_>, at: Timestamp) -> Story {
-    let decision = of.decisions.iter().find(|row| row.decision != "resolved").or(of.decisions.first());
-    let order = of.orders.iter().find(|item| item.event.kind == "ordered_by_hand");
-    let by_hand = order.filter(|order| decision.is_none_or(|row| row.received_at < order.event.at));
-    let (headline, would_have_to_change) = match (by_hand, decision) {
-        (Some(order), _) => {
-            let trace = trace_of(&detail_of(order));
+    let trace = |row: &AlertRow| serde_json::from_value::<Trace>(row.trace.clone()).unwrap_or_default();
+    let (headline, would_have_to_change) = match matter(of, at) {
+        Matter::Order(order) => {
             let said = (order.event.decision.as_deref(), order.event.reason.as_deref(), order.event.at);
             main(
                 of,
-                order.event.remediation_id.as_deref(),
+                (order.event.remediation_id.as_deref(), order.event.policy.as_deref()),
                 said,
                 None,
                 &text(&detail_of(order), "detail"),
-                &trace,
+                &trace_of(&detail_of(order)),
             )
         }
-        (None, Some(row)) => {
-            let trace = serde_json::from_value(row.trace.clone()).unwrap_or_default();
+        Matter::Decision(row) => {
             let said = (Some(row.decision.as_str()), row.reason.as_deref(), row.received_at);
-            main(of, row.remediation_id.as_deref(), said, row.until, &row.detail, &trace)
+            let names = (row.remediation_id.as_deref(), row.policy.as_deref());
+            main(of, names, said, row.until, &row.detail, &trace(row))
         }
-        (None, None) => (nothing_came(of, at), Vec::new()),
+        Matter::Remediation(row) => {
+            let decided = decision_of(of, row).map(trace).unwrap_or_default();
+            let said = (None, row.reason.as_deref(), row.created_at);
+            main(of, (Some(&row.id), Some(&row.policy)), said, row.until, &row.detail, &decided)
+        }
+        Matter::Nothing => (nothing_came(of, at), Vec::new()),
     };
     Story { headline, would_have_to_change, lines: lines(of) }
 }
@@ -102,7 +178,7 @@ fn nothing_came(of: &Sources<'_>, at: Timestamp) -> String {
 /// The sentence about one decision and what became of it.
 fn main(
     of: &Sources<'_>,
-    remediation: Option<&str>,
+    (remediation, policy): (Option<&str>, Option<&str>),
     (decision, reason, decided_at): (Option<&str>, Option<&str>, Timestamp),
     until: Option<Timestamp>,
     detail: &str,
@@ -130,22 +206,33 @@ fn main(
             )
         }
     };
-    (said, changes(who, trace))
+    (said, changes(About { server: who, policy, remediation }, trace))
 }
 
 fn about_remediation(who: &str, row: &RemediationRow) -> String {
     let acted = |attempt: &&AttemptRow| !matches!(attempt.outcome.as_deref(), Some("not_sent" | "rejected"));
     if let Some(attempt) = row.attempts.iter().find(acted) {
         let at = short(attempt.intent_at);
-        let request = attempt.request_id.as_deref().unwrap_or("none");
-        return match attempt.outcome.as_deref() {
-            Some("accepted") => {
-                format!("{who} was interrupted at {at}, requestId {request}; it is {} now.", row.state)
+        let request = attempt.request_id.as_ref().map_or_else(String::new, |id| format!(", requestId {id}"));
+        // What was proven or settled later counts for more than the answer, which may have been lost.
+        return match (row.state.as_str(), attempt.outcome.as_deref()) {
+            ("confirmed", _) => {
+                format!("{who} was interrupted at {at}{request}; evidence of it was seen: confirmed.")
             }
-            Some(_) => {
+            ("closed_happened", _) => {
+                format!("{who} was interrupted at {at}: a person settled that it happened; closed_happened.")
+            }
+            ("closed_not_happened", _) => format!(
+                "Nothing happened to {who}: two people settled that the request of {at} had no effect; \
+                 closed_not_happened."
+            ),
+            (_, Some("accepted")) => {
+                format!("{who} was interrupted at {at}{request}; it is {} now.", row.state)
+            }
+            (_, Some(_)) => {
                 format!("{who} may have been interrupted at {at}: the answer is not known; {}.", row.state)
             }
-            None => format!("{who} is being interrupted: the request of {at} awaits its answer."),
+            (_, None) => format!("{who} is being interrupted: the request of {at} awaits its answer."),
         };
     }
     let (decided_at, why) = (short(row.created_at), row.reason.as_deref().unwrap_or("no word"));
@@ -166,6 +253,7 @@ fn about_remediation(who: &str, row: &RemediationRow) -> String {
 
 /// What would have to change for a remediation: by the guards that took it back, or those it waits for.
 fn changes_of(who: &str, row: &RemediationRow, events: &[AuditItem], decided: &Trace) -> Vec<Change> {
+    let about = About { server: who, policy: Some(&row.policy), remediation: Some(&row.id) };
     let step = next_step(&row.id, &row.state).map(|change| Change { check: None, change });
     let ended = row.finished_at.is_some();
     let last = events.iter().rev().find(|item| {
@@ -173,20 +261,20 @@ fn changes_of(who: &str, row: &RemediationRow, events: &[AuditItem], decided: &T
     });
     let trace = last.map(|item| trace_of(&detail_of(item))).unwrap_or_default();
     let waits = |check: &&Check| !ended && row.state == "queued" && check.verdict == Verdict::Wait;
-    let waiting = trace.0.iter().filter(waits).map(|check| change_of(who, check));
+    let waiting = trace.0.iter().filter(waits).map(|check| change_of(about, check));
     // Why a person is asked was seen at the decision; that the policy's mode asks one needs no word.
     let asks =
         |check: &&Check| check.verdict == Verdict::AskPerson && check.guard != Reason::Shadow && !ended;
-    let asked = decided.0.iter().filter(asks).map(|check| change_of(who, check));
-    step.into_iter().chain(asked).chain(changes(who, &trace)).chain(waiting).collect()
+    let asked = decided.0.iter().filter(asks).map(|check| change_of(about, check));
+    step.into_iter().chain(asked).chain(changes(about, &trace)).chain(waiting).collect()
 }
 
 /// One line per guard that said no.
-fn changes(who: &str, trace: &Trace) -> Vec<Change> {
+fn changes(about: About<'_>, trace: &Trace) -> Vec<Change> {
     let no = |check: &&Check| matches!(check.verdict, Verdict::Stop | Verdict::Expire | Verdict::AskPerson);
     let mut told: Vec<Change> = Vec::new();
     for check in trace.0.iter().filter(no) {
-        let change = change_of(who, check);
+        let change = change_of(about, check);
         if told.iter().all(|earlier| earlier.change != change.change) {
             told.push(change);
         }
@@ -194,8 +282,8 @@ fn changes(who: &str, trace: &Trace) -> Vec<Change> {
     told
 }
 
-fn change_of(who: &str, check: &Check) -> Change {
-    Change { change: what_would_change(check, who), check: Some(check.clone()) }
+fn change_of(about: About<'_>, check: &Check) -> Change {
+    Change { change: what_would_change(check, about), check: Some(check.clone()) }
 }
 
 fn lines(of: &Sources<'_>) -> Vec<Line> {
