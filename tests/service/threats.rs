@@ -191,10 +191,10 @@ fn a_credential_is_rotated_under_load_without_loss_and_the_old_one_is_refused_af
             (page["items"].as_array().unwrap().len() == loaded).then_some(())
         });
     };
-    let mut sent = 0;
+    let mut count = 0;
     let mut send = |token: &str, wanted: u16| {
-        sent += 1;
-        let resolved = delivery(&[alert(SECOND, "resolved", &now_text())], &format!("n{sent}")).to_string();
+        count += 1;
+        let resolved = delivery(&[alert(SECOND, "resolved", &now_text())], &format!("n{count}")).to_string();
         let (status, told) = on.post("alertmanager", &[bearer(token)], &resolved);
         assert_eq!(status, wanted, "{told}");
     };
