@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use unhang::config::{CredentialConfig, SourceConfig, SourceKind};
+use unhang::domain::guest::Binding;
 use unhang::domain::policy::Trust;
 use unhang::sources::{Headers, Verifier};
 
@@ -37,6 +38,7 @@ fn main() {
         resolved_values: Vec::new(),
 
         heartbeat: None,
+        speaks_for: Binding::default(),
     };
     let verifier = Verifier::new(&source);
     let (peer, now) = ("127.0.0.1".parse().unwrap(), Timestamp::UNIX_EPOCH);

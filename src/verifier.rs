@@ -61,7 +61,9 @@ async fn verify(
     service.count_read("detail", begun, &read);
     let now = service.clock.now();
     let evidence = match read {
-        Ok(Some(seen)) if seen.identity() == server.identity() => evidence::reboot(&attempt.baseline, &seen),
+        Ok(Some(seen)) if seen.identity() == server.identity() => {
+            evidence::reboot(&attempt.baseline, &seen, remediation.state)
+        }
         Ok(Some(_) | None) => None,
         Err(error) => {
             tracing::warn!(server.no = %server.no, error = %chain(&error), "cannot verify yet");

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use unhang::domain::audit::{Actor, AuditEvent};
 use unhang::domain::audit_key::KeyRing;
-use unhang::domain::facts::TargetFact;
+use unhang::domain::facts::{Facts, TargetFact};
+use unhang::domain::guest::GuestFacts;
 use unhang::domain::remediation::{Event, State, transition};
-use unhang::domain::server::{RegionCode, ServerNo};
+use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
 use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, OpenError, Store, StoreError};
 
@@ -132,8 +133,8 @@ async fn the_schema_keeps_one_open_storm_a_region_and_no_lifting_without_a_perso
     sqlx::raw_sql(OPEN).execute(&mut db).await.unwrap();
 }
 
-/// What the storm guard reads of a region at a second of the test's time.
-async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
+/// What the guards read of a region and a target at a second of the test's time.
+async fn facts(store: &Store, target: TargetFact, region: &str, now: i64) -> Facts {
     let at = |seconds| Timestamp::from_second(seconds).unwrap();
     let guards = GuardsWanted {
         region: RegionCode::parse(region).unwrap(),
@@ -143,7 +144,7 @@ async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
         tried_max: 10,
     };
     let wanted = FactsWanted {
-        target: TargetFact::Pending,
+        target,
         server: None,
         fingerprint: String::new(),
         trust: None,
@@ -154,7 +155,12 @@ async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
         hold_file: None,
         guards: Some(guards),
     };
-    let seen = store.clone().facts(wanted).await.unwrap().storm;
+    store.clone().facts(wanted).await.unwrap()
+}
+
+/// What the storm guard reads of a region at a second of the test's time.
+async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
+    let seen = facts(store, TargetFact::Pending, region, now).await.storm;
     let servers: BTreeSet<_> = seen.sightings.iter().map(|one| one.server_no.to_string()).collect();
     (seen.open.is_some(), servers.into_iter().collect())
 }
@@ -219,6 +225,80 @@ async fn a_storm_counts_its_region_since_the_window_began_and_since_it_was_clear
     assert_eq!(counted(&store, "KR", 9000).await, (false, vec!["1".to_owned()]));
     sqlx::raw_sql("UPDATE remediation SET created_at = 1640000").execute(&mut db).await.unwrap();
     assert_eq!(counted(&store, "KR", 9000).await, (false, vec![]));
+}
+
+/// What guest and people said of the server 1 of a region that was created at a second of the test's time.
+async fn said_of(store: &Store, region: &str, created: i64) -> GuestFacts {
+    let server = Server {
+        no: ServerNo::parse("1").unwrap(),
+        region: RegionCode::parse(region).unwrap(),
+        name: "win-1".into(),
+        created_at: Timestamp::from_second(created).unwrap(),
+        uptime_at: None,
+        platform_code: "WND64".into(),
+        hypervisor_code: "XEN".into(),
+        status_code: "RUN".into(),
+        operation_code: "NULL".into(),
+        memory_bytes: 1,
+        zone_code: String::new(),
+        subnet_no: String::new(),
+        placement_group_no: String::new(),
+    };
+    facts(store, TargetFact::Found(Box::new(server)), region, 9000).await.guest
+}
+
+#[tokio::test]
+async fn the_newest_word_of_this_very_machine_counts() {
+    const WORDS: &str = r#"
+INSERT INTO dump_collected (region_code, server_no, at, person, reason) VALUES ('KR', '1', 2000000, 'kim', 'r');
+INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) SELECT 's', region, '1',
+  'dump_settings', at * 1000, received * 1000, json_object('kind', 'dump_settings', 'at',
+  strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'),
+  'settings', json_object('crashDumpEnabled', enabled, 'dumpFile', 'x', 'autoReboot', json('true')))
+  FROM (SELECT 'KR' AS region, 1000 AS at, 1000 AS received, 3 AS enabled
+    UNION ALL SELECT 'KR', 5000, 3100, 1 UNION ALL SELECT 'KR', 3000, 3200, 2
+    UNION ALL SELECT 'KR', 2000, 3300, 7 UNION ALL SELECT 'JPN', 4000, 4000, 0);
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    sqlx::raw_sql(WORDS).execute(&mut raw(&path).await).await.unwrap();
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let newest = |said: GuestFacts| said.dump_settings.map(|s| (s.at, s.settings.crash_dump_enabled));
+    let said = said_of(&store, "KR", 500).await;
+    assert_eq!(said.dump_collected_at, Some(at(2000)));
+    assert_eq!(newest(said), Some((at(3100), 1)), "a guest cannot date itself past the receipt");
+    // The number was given to another machine: what was said of the one before is not said of it.
+    assert_eq!(said_of(&store, "KR", 2001).await.dump_collected_at, None);
+    assert_eq!(newest(said_of(&store, "KR", 3101).await), None);
+    let elsewhere = said_of(&store, "JPN", 500).await;
+    assert_eq!(elsewhere.dump_collected_at, None, "another region's server of this number");
+    assert_eq!(newest(elsewhere), Some((at(4000), 0)));
+    let late = "INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) \
+                SELECT source, region_code, server_no, kind, at, 8000000, said FROM attestation WHERE id = 1";
+    sqlx::raw_sql(late).execute(&mut raw(&path).await).await.unwrap();
+    assert_eq!(newest(said_of(&store, "KR", 500).await), Some((at(3100), 1)), "an old word that comes late");
+}
+
+#[tokio::test]
+async fn what_only_the_cloud_recorded_is_told_from_a_reboot_that_was_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    let mut db = raw(&path).await;
+    sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+    let mut seen = Vec::new();
+    for step in [
+        "UPDATE remediation SET state = 'queued'; UPDATE remediation SET state = 'intent';
+         UPDATE attempt SET outcome = 'unknown', outcome_at = 0; UPDATE remediation SET state = 'unknown';",
+        "UPDATE attempt SET evidence = '{\"kind\":\"uptime\"}'",
+        "UPDATE attempt SET evidence = '{\"kind\":\"activity\"}'",
+    ] {
+        sqlx::raw_sql(step).execute(&mut db).await.unwrap();
+        let tried = facts(&store, TargetFact::Pending, "KR", 9000).await.tried;
+        seen.push(tried.first().unwrap().by_record);
+    }
+    assert_eq!(seen, [false, false, true]);
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ $wanted = @(
     @{ Name = 'CrashDumpEnabled'; Value = $types[$DumpType] },
     @{ Name = 'AlwaysKeepMemoryDump'; Value = 1 },
     @{ Name = 'AutoReboot'; Value = 1 },
+    @{ Name = 'Overwrite'; Value = 1 },
     @{ Name = 'NMICrashDump'; Value = 1 }
 )
 

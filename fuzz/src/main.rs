@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use unhang::config::{CredentialConfig, Environment, SourceConfig, SourceKind};
 use unhang::domain::alert::Parsed;
+use unhang::domain::guest::Binding;
 use unhang::domain::policy::Trust;
 use unhang::domain::remediation::Outcome;
 use unhang::domain::server::{RegionCode, ServerNo};
@@ -43,6 +44,7 @@ fn source(kind: SourceKind, auth: Vec<CredentialConfig>) -> SourceConfig {
         resolved_values: text("RESOLVE"),
 
         heartbeat: None,
+        speaks_for: Binding::default(),
     }
 }
 

@@ -99,13 +99,23 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
 }
 
 fn source_value(source: &SourceConfig) -> Value {
-    let SourceConfig { name, kind, trust, auth, allow_from, firing_values, resolved_values, heartbeat } =
-        source;
+    let SourceConfig {
+        name,
+        kind,
+        trust,
+        auth,
+        allow_from,
+        firing_values,
+        resolved_values,
+        heartbeat,
+        speaks_for,
+    } = source;
     json!({
         "name": name, "kind": kind.as_str(), "trust": trust,
         "auth": auth.iter().map(credential_value).collect::<Vec<_>>(),
         "allowFrom": allow_from, "firingValues": firing_values, "resolvedValues": resolved_values,
         "heartbeat": heartbeat.as_ref().map(|h| json!({ "match": h.matchers, "within": h.within })),
+        "speaksFor": speaks_for,
     })
 }
 

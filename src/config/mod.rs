@@ -31,6 +31,7 @@ use secrecy::SecretString;
 
 use crate::domain::activity::ActivityRules;
 use crate::domain::audit_key::{AuditKey, KeyRing};
+use crate::domain::guest::Binding;
 use crate::domain::matcher::Matchers;
 use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
@@ -272,6 +273,8 @@ pub struct SourceConfig {
     pub resolved_values: Vec<String>,
     /// Its sign of life, where one is expected.
     pub heartbeat: Option<HeartbeatConfig>,
+    /// Kind `guest` only: the servers that it may speak for.
+    pub speaks_for: Binding,
 }
 
 /// `heartbeat` of a source: alerts that say "the way from the rule to here works" and nothing else.

@@ -12,6 +12,8 @@ use super::section::{Section, is_name};
 use super::service::networks;
 use super::{CredentialConfig, HeartbeatConfig, SourceConfig, SourceKind};
 use crate::domain::alert::Labels;
+use crate::domain::guest::Binding;
+use crate::domain::hold::NamePattern;
 use crate::domain::policy::{Mode, Policy, Trust};
 
 /// Cloud Insight's limit for the name and the value of a header together.
@@ -105,6 +107,7 @@ fn finish(
         section.problem("resolved_values", "a text cannot mean both firing and resolved");
     }
     let heartbeat = heartbeat(&mut section);
+    let speaks_for = speaks_for(&mut section, kind);
     section.finish();
     Some(SourceConfig {
         name: name?,
@@ -115,7 +118,30 @@ fn finish(
         firing_values,
         resolved_values,
         heartbeat,
+        speaks_for,
     })
+}
+
+/// `servers` and `name_pattern` of a guest: without them one stolen credential would speak for every server.
+fn speaks_for(section: &mut Section<'_>, kind: Option<SourceKind>) -> Binding {
+    let guest = kind == Some(SourceKind::Guest);
+    for key in ["servers", "name_pattern"] {
+        if kind.is_some() && !guest && section.has(key) {
+            section.problem(key, "only a source of kind guest has this key");
+        }
+        if section.is_empty_list(key) {
+            section.problem(key, "must not be empty");
+        }
+    }
+    if guest && !section.has("servers") && !section.has("name_pattern") {
+        section.problem(
+            "servers",
+            "missing; expected the servers that these guests are, as numbers or exact names, or name_pattern",
+        );
+    }
+    let servers = section.texts("servers").unwrap_or_default();
+    let expected = "a regular expression that whole server names match, such as \"win-.*\"";
+    Binding { servers, name_pattern: section.parsed("name_pattern", expected, NamePattern::parse) }
 }
 
 /// `heartbeat`: which alert is one, and how long its absence is borne.

@@ -35,6 +35,8 @@ pub struct Tried {
     pub outcome: Option<Outcome>,
     /// Where the remediation stands.
     pub state: State,
+    /// All that confirms it is the cloud's own record of the call: nobody saw a reboot.
+    pub by_record: bool,
 }
 
 /// What an attempt says of its policy.
@@ -46,6 +48,8 @@ pub enum End {
     Bad,
     /// Nobody knows yet.
     Pending,
+    /// The call arrived, and whether it had an effect nobody will know.
+    Unjudged,
 }
 
 impl Tried {
@@ -58,6 +62,9 @@ impl Tried {
                 Some(Outcome::Accepted | Outcome::Unknown),
                 State::Unknown | State::Unconfirmed | State::ClosedNotHappened,
             ) => Some(End::Bad),
+            (Some(Outcome::Accepted | Outcome::Unknown), State::Confirmed) if self.by_record => {
+                Some(End::Unjudged)
+            }
             (Some(Outcome::Accepted | Outcome::Unknown), State::Confirmed | State::ClosedHappened) => {
                 Some(End::Good)
             }
@@ -100,7 +107,7 @@ pub enum Breaker {
     },
 }
 
-/// Bad attempts since the newest good one. Pending ones say nothing.
+/// Bad attempts since the newest good one. Pending and unjudged ones say nothing.
 pub fn bad_in_a_row(tried: &[Tried]) -> usize {
     let ends = tried.iter().filter_map(Tried::end);
     ends.take_while(|end| *end != End::Good).filter(|end| *end == End::Bad).count()
@@ -109,11 +116,12 @@ pub fn bad_in_a_row(tried: &[Tried]) -> usize {
 /// How the breaker stands by the attempts of its policy, newest first.
 pub fn breaker(rules: &BreakerRules, tried: &[Tried], now: Timestamp) -> Breaker {
     let failures = usize::try_from(rules.failures).unwrap_or(usize::MAX);
-    let last_bad = tried.iter().find(|one| one.end() == Some(End::Bad));
-    let Some(last_bad) = last_bad.filter(|_| bad_in_a_row(tried) >= failures) else {
+    // One that tried a half-open breaker and is not judged leaves it as open as a bad one does, without counting.
+    let last = tried.iter().find(|one| matches!(one.end(), Some(End::Bad | End::Unjudged)));
+    let Some(last) = last.filter(|_| bad_in_a_row(tried) >= failures) else {
         return Breaker::Closed;
     };
-    let until = later(last_bad.intent_at, rules.open_for);
+    let until = later(last.intent_at, rules.open_for);
     if now < until {
         return Breaker::Open { until };
     }

@@ -14,7 +14,12 @@ fn standing(told: &[Tried], now: i64) -> Breaker {
 }
 
 fn tried(outcome: Option<Outcome>, state: State) -> Tried {
-    Tried { intent_at: at(0), outcome, state }
+    Tried { intent_at: at(0), outcome, state, by_record: false }
+}
+
+/// Confirmed by the cloud's record of the call alone.
+fn unjudged(seconds: i64) -> Tried {
+    Tried { outcome: Some(Outcome::Unknown), by_record: true, ..good(seconds) }
 }
 
 #[test]
@@ -37,6 +42,12 @@ fn what_an_attempt_says() {
     ] {
         assert_eq!(tried(outcome, state).end(), expected, "{outcome:?} {state:?}");
     }
+    assert_eq!(unjudged(0).end(), Some(End::Unjudged));
+    assert_eq!(
+        Tried { state: State::ClosedHappened, ..unjudged(0) }.end(),
+        Some(End::Good),
+        "a person says so"
+    );
 }
 
 #[test]
@@ -66,6 +77,11 @@ fn half_open_lets_one_try_and_goes_by_what_it_brings() {
     let in_flight = Tried { outcome: None, state: State::Intent, ..pending(later) };
     assert_eq!(with(in_flight), Breaker::HalfOpen { pending: true });
     assert_eq!(with(good(later)), Breaker::Closed);
+    // A record of the call is no reboot: the breaker closes only by one, and the next try waits as after a bad one.
+    assert_eq!(with(unjudged(later)), Breaker::Open { until: at(later + HOUR) });
+    let again = [run.as_slice(), &[unjudged(later)]].concat();
+    assert_eq!(standing(&again, later + HOUR), Breaker::HalfOpen { pending: false });
+    assert_eq!(bad_in_a_row(&again), 3);
     assert_eq!(with(bad(later)), Breaker::Open { until: at(later + HOUR) });
 }
 
@@ -97,6 +113,7 @@ impl Model {
         match end {
             End::Good => self.run = 0,
             End::Bad => (self.run, self.last_bad) = (self.run + 1, at),
+            End::Unjudged => self.last_bad = at,
             End::Pending => {}
         }
     }
@@ -109,7 +126,7 @@ impl Model {
 proptest! {
     #[test]
     fn it_lets_pass_exactly_what_a_moved_breaker_lets_pass(
-        events in prop::collection::vec((0_u8..3, 1_i64..2000), 0..40),
+        events in prop::collection::vec((0_u8..4, 1_i64..2000), 0..40),
         wait in 0_i64..8000,
     ) {
         let (mut model, mut told, mut now) = (Model::default(), Vec::new(), 0);
@@ -118,6 +135,7 @@ proptest! {
             let (attempt, end) = match end {
                 0 => (good(now), End::Good),
                 1 => (bad(now), End::Bad),
+                2 => (unjudged(now), End::Unjudged),
                 _ => (pending(now), End::Pending),
             };
             model.take(end, now);

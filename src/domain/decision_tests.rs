@@ -10,7 +10,7 @@ use super::super::ladder::Demotion;
 use super::super::matcher::{Matcher, Matchers};
 use super::super::policy::{Budget, Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
-use super::super::server::ServerNo;
+use super::super::server::{RegionCode, ServerNo};
 use super::super::storm::{Sighting, Storm};
 use super::super::testing::{alert, at, bad, elsewhere, facts, past, pending, policy, rules, server};
 use super::*;
@@ -355,6 +355,10 @@ fn a_collected_dump_ends_the_cooldown_and_nothing_else() {
     check(collected(-3 * hour, -2 * hour, Outcome::Accepted), "suppressed cooldown until +79200");
     check(collected(-1, -60, Outcome::Accepted), "suppressed dump_window until +1740");
     check(collected(-1, -60, Outcome::Rejected), "suppressed cooldown until +840");
+    let elsewhere = collected(-1, -2 * hour, Outcome::Accepted).with(|c| {
+        c.facts.attempts[0].region = RegionCode::parse("JP").unwrap();
+    });
+    check(elsewhere, "suppressed cooldown until +79200");
     let spent = collected(-1, -2 * hour, Outcome::Accepted).with(|c| {
         c.rules.limits.server = vec![Budget::parse("1/24h").unwrap()];
     });

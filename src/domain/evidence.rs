@@ -6,9 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::limits::{dump_window, later};
+use super::remediation::State;
 use super::server::Server;
 
-/// How far the cloud's clock may be off ours when an `uptime` is compared with an intent.
+/// How far the cloud's clock may be behind ours when an `uptime` is compared with the intent of a call that the cloud
+/// took.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// What an attempt left to compare with.
@@ -36,11 +38,16 @@ pub struct Evidence {
     pub uptime_after: Timestamp,
 }
 
-/// A reboot is proven when the server runs with no operation and its `uptime` has moved to after the intent.
-pub fn reboot(baseline: &Baseline, server: &Server) -> Option<Evidence> {
+/// A reboot is proven when the server runs with no operation and its `uptime` has moved to after the intent. `state` is
+/// where the remediation stands.
+pub fn reboot(baseline: &Baseline, server: &Server, state: State) -> Option<Evidence> {
     let after = server.uptime_at?;
     let moved = baseline.uptime_at.is_some_and(|before| after > before);
-    let dated = later(after, CLOCK_TOLERANCE) >= baseline.intent_at;
+    // The cloud said that it took the call: a date shortly before it tells more of two clocks than of another reboot.
+    // Of a lost call nothing is known, and whoever restarted the server a moment before would pass for its effect.
+    let taken = matches!(state, State::Accepted | State::Unconfirmed);
+    let tolerance = if taken { CLOCK_TOLERANCE } else { SignedDuration::ZERO };
+    let dated = later(after, tolerance) >= baseline.intent_at;
     (moved && dated && server.is_running() && server.is_idle()).then_some(Evidence {
         kind: "uptime",
         proves: "a reboot after the intent",
@@ -52,4 +59,30 @@ pub fn reboot(baseline: &Baseline, server: &Server) -> Option<Evidence> {
 /// When waiting for the reboot of an accepted interrupt is over.
 pub fn unconfirmed_at(baseline: &Baseline, window: SignedDuration) -> Timestamp {
     later(later(baseline.intent_at, window), dump_window(baseline.memory_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, server};
+    use super::*;
+
+    #[test]
+    fn a_reboot_from_before_the_intent_never_proves_a_lost_call() {
+        let proof = |state: State, after: i64| {
+            let baseline = Baseline { intent_at: at(0), uptime_at: Some(at(-9000)), memory_bytes: 1 };
+            let seen = Server { uptime_at: Some(at(after)), ..server() };
+            reboot(&baseline, &seen, state).is_some()
+        };
+        for (state, after, proven) in [
+            (State::Unknown, 0, true),
+            (State::Unknown, -1, false),
+            (State::Unknown, -60, false),
+            (State::Accepted, -60, true),
+            (State::Unconfirmed, -60, true),
+            (State::Accepted, -61, false),
+            (State::Accepted, -9000, false),
+        ] {
+            assert_eq!(proof(state, after), proven, "{state:?} {after}");
+        }
+    }
 }

@@ -6,10 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Baseline;
-use super::limits::later;
+use super::hold::NamePattern;
+use super::limits::{earlier, later};
+use super::server::ServerNo;
 
 /// How far a guest's clock may be ahead of ours.
 pub const GUEST_CLOCK_AHEAD: SignedDuration = SignedDuration::from_mins(5);
+/// What a complete dump needs in the page file on top of the memory, in MiB.
+pub const COMPLETE_DUMP_MORE_MIB: u64 = 257;
 /// Longest path that is kept, in characters; Windows has no longer one in this place.
 const PATH_MAX: usize = 260;
 /// Longest bug check code that is kept, in characters.
@@ -52,7 +56,45 @@ impl DumpSettings {
         if !matches!(self.crash_dump_enabled, 1 | 2 | 3 | 7) {
             return Some(format!("CrashDumpEnabled is {}", self.crash_dump_enabled));
         }
-        (self.nmi_crash_dump == Some(false)).then(|| "NMICrashDump is off".to_owned())
+        if self.nmi_crash_dump == Some(false) {
+            return Some("NMICrashDump is off".to_owned());
+        }
+        if !self.auto_reboot {
+            return Some("AutoReboot is off: the server would stay down".to_owned());
+        }
+        if self.overwrite == Some(false) {
+            return Some("Overwrite is off: where a dump lies already, none is written".to_owned());
+        }
+        let page_file = self.page_file_mib?;
+        if page_file == 0 {
+            return Some("there is no page file".to_owned());
+        }
+        let needed = self.memory_mib?.saturating_add(COMPLETE_DUMP_MORE_MIB);
+        let too_small = self.crash_dump_enabled == 1 && page_file < needed;
+        too_small.then(|| format!("the page file has {page_file} MiB; a complete dump needs {needed} MiB"))
+    }
+}
+
+/// The servers that a source of kind `guest` may speak for. Without any it speaks for none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// Numbers or exact names.
+    pub servers: Vec<String>,
+    /// A pattern of their names.
+    pub name_pattern: Option<NamePattern>,
+}
+
+impl Binding {
+    /// Whether it covers a server, by its number and by the name that the inventory has for the number. What is written
+    /// as a number is never taken for a name: names are free, and one could be made of another server's number.
+    pub fn covers(&self, no: &ServerNo, known_name: Option<&str>) -> bool {
+        let listed = self.servers.iter().any(|one| match ServerNo::parse(one) {
+            Ok(number) => number == *no,
+            Err(_not_a_number) => known_name == Some(one.as_str()),
+        });
+        let fits = known_name.is_some_and(|name| self.name_pattern.as_ref().is_some_and(|p| p.matches(name)));
+        listed || fits
     }
 }
 
@@ -191,15 +233,19 @@ pub struct GuestDump {
 }
 
 /// A dump proves that the server stopped after the intent, when it was written after it, and not later than we heard
-/// of it. The guest's clock may be ahead of ours by five minutes; one that is behind proves nothing.
+/// of it. A guest that looked (`at`) after we heard of it has a clock that is ahead of ours: its dates are corrected by
+/// as much, so that a dump from before the intent does not pass for one of it. A clock that is behind proves nothing.
 pub fn guest_dump(
     baseline: &Baseline,
     dump: FoundDump,
     told_by: &str,
+    at: Timestamp,
     received_at: Timestamp,
 ) -> Option<GuestDump> {
-    let after = dump.written_at >= baseline.intent_at;
-    let heard = dump.written_at <= later(received_at, GUEST_CLOCK_AHEAD);
+    let ahead = at.duration_since(received_at).max(SignedDuration::ZERO);
+    let written_at = earlier(dump.written_at, ahead);
+    let after = written_at >= baseline.intent_at;
+    let heard = written_at <= later(received_at, GUEST_CLOCK_AHEAD);
     (after && heard).then(|| GuestDump {
         kind: "guest_dump",
         proves: "a memory dump written after the intent",
@@ -244,21 +290,66 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_lose_the_dump_or_the_server_will_not_do() {
+        let set = |change: fn(&mut DumpSettings)| {
+            let mut settings = settings(1, Some(true));
+            (settings.page_file_mib, settings.memory_mib) = (Some(8192 + 257), Some(8192));
+            change(&mut settings);
+            settings.why_no_dump().unwrap_or_default()
+        };
+        assert_eq!(set(|_| {}), "");
+        assert!(set(|s| s.page_file_mib = Some(0)).contains("no page file"));
+        assert!(set(|s| (s.page_file_mib, s.memory_mib) = (Some(0), None)).contains("no page file"));
+        assert!(set(|s| s.page_file_mib = Some(8192 + 256)).contains("needs 8449 MiB"));
+        assert!(set(|s| s.memory_mib = Some(u64::MAX)).contains("needs"));
+        assert!(set(|s| s.auto_reboot = false).contains("AutoReboot"));
+        assert!(set(|s| s.overwrite = Some(false)).contains("Overwrite"));
+        // A kernel dump takes what it takes, and what is not reported is not judged.
+        assert_eq!(set(|s| (s.crash_dump_enabled, s.page_file_mib) = (2, Some(4096))), "");
+        assert_eq!(set(|s| s.page_file_mib = None), "");
+        assert_eq!(set(|s| s.memory_mib = None), "");
+        assert_eq!(set(|s| s.overwrite = None), "");
+    }
+
+    #[test]
+    fn a_binding_covers_numbers_exact_names_and_whole_patterns() {
+        let no = |text: &str| ServerNo::parse(text).unwrap();
+        let listed = Binding { servers: vec!["90000001".into(), "win-db-01".into()], name_pattern: None };
+        assert!(listed.covers(&no("90000001"), None));
+        assert!(listed.covers(&no("90000007"), Some("win-db-01")));
+        assert!(!listed.covers(&no("90000007"), Some("win-db-011")));
+        assert!(!listed.covers(&no("90000007"), Some("90000001")), "a name that is another's number");
+        assert!(!listed.covers(&no("90000007"), None));
+        let fits = Binding { servers: Vec::new(), name_pattern: NamePattern::parse("win-.*") };
+        assert!(fits.covers(&no("90000007"), Some("win-db-01")));
+        assert!(!fits.covers(&no("90000007"), Some("old-win-db-01")));
+        assert!(!fits.covers(&no("90000007"), None), "nobody knows its name");
+        assert!(!Binding::default().covers(&no("90000007"), Some("win-db-01")));
+    }
+
+    #[test]
     fn a_dump_proves_only_when_it_was_written_between_the_intent_and_now() {
         let baseline = Baseline { intent_at: at(0), uptime_at: None, memory_bytes: 1 };
-        let proof = |written: i64, heard: i64| {
+        let proof = |written: i64, looked: i64, heard: i64| {
             let dump = FoundDump {
                 path: "C:\\Windows\\MEMORY.DMP".into(),
                 size_bytes: 1,
                 written_at: at(written),
                 bugcheck_code: None,
             };
-            guest_dump(&baseline, dump, "guests", at(heard)).is_some()
+            guest_dump(&baseline, dump, "guests", at(looked), at(heard)).is_some()
         };
-        assert!(!proof(-1, 60));
-        assert!(proof(0, 60));
-        assert!(proof(60 + 300, 60));
-        assert!(!proof(60 + 301, 60));
+        assert!(!proof(-1, 60, 60));
+        assert!(proof(0, 60, 60));
+        assert!(proof(60 + 300, 60, 60));
+        assert!(!proof(60 + 301, 60, 60));
+        // A clock that is 200 s ahead dates a dump of 101 s before the intent 99 s after it.
+        assert!(!proof(99, 260, 60));
+        assert!(!proof(199, 260, 60));
+        assert!(proof(200, 260, 60));
+        // One that is behind, or an attestation that was long under way, gains nothing.
+        assert!(!proof(-1, -200, 60));
+        assert!(proof(0, -200, 60));
     }
 
     #[test]

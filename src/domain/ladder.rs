@@ -32,8 +32,9 @@ pub fn effective(mode: Mode, demoted: Option<&Demotion>) -> Mode {
 
 /// Why the attempts of a policy, newest first, no longer bear its acting alone.
 pub fn fallen(tried: &[Tried]) -> Option<String> {
+    let ends = tried.iter().filter_map(Tried::end);
     let judged: Vec<End> =
-        tried.iter().filter_map(Tried::end).filter(|end| *end != End::Pending).take(JUDGED_WINDOW).collect();
+        ends.filter(|end| matches!(end, End::Good | End::Bad)).take(JUDGED_WINDOW).collect();
     let good = judged.iter().filter(|end| **end == End::Good).count();
     let judged = judged.len();
     let too_few = judged >= JUDGED_MIN && good * 5 < judged * GOOD_FIFTHS_MIN;
@@ -50,7 +51,8 @@ pub struct Record {
     pub approvals_asked: i64,
     /// Those that a person approved.
     pub approvals_given: i64,
-    /// The reboot was seen, or a person says that it happened.
+    /// Remediations that were confirmed, by a reboot, by a dump or by the cloud's record of the call alone, or that a
+    /// person says happened. More than the breaker and the share call good: those leave out what only the record confirms.
     pub confirmed: i64,
     /// Accepted, and no reboot was seen, or people say that it did not happen.
     pub unconfirmed: i64,
@@ -91,5 +93,11 @@ mod tests {
         assert!(fallen(&of(7, 3)).is_some());
         assert_eq!(fallen(&[vec![good(0); 10], vec![bad(0); 10]].concat()), None, "older ones are forgotten");
         assert_eq!(fallen(&[vec![pending(0); 9], of(3, 1)].concat()), None, "pending ones are not judged");
+        let by_record = Tried { by_record: true, ..good(0) };
+        assert!(
+            fallen(&[vec![by_record; 9], of(3, 2)].concat()).is_some(),
+            "a record of the call is no reboot"
+        );
+        assert_eq!(fallen(&[vec![by_record; 9], of(0, 4)].concat()), None, "and no failure either");
     }
 }

@@ -64,7 +64,9 @@ pub fn ask_rest(
     let dump_until =
         dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until);
     note(trace, Reason::DumpWindow, dump_until, "no dump may be being written");
-    let collected = |past: &Past| dump_collected_at.is_some_and(|at| past.intent_at < at);
+    // What was collected is the dump of the server of this region; the same number elsewhere is another machine.
+    let collected =
+        |past: &Past| past.region == server.region && dump_collected_at.is_some_and(|at| past.intent_at < at);
     let cooldown_until = own()
         .filter(|past| past.may_have_acted() && !collected(past))
         .map(|past| later(past.intent_at, policy.cooldown).max(past.cooldown_until))

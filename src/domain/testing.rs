@@ -156,7 +156,7 @@ pub(super) fn waiting(mode: Mode) -> Waiting {
 }
 
 fn tried(seconds: i64, outcome: Option<Outcome>, state: State) -> Tried {
-    Tried { intent_at: at(seconds), outcome, state }
+    Tried { intent_at: at(seconds), outcome, state, by_record: false }
 }
 
 /// An attempt that was confirmed.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Hand, Refusal};
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::facts::Past;
 use crate::domain::limits::dump_window_until;
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::service::Service;
@@ -57,13 +58,24 @@ pub async fn dump_collected(service: &Service, said: DumpCollected) -> Hand<Cool
 
 async fn record(tx: &mut Tx, said: &DumpCollected, now: Timestamp) -> Hand<CooldownEnded> {
     let no = &said.server_no;
-    let before = tx.dump_collected_at(no).await?;
     let attempts = tx.attempts_on(no, now).await?;
     let acted: Vec<_> = attempts
         .iter()
         .filter(|past| past.may_have_acted() && said.region.as_ref().is_none_or(|r| *r == past.region))
         .collect();
-    let open: Vec<_> = acted.iter().filter(|past| before.is_none_or(|at| past.intent_at >= at)).collect();
+    // The same number in two regions is two machines; a person who names no region means the one interrupted last.
+    let region = said.region.as_ref().or_else(|| acted.first().map(|past| &past.region));
+    let known = tx.known_server(no).await?;
+    let before = match region {
+        Some(region) => {
+            let here = known.as_ref().filter(|server| server.region == *region);
+            let created_at = here.map_or(Timestamp::UNIX_EPOCH, |server| server.created_at);
+            tx.dump_collected_at(region, no, created_at).await?
+        }
+        None => None,
+    };
+    let since = |past: &&&Past| before.is_none_or(|at| past.intent_at >= at);
+    let open: Vec<_> = acted.iter().filter(|past| Some(&past.region) == region).filter(since).collect();
     let Some(newest) = open.first() else {
         let why = match before {
             Some(at) if !acted.is_empty() => format!("the dump was said to be collected at {at}"),
@@ -71,7 +83,7 @@ async fn record(tx: &mut Tx, said: &DumpCollected, now: Timestamp) -> Hand<Coold
         };
         return Ok(Err(Refusal::NothingToCollect { why }));
     };
-    let memory = tx.known_server(no).await?.map_or(0, |server| server.memory_bytes);
+    let memory = known.map_or(0, |server| server.memory_bytes);
     if let Some(until) = dump_window_until(&attempts, no, memory).filter(|until| now < *until) {
         return Ok(Err(Refusal::DumpBeingWritten { until }));
     }

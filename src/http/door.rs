@@ -13,6 +13,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::{Config, CredentialConfig, SourceConfig, SourceKind};
+use crate::domain::guest::Binding;
 use crate::domain::ids::DeliveryId;
 use crate::domain::policy::Trust;
 use crate::service::Service;
@@ -104,6 +105,7 @@ fn nobody() -> SourceConfig {
         firing_values: Vec::new(),
         resolved_values: Vec::new(),
         heartbeat: None,
+        speaks_for: Binding::default(),
     }
 }
 

@@ -69,6 +69,8 @@ codes! {
     ForeignOrigin = "foreign_origin" 403 "A foreign origin",
     /// Another person must do this.
     SamePerson = "same_person" 403 "Another person must do this",
+    /// The source of kind `guest` is not bound to this server.
+    NotYourServer = "not_your_server" 403 "The credential does not speak for this server",
     /// No route has this path.
     NoSuchRoute = "no_such_route" 404 "No such route",
     /// Nothing has this identifier.

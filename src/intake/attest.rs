@@ -80,8 +80,9 @@ async fn keep(tx: &mut Tx, attested: &Attested, usual: &RegionCode) -> Result<He
     tx.append(&event).await?;
     let confirmed = match tx.provable(server_no).await? {
         Some(provable) => {
-            let proof =
-                said.found().and_then(|dump| guest_dump(&provable.baseline, dump, source, *received_at));
+            let proof = said
+                .found()
+                .and_then(|dump| guest_dump(&provable.baseline, dump, source, said.at(), *received_at));
             match proof {
                 Some(proof) => confirm(tx, &provable, &proof, *received_at).await?,
                 None => None,

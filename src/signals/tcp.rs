@@ -69,8 +69,10 @@ async fn knock(address: SocketAddr, within: Duration) -> Knock {
     }
 }
 
+/// Only an answer of the server itself, or silence until the end of the time. "Unreachable" is said by our machine or by a
+/// router between: of the way, not of the server.
 fn kind_of(kind: ErrorKind) -> Knock {
-    let closed = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut, ErrorKind::HostUnreachable];
+    let closed = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
     if closed.contains(&kind) { Knock::Closed } else { Knock::Unclear(kind.to_string()) }
 }
 
@@ -115,8 +117,11 @@ mod tests {
 
     #[test]
     fn trouble_of_ours_is_no_silence_of_the_server() {
-        assert_eq!(kind_of(ErrorKind::HostUnreachable), Knock::Closed);
-        for ours in [ErrorKind::NetworkUnreachable, ErrorKind::PermissionDenied, ErrorKind::Other] {
+        for theirs in [ErrorKind::ConnectionRefused, ErrorKind::TimedOut] {
+            assert_eq!(kind_of(theirs), Knock::Closed, "{theirs:?}");
+        }
+        let unreachable = [ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable];
+        for ours in [ErrorKind::PermissionDenied, ErrorKind::Other].into_iter().chain(unreachable) {
             assert!(matches!(kind_of(ours), Knock::Unclear(_)), "{ours:?}");
         }
         let unclear = (1, Knock::Unclear("x".into()));

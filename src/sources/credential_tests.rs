@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::config::SourceKind;
+use crate::domain::guest::Binding;
 use crate::domain::policy::Trust;
 
 const NOW: i64 = 1_793_337_600;
@@ -36,6 +37,7 @@ fn verifier(auth: Vec<CredentialConfig>, allow_from: &[&str]) -> Verifier {
         firing_values: Vec::new(),
         resolved_values: Vec::new(),
         heartbeat: None,
+        speaks_for: Binding::default(),
     })
 }
 

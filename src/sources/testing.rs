@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{ParseLimits, parse};
 use crate::config::{CredentialConfig, SourceConfig, SourceKind};
 use crate::domain::alert::{Alert, Envelope, Parsed};
+use crate::domain::guest::Binding;
 use crate::domain::policy::Trust;
 
 pub(super) const LIMITS: ParseLimits =
@@ -23,6 +24,7 @@ pub(super) fn source(kind: SourceKind) -> SourceConfig {
         firing_values: vec!["ALARM".to_owned()],
         resolved_values: vec!["RESOLVE".to_owned()],
         heartbeat: None,
+        speaks_for: Binding::default(),
     }
 }
 

@@ -134,7 +134,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         demoted = guards::standing(connection, &guards.policy).await?.demoted;
     }
     let guest = match &wanted.target {
-        TargetFact::Found(server) => guest_facts(connection, &server.no).await?,
+        TargetFact::Found(server) => guest_facts(connection, server).await?,
         TargetFact::Missing { .. }
         | TargetFact::Malformed { .. }
         | TargetFact::Pending

@@ -149,7 +149,8 @@ async fn kinds(connection: &mut SqliteConnection, region: &RegionCode) -> Result
 macro_rules! tried_after {
     ($since:literal) => {
         concat!(
-            "SELECT a.intent_at, a.outcome, r.state FROM attempt a JOIN remediation r ON r.id = a.remediation_id ",
+            "SELECT a.intent_at, a.outcome, r.state, coalesce(json_extract(a.evidence, '$.kind') = 'activity', 0) ",
+            "AS by_record FROM attempt a JOIN remediation r ON r.id = a.remediation_id ",
             "WHERE a.policy = ?1 AND a.outcome IS NOT 'not_sent' AND a.intent_at > coalesce((",
             $since,
             "), -1) ORDER BY a.intent_at DESC, a.id DESC LIMIT ?2"
@@ -178,6 +179,7 @@ async fn tried_of(
                 intent_at: row.time("intent_at")?,
                 outcome: outcome(row.text_opt("outcome")?.as_deref())?,
                 state: State::parse(&row.text("state")?).ok_or(StoreError::Unreadable { what: "state" })?,
+                by_record: row.int("by_record")? != 0,
             })
         })
         .collect()

@@ -13,6 +13,7 @@ use crate::domain::limits::{COOLDOWN_MAX, earlier};
 use crate::domain::server::{RegionCode, Server, ServerNo};
 
 use super::facts::attempts;
+use super::open::Store;
 use super::rows::{Columns, json, ms};
 use super::writer::Tx;
 use super::{Doing, StoreError};
@@ -43,15 +44,30 @@ pub struct Provable {
     pub baseline: Baseline,
 }
 
+async fn known_server(
+    connection: &mut SqliteConnection,
+    no: &ServerNo,
+) -> Result<Option<Server>, StoreError> {
+    let row = sqlx::query("SELECT server FROM server WHERE server_no = ? ORDER BY seen_at DESC LIMIT 1")
+        .bind(no.as_str())
+        .fetch_optional(connection)
+        .await
+        .doing("reading a server")?;
+    row.map(|row| row.value("server")).transpose()
+}
+
+impl Store {
+    /// The server as the inventory knows it.
+    pub async fn known_server(&self, no: &ServerNo) -> Result<Option<Server>, StoreError> {
+        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        known_server(&mut connection, no).await
+    }
+}
+
 impl Tx {
     /// The server as the inventory knows it.
     pub async fn known_server(&mut self, no: &ServerNo) -> Result<Option<Server>, StoreError> {
-        let row = sqlx::query("SELECT server FROM server WHERE server_no = ? ORDER BY seen_at DESC LIMIT 1")
-            .bind(no.as_str())
-            .fetch_optional(&mut *self.inner)
-            .await
-            .doing("reading a server")?;
-        row.map(|row| row.value("server")).transpose()
+        known_server(&mut self.inner, no).await
     }
 
     /// Attempts on one server, newest first, as far back as any cooldown reaches.
@@ -61,9 +77,14 @@ impl Tx {
         Ok(all)
     }
 
-    /// When a person last said that the server's dump is collected.
-    pub async fn dump_collected_at(&mut self, no: &ServerNo) -> Result<Option<Timestamp>, StoreError> {
-        dump_collected_at(&mut self.inner, no).await
+    /// When a person last said that the dump of the region's server is collected, since it was created.
+    pub async fn dump_collected_at(
+        &mut self,
+        region: &RegionCode,
+        no: &ServerNo,
+        created_at: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        dump_collected_at(&mut self.inner, region, no, created_at).await
     }
 
     /// Records that a person collected the dump. Returns the row.
@@ -136,27 +157,38 @@ impl Tx {
 
 async fn dump_collected_at(
     connection: &mut SqliteConnection,
+    region: &RegionCode,
     no: &ServerNo,
+    created_at: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<i64> = sqlx::query_scalar("SELECT max(at) FROM dump_collected WHERE server_no = ?")
-        .bind(no.as_str())
-        .fetch_one(connection)
-        .await
-        .doing("reading collected dumps")?;
+    let at: Option<i64> = sqlx::query_scalar(
+        "SELECT max(at) FROM dump_collected WHERE server_no = ? AND region_code = ? AND at >= ?",
+    )
+    .bind(no.as_str())
+    .bind(region.as_str())
+    .bind(ms(created_at))
+    .fetch_one(connection)
+    .await
+    .doing("reading collected dumps")?;
     at.map(super::rows::at).transpose()
 }
 
-/// What is known of one server from its guest and its people.
+/// What is known of one server from its guest and its people. What was said before the server was created was said of
+/// another machine with its number. The newest word is the one of which the guest looked last, not the one that came last:
+/// a delayed or repeated one takes no newer one back.
 pub(super) async fn guest_facts(
     connection: &mut SqliteConnection,
-    no: &ServerNo,
+    server: &Server,
 ) -> Result<GuestFacts, StoreError> {
-    let dump_collected_at = dump_collected_at(connection, no).await?;
+    let dump_collected_at =
+        dump_collected_at(connection, &server.region, &server.no, server.created_at).await?;
     let row = sqlx::query(
         "SELECT said, received_at FROM attestation WHERE server_no = ? AND kind = 'dump_settings' \
-         ORDER BY id DESC LIMIT 1",
+         AND region_code = ? AND min(at, received_at) >= ? ORDER BY min(at, received_at) DESC, id DESC LIMIT 1",
     )
-    .bind(no.as_str())
+    .bind(server.no.as_str())
+    .bind(server.region.as_str())
+    .bind(ms(server.created_at))
     .fetch_optional(connection)
     .await
     .doing("reading attestations")?;

@@ -28,3 +28,24 @@ plant old-attestation-will-do src/domain/standing.rs \
 plant resolved-without-a-trace src/domain/decision.rs \
   's/        trace.note\(Reason::Resolved, Verdict::Stop, "status resolved", "status firing", None\);\n//' \
   --test service why::every_alert
+plant guest-speaks-for-every-server src/http/api/guest.rs \
+  's/    speaks_for\(&door, source, &server_no\).await\?;\n//' \
+  --test service guest::a_guest_speaks_only
+plant guest-clock-ahead-counts src/domain/guest.rs \
+  's/let written_at = earlier\(dump.written_at, ahead\);/let written_at = dump.written_at;/' \
+  --lib domain::guest
+plant lost-call-proven-by-an-earlier-reboot src/domain/evidence.rs \
+  's/else \{ SignedDuration::ZERO \}/else { CLOCK_TOLERANCE }/' \
+  --lib domain::evidence
+plant record-of-the-call-is-a-reboot src/domain/breaker.rs \
+  's/State::Confirmed\) if self.by_record =>/State::Confirmed) if self.by_record \&\& false =>/' \
+  --lib domain::breaker
+plant record-of-the-call-is-not-read src/store/guards.rs \
+  's/row.int\("by_record"\)\? != 0/row.int("by_record")? > 1/' \
+  --test store what_only_the_cloud
+plant dump-of-another-region-collected src/domain/limits.rs \
+  's/past.region == server.region && dump_collected_at/dump_collected_at/' \
+  --lib domain::decision
+plant word-of-the-machine-before src/store/guest.rs \
+  's/AND min\(at, received_at\) >= \? ORDER/AND ? IS NOT NULL ORDER/' \
+  --test store the_newest_word

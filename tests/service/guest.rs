@@ -10,8 +10,12 @@ use crate::support::{
 
 const FIRST: &str = "91000001";
 const GUEST: &str = "guest-test-token-00000001";
-const GUESTS: &str = "[[sources]]\nname = \"guests\"\nkind = \"guest\"\n\
+const SECOND: &str = "91000002";
+const FLEET: &str = "guest-test-token-00000002";
+const GUESTS: &str = "[[sources]]\nname = \"guests\"\nkind = \"guest\"\nservers = [\"91000001\"]\n\
                       auth = [{ kind = \"bearer\", secret_file = \"guest\" }]\n";
+const FLEET_GUESTS: &str = "[[sources]]\nname = \"fleet\"\nkind = \"guest\"\nname_pattern = \"win-00[01]\"\n\
+                            auth = [{ kind = \"bearer\", secret_file = \"fleet\" }]\n";
 
 fn site(cloud: &Cloud, mode: &'static str) -> Site {
     let settings = Settings { mode, more: GUESTS.to_owned(), ..Settings::new(&cloud.running.endpoint()) };
@@ -44,7 +48,11 @@ fn found(written_at: &str) -> Value {
 }
 
 fn attest(service: &Service, token: &str, body: &Value) -> (u16, Value) {
-    service.post(&format!("/api/v1/servers/{FIRST}/attestations"), token, body)
+    attest_for(service, FIRST, token, body)
+}
+
+fn attest_for(service: &Service, server: &str, token: &str, body: &Value) -> (u16, Value) {
+    service.post(&format!("/api/v1/servers/{server}/attestations"), token, body)
 }
 
 fn collect(service: &Service, server: &str) -> (u16, Value) {
@@ -151,6 +159,41 @@ fn only_guests_attest_and_guests_do_nothing_else() {
     assert_eq!(attest(&service, GUEST, &wrong).0, 413);
     assert_eq!(service.post("/api/v1/servers/abc/attestations", GUEST, &settings(1)).0, 400);
     assert_eq!(attest(&service, GUEST, &settings(1)).0, 202);
+}
+
+#[test]
+fn a_guest_speaks_only_for_the_servers_that_its_credential_is_bound_to() {
+    let cloud = Cloud::start(fleet(3));
+    cloud.running.set_behaviour(Script::every_interrupt(Behaviour::NotDone500)).unwrap();
+    let more = format!("{GUESTS}{FLEET_GUESTS}");
+    let site = Site::new(&Settings { mode: "auto", more, ..Settings::new(&cloud.running.endpoint()) });
+    site.secret("guest", GUEST);
+    site.secret("fleet", FLEET);
+    let service = site.start();
+    service.wait_for_inventory(3);
+    fire(&service, SECOND, "one");
+    service.wait_for(SECOND, &["unknown", "accepted"]);
+
+    // It proves nothing of another server, and what it says of one is not kept; the body is not even looked at.
+    for (server, body) in [(SECOND, found(&now_text())), (SECOND, json!({})), ("99999999", settings(1))] {
+        let (status, said) = attest_for(&service, server, GUEST, &body);
+        assert_eq!((status, &said["code"]), (403, &json!("not_your_server")), "{server}: {said}");
+        let detail = said["detail"].as_str().unwrap();
+        assert!(detail.contains("guests") && detail.contains(server), "{said}");
+    }
+    // A pattern is matched against the name that the inventory has; of a number that it does not have it says nothing.
+    for server in ["91000003", "99999999"] {
+        let (status, said) = attest_for(&service, server, FLEET, &settings(1));
+        assert_eq!((status, &said["code"]), (403, &json!("not_your_server")), "{server}: {said}");
+    }
+    let (_, audit) = service.get("/api/v1/audit?kind=attestation", VIEWER);
+    assert_eq!(audit["items"], json!([]));
+    service.wait_for(SECOND, &["unknown", "accepted"]);
+
+    assert_eq!(attest_for(&service, FIRST, GUEST, &settings(1)).0, 202);
+    let (status, said) = attest_for(&service, SECOND, FLEET, &found(&now_text()));
+    assert_eq!(status, 202, "{said}");
+    assert!(said["confirmedRemediationId"].is_string(), "{said}");
 }
 
 #[test]

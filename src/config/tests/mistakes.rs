@@ -112,6 +112,11 @@ fn mistakes_of_sources_are_told_with_their_key() {
         (with(&format!("allow_from = [\"here\"]\n{bearer}")), "sources[0].allow_from[0]"),
         (with(&format!("firing_values = [\"ALARM\"]\n{bearer}")), "sources[0].firing_values"),
         (source(&format!("kind = \"cloud_insight\"\n{bearer}")), "sources[0].auth[0].kind"),
+        (with(&format!("servers = [\"4299\"]\n{bearer}")), "sources[0].servers"),
+        (source(&format!("kind = \"guest\"\n{bearer}")), "sources[0].servers"),
+        (source(&format!("kind = \"guest\"\nservers = []\n{bearer}")), "sources[0].servers"),
+        (source(&format!("kind = \"guest\"\nservers = [1]\n{bearer}")), "sources[0].servers[0]"),
+        (source(&format!("kind = \"guest\"\nname_pattern = \"(\"\n{bearer}")), "sources[0].name_pattern"),
     ] {
         check(&text, &[key]);
     }

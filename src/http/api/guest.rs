@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::super::auth::Operator;
 use super::super::body;
@@ -14,6 +15,7 @@ use super::super::client::client_ip;
 use super::super::door::{Door, Sender};
 use super::super::problem::{Code, Problem};
 use super::{done, no_params, words};
+use crate::config::SourceConfig;
 use crate::domain::guest::Attestation;
 use crate::domain::ids::TraceId;
 use crate::domain::server::{RegionCode, ServerNo};
@@ -84,14 +86,34 @@ pub(in super::super) async fn attestations(
         return Err(Problem::new(Code::Overloaded, "more attestations than can be taken in; send again"));
     }
     let (server_no, received_at) = (number(&no)?, service.clock.now());
+    speaks_for(&door, source, &server_no).await?;
     let said: Attestation = body::of_json(&bytes)?;
     said.check(received_at).map_err(|(field, expected)| Problem::body(field, expected))?;
     let trace_id = trace_id.into_inner();
+    let source = source.name.clone();
     let attested = Attested { source, server_no, said, received_at, trace_id: trace_id.clone() };
     let heard = attest(service, attested).await?;
     Ok(HttpResponse::Accepted().json(json!({
         "traceId": trace_id, "attestationId": heard.id, "confirmedRemediationId": heard.confirmed,
     })))
+}
+
+/// Refuses a word on a server that the source is not bound to. It leaves nothing but a line in the log, once a server.
+async fn speaks_for(door: &Door, source: &SourceConfig, no: &ServerNo) -> Result<(), Problem> {
+    let known = door.service.store.known_server(no).await?;
+    if source.speaks_for.covers(no, known.as_ref().map(|server| server.name.as_str())) {
+        return Ok(());
+    }
+    let name = &source.name;
+    if door.first_time(Sha256::digest(format!("{name} speaks for {no}")).into()) {
+        tracing::warn!(source = %name, server.no = %no, "a guest spoke for a server that is not its own");
+    }
+    let why = match known {
+        Some(_) => "neither its number nor its name is",
+        None => "its number is not, and the inventory has no name for it",
+    };
+    let detail = format!("the source {name} may not speak for server {no}: {why} among its servers");
+    Err(Problem::new(Code::NotYourServer, detail))
 }
 
 /// The guest source whose credential this is. Every one is checked, whichever matches before; where there is none, a
@@ -102,14 +124,14 @@ fn guest<'s>(
     peer: std::net::IpAddr,
     bytes: &Bytes,
     now: Timestamp,
-) -> Result<(&'s Sender, String), Problem> {
+) -> Result<(&'s Sender, &'s SourceConfig), Problem> {
     let headers: Headers<'_> =
         req.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let mut found = None;
     for sender in guests {
         let verified = sender.verifier.verify(&headers, peer, bytes, now);
         if let (Ok(_), Some(source)) = (verified, &sender.source) {
-            found = found.or(Some((sender, source.name.clone())));
+            found = found.or(Some((sender, source)));
         }
     }
     found.ok_or_else(|| Problem::new(Code::BadCredential, "no source of kind guest takes this credential"))

@@ -338,7 +338,8 @@ impl World {
         let now = self.now(p);
         let real = &self.cloud.real[server];
         let same = real.present && real.server.identity() == self.store.rems[rem].waiting.server.identity();
-        let evidence = if same { reboot(&baseline, &real.server) } else { None };
+        let state = self.store.rems[rem].state;
+        let evidence = if same { reboot(&baseline, &real.server, state) } else { None };
         let over = now >= unconfirmed_at(&baseline, SignedDuration::from_mins(15));
         let event = match evidence {
             Some(_) => Event::RebootSeen,
