@@ -1,6 +1,7 @@
 //! Heads: the end of the audit, signed, appended to a file that belongs where the store is not.
 //!
-//! Never: fails the service. A head that cannot be written is told in the log and shows as an old figure.
+//! Never: fails the service, or begins a file anew without a word. A head that cannot be written is told in the log and
+//! shows as an old figure.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::json;
 
+use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_head::{Head, no_head};
 use crate::domain::audit_key::AuditKey;
 use crate::service::Service;
@@ -20,6 +23,13 @@ use crate::telemetry::chain;
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Enough for the last lines of a file.
 const TAIL_BYTES: u64 = 16 * 1024;
+
+/// A file of heads was begun.
+const BEGUN: &str = "audit_heads_begun";
+/// A start found heads in their file.
+const FOUND: &str = "audit_heads_found";
+/// A file that held heads is gone or empty.
+const MISSING: &str = "audit_heads_missing";
 
 /// Why a head could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +56,12 @@ pub enum HeadError {
 /// Appends a head at once, then on schedule, until the service stops. The last one is [`record`]ed by whoever stops it.
 pub async fn run(service: Arc<Service>) {
     let every = Duration::try_from(service.config().audit.heads_every).unwrap_or(Duration::from_hours(1));
+    // Said at each start: the rows that told of their begin may have been pruned.
+    if let Ok(Some(head)) = newest(&service.config().audit.heads_file).await
+        && let Err(error) = tell(&service, FOUND, Some(head.seq)).await
+    {
+        tracing::error!(error = %chain(&error), "it could not be noted that there are heads");
+    }
     loop {
         record(&service).await;
         tokio::select! {
@@ -57,9 +73,7 @@ pub async fn run(service: Arc<Service>) {
 
 /// Appends a head; a failure is told in the log.
 pub async fn record(service: &Service) {
-    let config = service.config();
-    let (path, key) = (&config.audit.heads_file, config.audit.key.as_ref());
-    match append(&service.store, path, key, service.clock.now()).await {
+    match checked(service).await {
         Ok(head) => {
             // Seconds since 1970 are far below the 2^53 up to which a float is exact.
             let seconds = head.at.as_duration().as_secs_f64();
@@ -68,6 +82,47 @@ pub async fn record(service: &Service) {
         }
         Err(error) => tracing::error!(error = %chain(&error), "a head of the audit could not be written"),
     }
+}
+
+/// Appends a head. A file without heads is one that nobody has begun, or one that vanished: the audit knows which.
+async fn checked(service: &Service) -> Result<Head, HeadError> {
+    let config = service.config();
+    let (path, key) = (&config.audit.heads_file, config.audit.key.as_ref());
+    let begins = newest(path).await?.is_none();
+    if begins {
+        let before = service.store.newest_told_of(&[BEGUN, FOUND, MISSING], &shown(path)).await?;
+        if let Some(before) = before {
+            tracing::error!(
+                path = %path.display(),
+                "the heads of the audit are gone: the file is missing or empty, and a new one is begun; find out who took it"
+            );
+            if before != MISSING {
+                tell(service, MISSING, None).await?;
+            }
+        }
+    }
+    let head = append(&service.store, path, key, service.clock.now()).await?;
+    if begins {
+        tell(service, BEGUN, Some(head.seq)).await?;
+    }
+    Ok(head)
+}
+
+/// Writes an event about the heads file. `seq` is the row that its newest head knows.
+async fn tell(service: &Service, kind: &'static str, seq: Option<i64>) -> Result<(), StoreError> {
+    let detail = json!({ "file": shown(&service.config().audit.heads_file), "seq": seq });
+    let event = AuditEvent::new(service.clock.now(), kind, Actor::service("heads")).with_detail(&detail);
+    service
+        .store
+        .write(move |tx| {
+            let event = event.clone();
+            Box::pin(async move { tx.append(&event).await.map(|_| ()) })
+        })
+        .await
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Takes a head of the store and appends it to the file, durably.

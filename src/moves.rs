@@ -82,7 +82,7 @@ pub async fn move_with_event(
     let Some(state) = tx.move_remediation(remediation, event, with, now).await? else { return Ok(false) };
     let mut audit = event_about(remediation, "remediation_moved", actor, now).with_detail(&json!({
         "from": remediation.state, "to": state, "detail": with.detail, "until": with.until, "trace": trace,
-        "configHash": with.config_hash,
+        "configHash": with.config_hash, "vouched": with.vouched,
     }));
     audit.reason = with.reason.map(|reason| reason.as_str().to_owned());
     tx.append(&audit).await?;

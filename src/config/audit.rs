@@ -34,6 +34,7 @@ pub(super) fn audit(mut section: Section<'_>, vault: Vault<'_>, store: &StoreCon
     if heads_file.as_deref().is_some_and(beside_store) {
         section.warning("heads_file", "lies in the store's folder; keep heads on another disk or host");
     }
+    let heads_named = heads_file.is_some();
     let heads_file = heads_file.unwrap_or_else(|| heads_beside(&store.path));
     if heads_file == store.path || heads_file == store.hold_file {
         section.problem("heads_file", "must be neither the store nor the hold file");
@@ -42,6 +43,7 @@ pub(super) fn audit(mut section: Section<'_>, vault: Vault<'_>, store: &StoreCon
         key,
         old_keys,
         heads_file,
+        heads_named,
         heads_every: section.duration(
             "heads_every",
             SignedDuration::from_hours(1),

@@ -26,7 +26,7 @@ pub(super) fn hash(config: &Config) -> String {
         signal_secrets: _,
         audit,
     } = config;
-    let AuditConfig { key, old_keys: _, heads_file, heads_every } = audit;
+    let AuditConfig { key, old_keys: _, heads_file, heads_named: _, heads_every } = audit;
     let StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;

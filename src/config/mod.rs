@@ -419,6 +419,8 @@ pub struct AuditConfig {
     pub old_keys: Vec<AuditKey>,
     /// File that heads are appended to (default: beside the store, with `.heads`; it belongs on another disk).
     pub heads_file: PathBuf,
+    /// The file is written in the configuration: where there is none, heads are missing.
+    pub heads_named: bool,
     /// Gap between two heads (default 1 h).
     pub heads_every: SignedDuration,
 }

@@ -56,6 +56,9 @@ pub struct Checkpoint {
     pub keyed: bool,
     /// SHA-256 of the export.
     pub export_sha256: String,
+    /// Name that the export was written under; older events do not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_name: Option<String>,
     /// Rows before this time were exported.
     pub before: Timestamp,
     /// The rows were removed from the store with this event.
@@ -84,6 +87,8 @@ pub struct ChainReport {
     pub heads: usize,
     /// Heads of rows that are not here any more.
     pub heads_not_compared: usize,
+    /// The prunings that the rows tell of, oldest first.
+    pub prunings: Vec<Checkpoint>,
     /// The first fault; `None` when the chain is whole.
     pub fault: Option<ChainFault>,
     /// What folding the rows gave, where that was asked for.
@@ -297,6 +302,7 @@ impl Inspection {
             exported_rows: self.exported.map_or(0, |walk| walk.rows),
             heads: self.agreed,
             heads_not_compared: not_compared,
+            prunings: self.checkpoints.into_iter().filter(|one| one.pruned).collect(),
             fault,
             deep,
         }

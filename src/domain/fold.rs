@@ -4,6 +4,8 @@
 //!
 //! To add a table: a rule here for each kind of event that changes it, and its query in `store::state`.
 
+mod guards;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -64,8 +66,8 @@ const RULES: &[(&str, Rule)] = &[
     ("delivery_unreadable", delivered),
     ("incident_opened", incident_opened),
     ("incident_closed", incident_closed),
-    ("alert_decided", remediation_opened),
-    ("ordered_by_hand", remediation_opened),
+    ("alert_decided", guards::alert_decided),
+    ("ordered_by_hand", guards::alert_decided),
     ("remediation_moved", remediation_moved),
     ("remediation_waits", remediation_waits),
     ("attempt_intent", attempt_begun),
@@ -76,6 +78,17 @@ const RULES: &[(&str, Rule)] = &[
     ("hold_cleared", hold_cleared),
     ("silence_set", silence_set),
     ("silence_ended", silence_ended),
+    ("dump_collected", guards::dump_collected),
+    ("storm_opened", guards::storm_opened),
+    ("storm_cleared", guards::storm_cleared),
+    ("quarantine_opened", guards::quarantine_opened),
+    ("quarantine_cleared", guards::quarantine_cleared),
+    ("policy_demoted", guards::policy_demoted),
+    ("policy_promoted", guards::policy_promoted),
+    ("breaker_reset", guards::breaker_reset),
+    ("target_reported", guards::target_reported),
+    ("watch_gap", guards::watch_gap),
+    ("attestation", guards::attestation),
 ];
 
 /// The state that the events so far amount to.
@@ -83,6 +96,8 @@ const RULES: &[(&str, Rule)] = &[
 pub struct Fold {
     tables: BTreeMap<&'static str, BTreeMap<String, Fields>>,
     begin: Option<(i64, i64)>,
+    /// Rows that events of an older version may have made: table, and the key or what it begins with.
+    possible: BTreeSet<(&'static str, String)>,
     report: DeepReport,
 }
 
@@ -129,12 +144,50 @@ impl Fold {
         }
     }
 
+    /// A row was made that nothing but its content names; the same may be said twice.
+    fn made_another(&mut self, table: &'static str, said: &str, fields: &[(&'static str, Told)]) {
+        let mut count = 1_u64;
+        while self.has(table, &format!("{said}/{count}")) {
+            count += 1;
+        }
+        self.made(table, &format!("{said}/{count}"), fields);
+    }
+
+    /// A time moved forward, as far as it was told before.
+    fn newest(&mut self, table: &'static str, key: &str, field: &'static str, at: i64) {
+        let row = self.tables.get_mut(table).and_then(|rows| rows.get_mut(key));
+        if let Some(Some(text)) = row.and_then(|row| row.get_mut(field))
+            && text.parse::<i64>().is_ok_and(|before| before < at)
+        {
+            *text = at.to_string();
+        }
+    }
+
+    fn has(&self, table: &'static str, key: &str) -> bool {
+        self.tables.get(table).is_some_and(|rows| rows.contains_key(key))
+    }
+
+    fn tells(&self, table: &'static str, key: &str, field: &str) -> bool {
+        let row = self.tables.get(table).and_then(|rows| rows.get(key));
+        row.is_some_and(|row| row.contains_key(field))
+    }
+
+    /// An event of an older version does not tell whether it made a row.
+    fn may_have(&mut self, table: &'static str, key: &str) {
+        self.possible.insert((table, key.to_owned()));
+    }
+
+    fn is_possible(&self, table: &'static str, key: &str) -> bool {
+        let begins = key.split('/').next().unwrap_or(key);
+        [key, begins].into_iter().any(|key| self.possible.contains(&(table, key.to_owned())))
+    }
+
     /// Compares one row of the store.
     pub fn compare(&mut self, stored: &StoredRow) {
         let StoredRow { table, key, created_at, fields } = stored;
         let Some(folded) = self.tables.get_mut(table).and_then(|rows| rows.remove(key)) else {
             let begin = self.begin.filter(|(seq, _)| *seq > 1).map(|(_, at)| at);
-            if begin.is_some_and(|begin| *created_at <= begin) {
+            if begin.is_some_and(|begin| *created_at <= begin) || self.is_possible(table, key) {
                 self.report.rows_not_told += 1;
             } else {
                 self.report.differences.push(format!("{table} {key} is in the table, and no event made it"));
@@ -239,6 +292,21 @@ impl Fact<'_> {
         }
     }
 
+    fn instant(&self, name: &str) -> Option<Timestamp> {
+        self.text(name).and_then(|text| text.parse().ok())
+    }
+
+    /// Milliseconds of a time of the detail.
+    fn millis(&self, name: &str) -> Option<i64> {
+        self.instant(name).map(Timestamp::as_millisecond)
+    }
+
+    /// As [`Fact::millis`], rounded up: an end is not earlier than it was said.
+    fn millis_up(&self, name: &str) -> Option<i64> {
+        let part = |at: Timestamp| i64::from(at.subsec_nanosecond() % 1_000_000 > 0);
+        self.instant(name).map(|at| at.as_millisecond() + part(at))
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.detail.get(name).and_then(Value::as_str)
     }
@@ -314,6 +382,9 @@ fn remediation_opened(fold: &mut Fold, fact: &Fact<'_>) {
         ("requested_by", Told::from(&person)),
         ("reason", Told::from(&event.reason)),
         ("approved_by", EMPTY),
+        ("approved_at", EMPTY),
+        ("policy_hash", fact.told("policyHash")),
+        ("last_notice_at", fact.time("noticedAt")),
         ("finished_at", EMPTY),
     ];
     fold.made("remediation", id, &fields);
@@ -342,7 +413,14 @@ fn remediation_moved(fold: &mut Fold, fact: &Fact<'_>) {
         ("finished_at", if ended { fact.event.at.into() } else { EMPTY }),
     ];
     if (from, to) == (Some(State::AwaitingApproval.as_str()), State::Queued.as_str()) {
-        fields.push(("approved_by", fact.actor()));
+        fields.extend([("approved_by", fact.actor()), ("approved_at", fact.event.at.into())]);
+        match fact.detail.get("vouched").and_then(Value::as_bool) {
+            Some(true) => {
+                fold.newest("remediation", id, "last_notice_at", fact.event.at.as_millisecond());
+            }
+            Some(false) => {}
+            None => fields.push(("last_notice_at", NOT_TOLD)),
+        }
     }
     fold.changed("remediation", id, &fields);
 }

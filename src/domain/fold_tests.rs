@@ -164,3 +164,146 @@ fn kinds_that_nobody_knows_change_nothing() {
     let report = report(&[event("something_new", &json!({ "id": 1 }))], 1, &[]);
     assert_eq!(report, DeepReport::default());
 }
+
+fn policy(kind: &str, detail: &Value) -> AuditEvent {
+    let mut event = event(kind, detail);
+    event.actor = Actor::person("kim");
+    event.policy = Some("p".to_owned());
+    event
+}
+
+#[test]
+fn a_collected_dump_is_told_by_its_event_alone() {
+    let mut told = event("dump_collected", &json!({ "id": 4, "reason": "copied" }));
+    told.actor = Actor::person("kim");
+    told.server_instance_no = Some("1".to_owned());
+    let stored = row(
+        "dump_collected",
+        "4",
+        &[
+            ("server_no", Some("1")),
+            ("at", Some("10000")),
+            ("person", Some("kim")),
+            ("reason", Some("copied")),
+        ],
+    );
+    assert_eq!(report(&[told], 1, std::slice::from_ref(&stored)).differences, Vec::<String>::new());
+    let forged = report(&[], 1, &[stored]);
+    assert_eq!(forged.differences, ["dump_collected 4 is in the table, and no event made it"]);
+}
+
+#[test]
+fn what_was_said_twice_is_there_twice() {
+    let said = policy("breaker_reset", &json!({ "reason": "looked" }));
+    let rows = |count: usize| -> Vec<StoredRow> {
+        (1..=count)
+            .map(|n| row("breaker_reset", &format!("p/kim/10000/{n}"), &[("reason", Some("looked"))]))
+            .collect()
+    };
+    let events = [said.clone(), said];
+    assert_eq!(report(&events, 1, &rows(2)).differences, Vec::<String>::new());
+    for count in [1, 3] {
+        assert_eq!(report(&events, 1, &rows(count)).differences.len(), 1, "{count}");
+    }
+}
+
+#[test]
+fn a_promotion_ends_a_demotion() {
+    let demoted = policy("policy_demoted", &json!({ "why": "a storm" }));
+    let promoted = policy("policy_promoted", &json!({ "reason": "looked" }));
+    let stored = |demoted: Option<&str>, promoted: Option<&str>| {
+        row(
+            "policy_standing",
+            "p",
+            &[
+                ("demoted_at", demoted),
+                ("why", demoted.map(|_| "a storm")),
+                ("promoted_at", promoted),
+                ("promoted_by", promoted.map(|_| "kim")),
+                ("reason", promoted.map(|_| "looked")),
+            ],
+        )
+    };
+    let at = Some("10000");
+    let none = Vec::<String>::new();
+    assert_eq!(report(std::slice::from_ref(&demoted), 1, &[stored(at, None)]).differences, none);
+    let both = [demoted.clone(), promoted.clone()];
+    assert_eq!(report(&both, 1, &[stored(None, at)]).differences, none);
+    assert_eq!(report(&both, 1, &[stored(at, None)]).differences.len(), 5);
+    assert_eq!(report(&[demoted.clone(), promoted, demoted], 1, &[stored(at, at)]).differences, none);
+}
+
+fn noticed(kind: &str, decision: &str, detail: &Value) -> AuditEvent {
+    let mut event = decided(decision);
+    kind.clone_into(&mut event.kind);
+    event.with_detail(detail)
+}
+
+#[test]
+fn the_newest_notice_is_that_of_the_last_alert_that_joined_or_of_the_person_who_vouched() {
+    let opened = noticed(
+        "alert_decided",
+        "awaiting_approval",
+        &json!({ "fingerprint": "f", "noticedAt": at(5), "policyHash": "h" }),
+    );
+    let joined = noticed("alert_decided", "duplicate", &json!({ "fingerprint": "g", "noticedAt": at(7) }));
+    let too_late = noticed("alert_decided", "duplicate", &json!({ "fingerprint": "k", "noticedAt": null }));
+    let approved = |vouched: bool| {
+        let mut event = moved("awaiting_approval", "queued");
+        event.actor = Actor::person("kim");
+        event.with_detail(&json!({ "from": "awaiting_approval", "to": "queued", "vouched": vouched }))
+    };
+    for (vouched, newest) in [(false, "7000"), (true, "10000")] {
+        let waits = moved("settling", "awaiting_approval");
+        let events = [opened.clone(), waits, joined.clone(), approved(vouched), too_late.clone()];
+        let rows = [
+            row(
+                "remediation",
+                "r",
+                &[
+                    ("last_notice_at", Some(newest)),
+                    ("approved_at", Some("10000")),
+                    ("policy_hash", Some("h")),
+                ],
+            ),
+            row("remediation_alert", "r/f", &[("joined_at", Some("5000"))]),
+            row("remediation_alert", "r/g", &[("joined_at", Some("7000"))]),
+        ];
+        let report = report(&events, 1, &rows);
+        assert_eq!((report.differences, report.fields_not_told.len()), (Vec::<String>::new(), 0));
+    }
+}
+
+#[test]
+fn the_newest_end_of_an_alert_only_moves_forward() {
+    let resolved = |ended_at: &Value| {
+        let detail = json!({ "fingerprint": "f/1", "status": "resolved", "endedAt": ended_at });
+        event("alert_decided", &detail)
+    };
+    // Half a millisecond is rounded up, as it is stored.
+    let later = resolved(&json!("1970-01-01T00:00:08.0005Z"));
+    let events = [later, resolved(&json!(at(7))), resolved(&Value::Null)];
+    let stored = |ended: &str| {
+        row("resolved_notice", "f/1", &[("ended_at", Some(ended)), ("noticed_at", Some("10000"))])
+    };
+    assert_eq!(report(&events, 1, &[stored("8001")]).differences, Vec::<String>::new());
+    assert_eq!(report(&events, 1, &[stored("7000")]).differences.len(), 1);
+    assert_eq!(report(&events[2..], 1, &[]).differences, Vec::<String>::new(), "a replay notes no end");
+}
+
+#[test]
+fn rows_that_events_of_an_older_version_may_have_made_are_not_told() {
+    let resolved = event("alert_decided", &json!({ "fingerprint": "f", "status": "resolved" }));
+    let rows = [
+        row("remediation_alert", "r/g", &[("joined_at", Some("5000"))]),
+        row("resolved_notice", "f", &[("ended_at", Some("5000"))]),
+    ];
+    let mut old = vec![decided("remediate"), resolved];
+    let first = report(&old, 1, &rows);
+    assert_eq!((first.rows_not_told, first.differences.len()), (2, 1), "{first:?}");
+    // The same alert again, told in full: its end may have been later before.
+    let detail = json!({ "fingerprint": "f", "status": "resolved", "endedAt": at(3) });
+    old.push(event("alert_decided", &detail));
+    let second = report(&old, 1, &rows);
+    assert_eq!(second.differences, ["remediation r was made by an event, and is not in the table"]);
+}

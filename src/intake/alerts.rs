@@ -96,10 +96,11 @@ pub async fn decide_and_record(
     sightings::note(tx, told, alert, &decided, &target, now).await?;
     let joined = if alert.status == AlertStatus::Resolved {
         // A replayed end is an old one: it changes nothing that is true now.
-        if told.person.is_none() {
-            resolve(tx, told, alert, &config.hash, now).await?;
-        }
-        Joined::default()
+        let ended_at = match told.person {
+            None => Some(resolve(tx, told, alert, &config.hash, now).await?),
+            Some(_) => None,
+        };
+        Joined { ended_at, ..Joined::default() }
     } else {
         join(tx, told, alert, &decided, &target, config, now).await?
     };
@@ -204,14 +205,15 @@ async fn target_fact(
     facts_from.target(&policy.region, &name, now, fresh_for).await
 }
 
-/// A resolved notice: moves the newest end forward, takes back what has not been sent, closes what is over.
+/// A resolved notice: moves the newest end forward, takes back what has not been sent, closes what is over. Returns the
+/// end that was noted.
 async fn resolve(
     tx: &mut Tx,
     told: &Told<'_>,
     alert: &Alert,
     config_hash: &str,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Timestamp, StoreError> {
     let latest = later(told.received_at, FUTURE_MAX);
     let ended_at = alert.ends_at.unwrap_or(told.received_at).min(latest);
     let mut incidents = tx.note_resolved(&alert.fingerprint, ended_at, now).await?;
@@ -241,14 +243,20 @@ async fn resolve(
     for incident in incidents {
         close_if_over(tx, &incident, now).await?;
     }
-    Ok(())
+    Ok(ended_at)
 }
 
-/// Incident and remediation of a decision.
+/// What a decision changed beside its own row.
 #[derive(Debug, Default)]
 pub(super) struct Joined {
     pub(super) incident: Option<IncidentId>,
     pub(super) remediation: Option<RemediationId>,
+    /// When the notice came with which the alert opened or joined the remediation.
+    pub(super) noticed_at: Option<Timestamp>,
+    /// Hash of the policy that the remediation was opened under.
+    pub(super) policy_hash: Option<String>,
+    /// The end of the alert that was noted.
+    pub(super) ended_at: Option<Timestamp>,
 }
 
 /// Joins the server's incident, and opens or joins a remediation.
@@ -283,14 +291,21 @@ pub(super) async fn join(
     if told.source != BY_HAND {
         tx.note_firing(&incident.id, told.source, &alert.fingerprint, now).await?;
     }
-    let mut joined = Joined { incident: Some(incident.id), remediation: None };
+    let mut joined = Joined { incident: Some(incident.id), ..Joined::default() };
     match decided.decision {
         Decision::Remediate | Decision::AwaitingApproval => {
-            joined.remediation = create(tx, told, alert, decided, server, config, &joined, now).await?;
+            if let Some((id, policy_hash)) =
+                create(tx, told, alert, decided, server, config, &joined, now).await?
+            {
+                joined.remediation = Some(id);
+                joined.noticed_at = Some(told.received_at);
+                joined.policy_hash = Some(policy_hash);
+            }
         }
         Decision::Duplicate => {
-            if let Some(id) = tx.join_live(server, &alert.fingerprint, told.received_at).await? {
+            if let Some((id, joins)) = tx.join_live(server, &alert.fingerprint, told.received_at).await? {
                 joined.remediation = Some(id);
+                joined.noticed_at = joins.then_some(told.received_at);
             }
         }
         Decision::Pending
@@ -312,11 +327,11 @@ async fn create(
     config: &Config,
     joined: &Joined,
     now: Timestamp,
-) -> Result<Option<RemediationId>, StoreError> {
+) -> Result<Option<(RemediationId, String)>, StoreError> {
     let named = decided.policy.as_deref();
     let policy = config.rules.policies.iter().find(|policy| Some(policy.name.as_str()) == named);
     let (Some(policy), Some(incident_id)) = (policy, &joined.incident) else { return Ok(None) };
-    let id = RemediationId::generate();
+    let (id, policy_hash) = (RemediationId::generate(), policy.hash());
     let settle = if told.person.is_some() { SignedDuration::ZERO } else { policy.settle };
     let delivery_id = tx.has_delivery(told.delivery_id).await?.then_some(told.delivery_id);
     tx.insert_remediation(&NewRemediation {
@@ -324,7 +339,7 @@ async fn create(
         incident_id,
         server,
         policy: &policy.name,
-        policy_hash: &policy.hash(),
+        policy_hash: &policy_hash,
         config_hash: &config.hash,
         source: told.source,
         alert,
@@ -340,7 +355,7 @@ async fn create(
         episode_started_at: alert.starts_at,
     })
     .await?;
-    Ok(Some(id))
+    Ok(Some((id, policy_hash)))
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that a decision remembers")]
@@ -379,7 +394,7 @@ pub(super) async fn write_decision(
             tx.insert_alert(&row).await?;
         }
     }
-    Ok(Done { answer: answer_of(&row), event: event_of(told, &row) })
+    Ok(Done { answer: answer_of(&row), event: event_of(told, &row, joined) })
 }
 
 pub(super) fn answer_of(row: &AlertDecision<'_>) -> AlertAnswer {
@@ -395,7 +410,7 @@ pub(super) fn answer_of(row: &AlertDecision<'_>) -> AlertAnswer {
     }
 }
 
-pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>) -> AuditEvent {
+pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined) -> AuditEvent {
     let actor = told.person.map_or_else(|| Actor::source(told.source), Actor::person);
     let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&serde_json::json!({
         "idx": row.idx,
@@ -406,6 +421,9 @@ pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>) -> AuditEvent {
         "detail": row.decided.detail,
         "trace": row.decided.trace,
         "configHash": row.config_hash,
+        "noticedAt": joined.noticed_at,
+        "policyHash": joined.policy_hash,
+        "endedAt": joined.ended_at,
     }));
     event.trace_id = Some(told.trace_id.to_owned());
     event.delivery_id = Some(told.delivery_id.to_string());

@@ -107,11 +107,12 @@ pub async fn order(
     };
     let answer = answer_of(&row);
     if execute {
-        let mut event = event_of(&told, &row);
+        let mut event = event_of(&told, &row, &joined);
         "ordered_by_hand".clone_into(&mut event.kind);
         event.delivery_id = None;
         let event = event.with_detail(&serde_json::json!({
             "reason": order.reason, "detail": decided.detail, "trace": decided.trace, "configHash": config.hash,
+            "fingerprint": alert.fingerprint, "noticedAt": joined.noticed_at, "policyHash": joined.policy_hash,
         }));
         tx.append(&event).await?;
     }

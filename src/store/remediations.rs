@@ -200,13 +200,14 @@ impl Tx {
             .map(|_| ())
     }
 
-    /// Joins the server's live remediation, if it has not been claimed yet. Returns the live one in any case.
+    /// Joins the server's live remediation, if it has not been claimed yet. Returns the live one in any case, and whether
+    /// it was joined.
     pub async fn join_live(
         &mut self,
         server: &Server,
         fingerprint: &str,
         noticed_at: Timestamp,
-    ) -> Result<Option<RemediationId>, StoreError> {
+    ) -> Result<Option<(RemediationId, bool)>, StoreError> {
         let row = sqlx::query(
             "SELECT id, state FROM remediation WHERE region_code = ? AND server_no = ? AND finished_at IS NULL",
         )
@@ -217,10 +218,11 @@ impl Tx {
         .doing("looking for the live remediation")?;
         let Some(row) = row else { return Ok(None) };
         let id = RemediationId::from_text(row.text("id")?);
-        if State::parse(&row.text("state")?).is_some_and(State::is_before_intent) {
+        let joins = State::parse(&row.text("state")?).is_some_and(State::is_before_intent);
+        if joins {
             self.join_remediation(&id, fingerprint, noticed_at).await?;
         }
-        Ok(Some(id))
+        Ok(Some((id, joins)))
     }
 
     /// One remediation.

@@ -30,6 +30,7 @@ const TABLES: &[(&str, &str)] = &[
         "remediation",
         "SELECT id AS key, created_at, state, incident_id, server_no, region_code, source, policy, \
          CAST(needs_person AS TEXT) AS needs_person, requested_by, reason, approved_by, \
+         CAST(approved_at AS TEXT) AS approved_at, policy_hash, CAST(last_notice_at AS TEXT) AS last_notice_at, \
          CAST(finished_at AS TEXT) AS finished_at FROM remediation",
     ),
     (
@@ -59,6 +60,59 @@ const TABLES: &[(&str, &str)] = &[
         "SELECT CAST(id AS TEXT) AS key, 0 AS created_at, matchers, author, comment, \
          CAST(starts_at AS TEXT) AS starts_at, CAST(ends_at AS TEXT) AS ends_at, \
          CAST(expired_at AS TEXT) AS expired_at, expired_by FROM silence",
+    ),
+    (
+        "dump_collected",
+        "SELECT CAST(id AS TEXT) AS key, at AS created_at, region_code, server_no, CAST(at AS TEXT) AS at, person, \
+         reason FROM dump_collected",
+    ),
+    (
+        "storm",
+        "SELECT CAST(id AS TEXT) AS key, opened_at AS created_at, region_code, CAST(opened_at AS TEXT) AS opened_at, \
+         why, servers, policies, CAST(cleared_at AS TEXT) AS cleared_at, cleared_by, reason FROM storm",
+    ),
+    (
+        "quarantine",
+        "SELECT CAST(id AS TEXT) AS key, opened_at AS created_at, CAST(opened_at AS TEXT) AS opened_at, why, \
+         CAST(cleared_at AS TEXT) AS cleared_at, cleared_by, reason FROM quarantine",
+    ),
+    (
+        "policy_standing",
+        "SELECT policy AS key, max(ifnull(demoted_at, 0), ifnull(promoted_at, 0)) AS created_at, \
+         CAST(demoted_at AS TEXT) AS demoted_at, why, CAST(promoted_at AS TEXT) AS promoted_at, promoted_by, reason \
+         FROM policy_standing",
+    ),
+    // Their events do not tell the row: what was said names it, and a count where the same was said twice.
+    (
+        "breaker_reset",
+        "SELECT policy || '/' || person || '/' || at || '/' || row_number() \
+         OVER (PARTITION BY policy, person, at ORDER BY id) AS key, at AS created_at, reason FROM breaker_reset",
+    ),
+    (
+        "target_report",
+        "SELECT policy || '/' || person || '/' || at || '/' || row_number() \
+         OVER (PARTITION BY policy, person, at ORDER BY id) AS key, at AS created_at, reason FROM target_report",
+    ),
+    (
+        "watch_gap",
+        "SELECT from_at || '/' || until_at || '/' || row_number() OVER (PARTITION BY from_at, until_at ORDER BY id) \
+         AS key, until_at AS created_at FROM watch_gap",
+    ),
+    (
+        "attestation",
+        "SELECT CAST(id AS TEXT) AS key, received_at AS created_at, source, region_code, server_no, kind, \
+         CAST(at AS TEXT) AS at, CAST(received_at AS TEXT) AS received_at, said FROM attestation",
+    ),
+    (
+        // Its newest end, so its newest notice says how old it is.
+        "resolved_notice",
+        "SELECT fingerprint AS key, noticed_at AS created_at, CAST(ended_at AS TEXT) AS ended_at, \
+         CAST(noticed_at AS TEXT) AS noticed_at FROM resolved_notice",
+    ),
+    (
+        "remediation_alert",
+        "SELECT remediation_id || '/' || fingerprint AS key, ifnull(joined_at, 0) AS created_at, \
+         CAST(joined_at AS TEXT) AS joined_at FROM remediation_alert",
     ),
 ];
 

@@ -79,4 +79,19 @@ impl Store {
         // Places have no gaps, so there is nothing to count.
         Ok((seq, hash, seq - first.unwrap_or(seq) + 1))
     }
+
+    /// The kind of the newest event of one of these kinds that tells of a file. Reads the whole audit where there is none.
+    pub async fn newest_told_of(&self, kinds: &[&str], file: &str) -> Result<Option<String>, StoreError> {
+        let kinds =
+            serde_json::to_string(kinds).map_err(|_error| StoreError::Unreadable { what: "kinds" })?;
+        sqlx::query_scalar(
+            "SELECT kind FROM audit WHERE kind IN (SELECT value FROM json_each(?)) \
+             AND json_extract(detail, '$.file') = ? ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(kinds)
+        .bind(file)
+        .fetch_optional(&self.readers)
+        .await
+        .doing("looking for what was told of a file")
+    }
 }

@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 use unhang::journal::{Entry, Head, Journal, Stamp};
 
-use crate::support::{code, run, runtime, stderr, stdout, store_of, unhang};
+use crate::support::{code, config_in, run, runtime, stderr, stdout, store_of, unhang};
 
 const KEY: &str = "a-key-of-the-tests-of-32-bytes-or-more";
 const OTHER_KEY: &str = "another-key-of-the-tests-of-32-bytes-";
@@ -229,6 +229,62 @@ fn forged_heads_do_not_verify() {
 }
 
 #[test]
+fn heads_that_somebody_named_and_that_are_not_there_are_a_fault() {
+    let site = Site::new(true, true);
+    let torn = "{\"at\":\n{\"at\":";
+    let states = [
+        (None, "there are no heads at"),
+        (Some(""), "there is no head in"),
+        (Some(torn), "there is no head in"),
+    ];
+    // With --heads; then the file that the configuration names, the usual one, and the usual one with --require-key.
+    let plain = config_in(site.folder.path());
+    let text = std::fs::read_to_string(&plain).unwrap();
+    let names = text.replace("[audit]\n", &format!("[audit]\nheads_file = \"{}\"\n", site.text("heads")));
+    std::fs::write(site.path("names.toml"), names).unwrap();
+    let verify = |config: &str, more: &[&str]| {
+        let (config, key) = (site.text(config), site.text("key"));
+        run(&[&["audit", "verify", "--config", &config, "--key-file", &key], more].concat())
+    };
+    assert_eq!(code(&verify("names.toml", &[])), 0, "as long as they are there");
+    let fault = |output: &Output, said: &str| {
+        assert_eq!(code(output), 1, "{}{}", stdout(output), stderr(output));
+        assert!(stderr(output).contains(said), "{}", stderr(output));
+    };
+    for (state, said) in states {
+        for file in ["heads", "unhang.db.heads"] {
+            let _not_there = std::fs::remove_file(site.path(file));
+            if let Some(text) = state {
+                std::fs::write(site.path(file), text).unwrap();
+            }
+        }
+        fault(&site.verify(&[]), said);
+        fault(&verify("names.toml", &[]), said);
+        fault(&verify("unhang.toml", &["--require-key"]), said);
+        let output = verify("unhang.toml", &[]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(stdout(&output).contains(&format!("note: {said}")), "{}", stdout(&output));
+    }
+    fault(&site.audit("verify", &["--require-key"]), "no heads file is known; name it with --heads");
+    let export = site.text("old.ndjson");
+    let (config, key) = (site.text("names.toml"), site.text("key"));
+    let output = run(&[
+        "audit",
+        "checkpoint",
+        "--before",
+        "2027-01-01T00:00:00Z",
+        "--export",
+        &export,
+        "--prune",
+        "--config",
+        &config,
+        "--key-file",
+        &key,
+    ]);
+    fault(&output, "nothing was done: there is no head in");
+}
+
+#[test]
 fn a_rotated_key_needs_the_old_one_to_verify_and_no_key_can_follow_it() {
     let site = Site::new(true, false);
     // Another five rows under the other key.
@@ -280,6 +336,11 @@ fn a_checkpoint_exports_verifies_and_prunes_only_when_asked_to() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains("row 7 tells of it; 3 rows were removed"), "{}", stdout(&output));
     let output = site.verify(&["--deep"]);
+    assert_eq!(code(&output), 1, "{}", stdout(&output));
+    let said = "give --export old-2.ndjson (rows 1 to 3, sha256 ";
+    assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    assert_eq!(code(&site.verify(&[])), 0, "the chain alone begins at its checkpoint");
+    let output = site.verify(&["--deep", "--allow-gaps"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains("4 rows, last seq 7"), "{}", stdout(&output));
     assert!(stdout(&output).contains("note: rows before 4 were pruned"), "{}", stdout(&output));

@@ -19,3 +19,18 @@ plant unkeyed-row-after-keyed-ones src/domain/chain.rs \
 plant pruned-without-a-checkpoint src/domain/chain.rs \
   's/None => "rows before it are missing, and no checkpoint tells of them",/None => return None,/' \
   --test cli tampering::
+plant collected-dumps-not-compared src/store/state.rs \
+  's/reason FROM dump_collected"/reason FROM dump_collected WHERE 0"/' \
+  --test service audit::folding
+plant storm-clearing-not-folded src/domain/fold.rs \
+  's/    \("storm_cleared", guards::storm_cleared\),\n//' \
+  --test service audit::what_guards
+plant named-heads-may-be-missing src/cli/audit/verify.rs \
+  's/required \|\| named\.is_some\(\) \|\| place\.heads_named/required/' \
+  --test cli tampering::
+plant vanished-heads-begun-anew src/heads.rs \
+  's/if let Some\(before\) = before \{/if let Some(before) = before.filter(|_| false) {/' \
+  --test service audit::a_heads_file
+plant pruned-rows-not-asked-for src/cli/audit/verify.rs \
+  's/\|_\| !args\.allow_gaps/|_| false/' \
+  --test cli tampering::

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use simulator::{Behaviour, Script};
 use sqlx::Connection as _;
+use unhang::journal::{Entry, Journal, Stamp};
 
 use crate::support::{
     Cloud, LEAD, LEAD2, OPERATOR, Service, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually,
@@ -56,7 +57,8 @@ fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
     fire(&service, &firing, "three");
     for n in [0, 1] {
         let path = format!("remediations/{}/approve", id(n, "awaiting_approval"));
-        act(&service, LEAD, &path, &reason("hung"));
+        // Of the second one the person says that it still hangs: that counts as a notice.
+        act(&service, LEAD, &path, &json!({ "reason": "hung", "confirmStillHung": n == 1 }));
     }
     act(&service, LEAD, &format!("remediations/{}/deny", id(2, "awaiting_approval")), &reason("a test"));
     service.wait_for(&server(0), &["confirmed"]);
@@ -113,7 +115,7 @@ fn sql(path: &Path, statements: &[&'static str]) {
 }
 
 /// What was changed by hand in a table, and what is said of it.
-const CHANGES: [(&str, &str); 11] = [
+const CHANGES: [(&str, &str); 18] = [
     (
         "UPDATE remediation SET state = 'rejected' WHERE state = 'confirmed'",
         "state is \"rejected\" in the table, \"confirmed\"",
@@ -141,7 +143,140 @@ const CHANGES: [(&str, &str); 11] = [
          finished_at FROM remediation WHERE state = 'confirmed' LIMIT 1",
         "remediation forged is in the table, and no event made it",
     ),
+    ("UPDATE remediation SET approved_at = approved_at + 600000", "approved_at is"),
+    ("UPDATE remediation SET policy_hash = 'another'", "policy_hash is \"another\""),
+    ("UPDATE remediation SET last_notice_at = last_notice_at + 600000", "last_notice_at is"),
+    ("UPDATE resolved_notice SET ended_at = ended_at - 600000", "ended_at is"),
+    ("DELETE FROM resolved_notice", "was made by an event, and is not in the table"),
+    ("DELETE FROM remediation_alert", "was made by an event, and is not in the table"),
+    (
+        "INSERT INTO dump_collected (region_code, server_no, at, person, reason) \
+         SELECT region_code, server_no, intent_at + 1, 'oncall', 'copied' FROM attempt LIMIT 1",
+        "dump_collected 1 is in the table, and no event made it",
+    ),
 ];
+
+/// As [`CHANGES`], after [`guarded_run`].
+const GUARD_CHANGES: [(&str, &str); 19] = [
+    ("UPDATE storm SET cleared_at = cleared_at + 1", "storm 1: cleared_at is"),
+    (
+        "UPDATE storm SET cleared_at = 1, cleared_by = 'lead', reason = 'x' WHERE id = 2",
+        "storm 2: cleared_at is",
+    ),
+    ("UPDATE storm SET region_code = 'JP'", "region_code is \"JP\""),
+    ("DELETE FROM storm WHERE cleared_at IS NULL", "storm 2 was made by an event"),
+    (
+        "UPDATE quarantine SET cleared_at = 1, cleared_by = 'lead', reason = 'x' WHERE cleared_at IS NULL",
+        "quarantine 2: cleared_at is",
+    ),
+    ("DELETE FROM quarantine WHERE id = 1", "quarantine 1 was made by an event"),
+    (
+        "UPDATE policy_standing SET demoted_at = NULL, why = NULL",
+        "policy_standing hung-windows: demoted_at is empty",
+    ),
+    (
+        "UPDATE policy_standing SET promoted_at = promoted_at + 1",
+        "policy_standing hung-windows: promoted_at is",
+    ),
+    ("DELETE FROM policy_standing", "policy_standing hung-windows was made by an event"),
+    (
+        "INSERT INTO policy_standing (policy, demoted_at, why) VALUES ('another', 1, 'x')",
+        "policy_standing another is in the table, and no event made it",
+    ),
+    ("DELETE FROM breaker_reset", "was made by an event, and is not in the table"),
+    ("UPDATE breaker_reset SET at = at + 600000", "is in the table, and no event made it"),
+    (
+        "INSERT INTO breaker_reset (policy, at, person, reason) SELECT policy, at, person, reason FROM breaker_reset",
+        "/2 is in the table, and no event made it",
+    ),
+    ("DELETE FROM target_report", "target_report hung-windows/oncall/"),
+    ("DELETE FROM watch_gap", "was made by an event, and is not in the table"),
+    ("UPDATE watch_gap SET from_at = until_at - 1", "is in the table, and no event made it"),
+    ("UPDATE attestation SET received_at = received_at + 600000", "attestation 1: received_at is"),
+    (
+        "UPDATE attestation SET said = replace(said, '\"crashDumpEnabled\":1', '\"crashDumpEnabled\":0')",
+        "attestation 1: said is",
+    ),
+    (
+        "INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) \
+         SELECT source, region_code, server_no, kind, at, received_at, said FROM attestation",
+        "attestation 2 is in the table, and no event made it",
+    ),
+];
+
+const GUEST: &str = "guest-test-token-00000001";
+
+/// What guards go by: storms, standings, resets, reports, a word of a guest, a time without watch, quarantines.
+fn guarded_run() -> (Cloud, Site) {
+    let cloud = Cloud::start(fleet(6));
+    let more = "[storm]\nshare = 0.1\n[[sources]]\nname = \"guests\"\nkind = \"guest\"\n\
+                auth = [{ kind = \"bearer\", secret_file = \"guest\" }]\n";
+    let plain = Settings::new(&cloud.running.endpoint());
+    let site = Site::new(&Settings { mode: "approve", more: more.to_owned(), ..plain });
+    site.secret("guest", GUEST);
+    let service = site.start();
+    service.wait_for_inventory(6);
+    let said = json!({ "kind": "dump_settings", "at": now_text(), "settings": {
+        "crashDumpEnabled": 1, "dumpFile": "%SystemRoot%\\MEMORY.DMP", "autoReboot": true,
+    } });
+    act(&service, GUEST, &format!("servers/{}/attestations", server(0)), &said);
+    let reason = json!({ "reason": "looked at it" });
+    let storm = |note: &str| {
+        let begun = now_text();
+        let firing: Vec<_> = (0..4).map(|n| alert(&server(n), "firing", &begun)).collect();
+        fire(&service, &firing, note);
+    };
+    storm("one");
+    act(&service, LEAD, "storms/1/clear", &reason);
+    act(&service, LEAD, "policies/hung-windows/promote", &reason);
+    act(&service, LEAD, "breakers/hung-windows/reset", &reason);
+    storm("two");
+    act(&service, OPERATOR, "policies/hung-windows/demote", &reason);
+    assert_eq!(service.stop().0, 0);
+
+    // A quarantine that a person clears, a time in which nobody watched, and a quarantine that stays.
+    let path = site.store().with_file_name("JOURNAL");
+    let own = site.dir.path().join("own.journal");
+    std::fs::rename(&path, &own).unwrap();
+    std::fs::write(&path, "no journal\n").unwrap();
+    let service = site.start();
+    act(&service, LEAD, "quarantine/clear", &reason);
+    assert_eq!(service.stop().0, 0);
+    let journal = Journal::open(&path);
+    let then = now_text().parse::<jiff::Timestamp>().unwrap() - jiff::SignedDuration::from_hours(1);
+    journal.append(Entry::Stamp(Stamp { at: then, boot_id: None, boot_seconds: None, audit: None })).unwrap();
+    drop(journal);
+    let service = site.start();
+    assert_eq!(service.stop().0, 0);
+    std::fs::write(&path, "no journal\n").unwrap();
+    let service = site.start();
+    assert_eq!(service.stop().0, 0);
+    (cloud, site)
+}
+
+fn every_change_shows(site: &Site, changes: &[(&'static str, &str)]) {
+    let copy = site.dir.path().join("copy.db");
+    for (change, said) in changes {
+        std::fs::copy(site.store(), &copy).unwrap();
+        sql(&copy, &[*change]);
+        let (code, out, trouble) = site.run(&["audit", "verify", "--deep", "--store", "copy.db"]);
+        assert_eq!(code, 1, "{change}\n{out}{trouble}");
+        assert!(
+            out.lines().any(|line| line.starts_with("difference: ") && line.contains(said)),
+            "{change}\n{out}"
+        );
+        assert!(trouble.contains("the tables differ"), "{change}\n{trouble}");
+        let (code, _, trouble) = site.run(&["audit", "verify", "--store", "copy.db"]);
+        assert_eq!(code, 0, "the chain alone does not know: {change}\n{trouble}");
+    }
+}
+
+#[test]
+fn what_guards_go_by_is_folded_and_every_change_by_hand_shows() {
+    let (cloud, site) = guarded_run();
+    assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
+    every_change_shows(&site, &GUARD_CHANGES);
+}
 
 #[test]
 fn folding_a_real_run_gives_its_tables_and_every_change_by_hand_shows() {
@@ -151,20 +286,7 @@ fn folding_a_real_run_gives_its_tables_and_every_change_by_hand_shows() {
     assert_eq!(service.stop().0, 0);
     assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new(), "after its end");
 
-    let copy = site.dir.path().join("copy.db");
-    for (change, said) in CHANGES {
-        std::fs::copy(site.store(), &copy).unwrap();
-        sql(&copy, &[change]);
-        let (code, out, trouble) = site.run(&["audit", "verify", "--deep", "--store", "copy.db"]);
-        assert_eq!(code, 1, "{change}\n{out}");
-        assert!(
-            out.lines().any(|line| line.starts_with("difference: ") && line.contains(said)),
-            "{change}\n{out}"
-        );
-        assert!(trouble.contains("the tables differ"), "{change}\n{trouble}");
-        let (code, _, trouble) = site.run(&["audit", "verify", "--store", "copy.db"]);
-        assert_eq!(code, 0, "the chain alone does not know: {change}\n{trouble}");
-    }
+    every_change_shows(&site, &CHANGES);
 }
 
 #[test]
@@ -190,6 +312,9 @@ fn pruned_rows_are_folded_from_their_export_and_the_service_goes_on() {
     assert_eq!(service.stop().0, 0);
 
     let (code, said, trouble) = site.run(&["audit", "verify", "--deep"]);
+    assert_eq!(code, 1, "{said}{trouble}");
+    assert!(trouble.contains("give --export old.ndjson (rows 1 to "), "{trouble}");
+    let (code, said, trouble) = site.run(&["audit", "verify", "--deep", "--allow-gaps"]);
     assert_eq!(code, 0, "{said}{trouble}");
     assert!(said.contains("were pruned") && said.contains("cannot be folded"), "{said}");
     let (code, said, trouble) = site.run(&["audit", "verify", "--deep", "--export", "old.ndjson"]);
@@ -226,6 +351,35 @@ fn heads_are_written_at_the_start_on_schedule_and_at_the_end() {
 }
 
 #[test]
+fn a_heads_file_that_vanishes_is_told_before_another_one_is_begun() {
+    let (cloud, site) = stage();
+    let heads = site.dir.path().join("data/unhang.db.heads");
+    let told = |service: &Service, kind: &str| {
+        let (_, page) = service.get(&format!("/api/v1/audit?kind={kind}"), VIEWER);
+        page["items"].as_array().unwrap().len()
+    };
+    let service = site.start();
+    eventually("the first head", || (told(&service, "audit_heads_begun") == 1).then_some(()));
+    assert_eq!(service.stop().0, 0);
+    let log = || std::fs::read_to_string(site.log()).unwrap();
+    assert!(!log().contains("the heads of the audit are gone"), "{}", log());
+    std::fs::remove_file(&heads).unwrap();
+    let (code, _, trouble) = site.run(&["audit", "verify", "--require-key"]);
+    assert_eq!(code, 1, "{trouble}");
+    assert!(trouble.contains("there are no heads at"), "{trouble}");
+    for (gone, begun) in [(1, 2), (2, 3)] {
+        let service = site.start();
+        eventually("a new file", || (told(&service, "audit_heads_begun") == begun).then_some(()));
+        assert_eq!((told(&service, "audit_heads_missing"), told(&service, "audit_heads_found")), (gone, 0));
+        assert_eq!(service.stop().0, 0);
+        assert!(log().contains("the heads of the audit are gone"), "{}", log());
+        assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
+        // An empty file is no better than none.
+        std::fs::write(&heads, "").unwrap();
+    }
+}
+
+#[test]
 fn heads_that_cannot_be_written_stop_nothing() {
     let (_cloud, site) = stage();
     let config = std::fs::read_to_string(&site.config).unwrap();
@@ -239,6 +393,10 @@ fn heads_that_cannot_be_written_stop_nothing() {
     assert_eq!(service.stop().0, 0);
     let log = std::fs::read_to_string(site.dir.path().join("unhang.log")).unwrap();
     assert!(log.contains("a head of the audit could not be written"), "{log}");
+    // The configuration names the file, so the audit does not verify without it.
+    let (code, _, trouble) = site.run(&["audit", "verify"]);
+    assert_eq!(code, 1, "{trouble}");
+    assert!(trouble.contains("there are no heads at nowhere/heads"), "{trouble}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
     let lock = DataLock::take(&path)
         .map_err(|error| Failure::unreachable(format!("stop the service first: {}", chain(&error))))?;
     let key = args.keys.place(&args.store)?.key;
-    let witness = Witness::read(&args.keys, &args.store, None)?;
+    let witness = Witness::read(&args.keys, &args.store, None, false)?;
     let store = args.store.open_read_only().await?;
     let whole = Box::pin(inspect(&store, witness.inspection(false), |_rows| {})).await?;
     if let Some(fault) = whole.fault {
@@ -77,10 +77,8 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
             "nothing was done: the audit does not verify: row {seq}: {what}"
         )));
     }
-    if let Some((line, what)) = &witness.heads.fault {
-        return Err(Failure::not_so(format!(
-            "nothing was done: the heads do not verify: line {line}: {what}"
-        )));
+    if let Some(what) = witness.fault() {
+        return Err(Failure::not_so(format!("nothing was done: {what}")));
     }
     let old = store.audit_last_before(args.before).await?;
     let stays = if args.prune { first_to_stay(&store, &args.store).await? } else { None };
@@ -169,6 +167,7 @@ async fn read_back(
         last_hash: end.hash,
         keyed: end.key_id.is_some(),
         export_sha256: sha256,
+        export_name: path.file_name().map(|name| name.to_string_lossy().into_owned()),
         before: Timestamp::UNIX_EPOCH,
         pruned: false,
     })

@@ -30,6 +30,8 @@ pub(super) struct Place {
     pub(super) ring: KeyRing,
     /// Its heads file, where the configuration is of this store.
     pub(super) heads: Option<PathBuf>,
+    /// The configuration names that file.
+    pub(super) heads_named: bool,
 }
 
 impl KeyArgs {
@@ -38,6 +40,7 @@ impl KeyArgs {
         let configured = store.config_if_any()?;
         let is_own = |path: &Path| store.path().is_ok_and(|own| same_file(&own, path));
         let heads = configured.as_ref().filter(|config| is_own(&config.store.path));
+        let heads_named = heads.is_some_and(|config| config.audit.heads_named);
         let heads = heads.map(|config| config.audit.heads_file.clone());
         let audit = configured.map(|config| config.audit);
         let read = |path: &PathBuf| {
@@ -48,7 +51,7 @@ impl KeyArgs {
         let key = named.or_else(|| audit.as_ref().and_then(|audit| audit.key.clone()));
         let mut old = self.old_key_file.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         old.extend(audit.iter().flat_map(|audit| audit.old_keys.iter().chain(&audit.key)).cloned());
-        Ok(Place { ring: KeyRing::new(key.clone(), old), key, heads })
+        Ok(Place { ring: KeyRing::new(key.clone(), old), key, heads, heads_named })
     }
 }
 

@@ -1,0 +1,168 @@
+//! Folding what the guards go by beside attempts: notices, storms, quarantines, standings, gaps, and words of people and guests.
+//!
+//! Never: takes silence of an older event for "no".
+
+use serde_json::Value;
+
+use super::{EMPTY, Fact, Fold, NOT_TOLD, Told};
+use crate::domain::audit::ActorKind;
+
+/// A decision: the remediation that it opened, the alert that opened or joined one, the end that was noticed.
+pub(super) fn alert_decided(fold: &mut Fold, fact: &Fact<'_>) {
+    super::remediation_opened(fold, fact);
+    joined(fold, fact);
+    ended(fold, fact);
+}
+
+fn joined(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(id) = &fact.event.remediation_id else { return };
+    if fact.detail.get("noticedAt").is_none() {
+        // An older event: it may have joined, and refreshed the notice.
+        fold.may_have("remediation_alert", id);
+        if fold.has("remediation", id) {
+            fold.changed("remediation", id, &[("last_notice_at", NOT_TOLD)]);
+        }
+        return;
+    }
+    let (Some(at), Some(fingerprint)) = (fact.millis("noticedAt"), fact.text("fingerprint")) else { return };
+    // The first joining counts: it is known only where all since the beginning was told.
+    let whole = fold.tells("remediation", id, "last_notice_at");
+    let told = if whole { at.to_string().into() } else { NOT_TOLD };
+    fold.made("remediation_alert", &format!("{id}/{fingerprint}"), &[("joined_at", told)]);
+    fold.newest("remediation", id, "last_notice_at", at);
+}
+
+fn ended(fold: &mut Fold, fact: &Fact<'_>) {
+    const TABLE: &str = "resolved_notice";
+    let (Some("resolved"), Some(fingerprint)) = (fact.text("status"), fact.text("fingerprint")) else {
+        return;
+    };
+    match fact.detail.get("endedAt") {
+        // An older event. A replay notes no end.
+        None if fact.event.actor.kind == ActorKind::Person => {}
+        None if fold.has(TABLE, fingerprint) => {
+            fold.changed(TABLE, fingerprint, &[("ended_at", NOT_TOLD), ("noticed_at", NOT_TOLD)]);
+        }
+        None => fold.may_have(TABLE, fingerprint),
+        Some(Value::Null) => {}
+        Some(_) => {
+            let Some(at) = fact.millis_up("endedAt") else { return };
+            let first = fold.is_whole() && !fold.is_possible(TABLE, fingerprint);
+            if !fold.has(TABLE, fingerprint) && first {
+                fold.made(TABLE, fingerprint, &[("ended_at", at.to_string().into())]);
+            }
+            fold.newest(TABLE, fingerprint, "ended_at", at);
+            fold.changed(TABLE, fingerprint, &[("noticed_at", fact.event.at.into())]);
+        }
+    }
+}
+
+pub(super) fn dump_collected(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(id) = fact.number("id") else { return };
+    let fields = [
+        ("region_code", Told::from(&fact.event.region_code)),
+        ("server_no", Told::from(&fact.event.server_instance_no)),
+        ("at", fact.event.at.into()),
+        ("person", fact.actor()),
+        ("reason", fact.told("reason")),
+    ];
+    fold.made("dump_collected", &id, &fields);
+}
+
+pub(super) fn storm_opened(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(id) = fact.number("id") else { return };
+    let fields = [
+        ("region_code", Told::from(&fact.event.region_code)),
+        ("opened_at", fact.event.at.into()),
+        ("why", fact.told("why")),
+        ("servers", fact.told("servers")),
+        ("policies", fact.told("policies")),
+    ];
+    fold.made("storm", &id, &fields);
+    fold.made("storm", &id, &[("cleared_at", EMPTY), ("cleared_by", EMPTY), ("reason", EMPTY)]);
+}
+
+pub(super) fn storm_cleared(fold: &mut Fold, fact: &Fact<'_>) {
+    cleared(fold, fact, "storm");
+}
+
+pub(super) fn quarantine_opened(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(id) = fact.number("id") else { return };
+    let fields = [
+        ("opened_at", fact.event.at.into()),
+        ("why", fact.told("why")),
+        ("cleared_at", EMPTY),
+        ("cleared_by", EMPTY),
+        ("reason", EMPTY),
+    ];
+    fold.made("quarantine", &id, &fields);
+}
+
+pub(super) fn quarantine_cleared(fold: &mut Fold, fact: &Fact<'_>) {
+    cleared(fold, fact, "quarantine");
+}
+
+fn cleared(fold: &mut Fold, fact: &Fact<'_>, table: &'static str) {
+    let Some(id) = fact.number("id") else { return };
+    let fields =
+        [("cleared_at", fact.event.at.into()), ("cleared_by", fact.actor()), ("reason", fact.told("reason"))];
+    fold.changed(table, &id, &fields);
+}
+
+pub(super) fn policy_demoted(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(policy) = &fact.event.policy else { return };
+    if fold.is_whole() {
+        let never = [("promoted_at", EMPTY), ("promoted_by", EMPTY), ("reason", EMPTY)];
+        fold.made("policy_standing", policy, &never);
+    }
+    let fields = [("demoted_at", fact.event.at.into()), ("why", fact.told("why"))];
+    fold.changed("policy_standing", policy, &fields);
+}
+
+pub(super) fn policy_promoted(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(policy) = &fact.event.policy else { return };
+    let fields = [
+        ("demoted_at", EMPTY),
+        ("why", EMPTY),
+        ("promoted_at", fact.event.at.into()),
+        ("promoted_by", fact.actor()),
+        ("reason", fact.told("reason")),
+    ];
+    fold.changed("policy_standing", policy, &fields);
+}
+
+pub(super) fn breaker_reset(fold: &mut Fold, fact: &Fact<'_>) {
+    said_of_policy(fold, fact, "breaker_reset");
+}
+
+pub(super) fn target_reported(fold: &mut Fold, fact: &Fact<'_>) {
+    said_of_policy(fold, fact, "target_report");
+}
+
+/// Rows whose number no event tells: what they say names them, and a count where it was said twice.
+fn said_of_policy(fold: &mut Fold, fact: &Fact<'_>, table: &'static str) {
+    let Some(policy) = &fact.event.policy else { return };
+    let said = format!("{policy}/{}/{}", fact.event.actor.name, fact.event.at.as_millisecond());
+    fold.made_another(table, &said, &[("reason", fact.told("reason"))]);
+}
+
+pub(super) fn watch_gap(fold: &mut Fold, fact: &Fact<'_>) {
+    let (Some(from), Some(until)) = (fact.millis("from"), fact.millis("until")) else { return };
+    fold.made_another("watch_gap", &format!("{from}/{until}"), &[]);
+}
+
+pub(super) fn attestation(fold: &mut Fold, fact: &Fact<'_>) {
+    let (Some(id), Some(said)) = (fact.number("id"), fact.detail.get("said")) else { return };
+    let of_said = |name: &str| said.get(name).and_then(Value::as_str);
+    let at = of_said("at").and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let fields = [
+        ("source", Told::from(&fact.event.source)),
+        ("region_code", Told::from(&fact.event.region_code)),
+        ("server_no", Told::from(&fact.event.server_instance_no)),
+        ("kind", of_said("kind").map_or(NOT_TOLD, Told::from)),
+        ("at", at.map_or(NOT_TOLD, Told::from)),
+        ("received_at", fact.event.at.into()),
+        ("said", fact.told("said")),
+    ];
+    fold.made("attestation", &id, &fields);
+}
