@@ -29,6 +29,8 @@ pub(crate) enum Bug {
     LostIsNotSent,
     /// Outcomes may be rewritten.
     OutcomeRewritten,
+    /// Nobody remembers that the clock stood still.
+    ForgetStall,
     /// Nobody looks at what waits for a person.
     NoReview,
     /// Nobody is woken for what was queued again.
@@ -37,7 +39,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Those that break a law while faults go on, with the laws that may show them.
-    pub(crate) const UNSAFE: [(Self, &'static [u8]); 12] = [
+    pub(crate) const UNSAFE: [(Self, &'static [u8]); 13] = [
         (Self::ResendUnknown, &[7, 8, 16, 17]),
         (Self::CallBeforeCommit, &[10]),
         (Self::FreeOnUnknown, &[8, 9]),
@@ -49,6 +51,7 @@ impl Bug {
         (Self::ApproveOwn, &[31]),
         (Self::SignAgain, &[19]),
         (Self::LostIsNotSent, &[7, 16, 17]),
+        (Self::ForgetStall, &[29]),
         (Self::OutcomeRewritten, &[16, 17, 32]),
     ];
     /// Those that only show once faults stop.

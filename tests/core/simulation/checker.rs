@@ -18,13 +18,9 @@ use super::world::World;
 const CLOCKS: i64 = MINUTE + 5 * SECOND;
 /// A signature is good for this long, so an effect may come this long after its intent.
 const SIGNATURE: i64 = 5 * MINUTE;
-/// Whether the end of an alert that joined counts when it comes while a try is in flight. It does not today: that try is
-/// past taking back, and should it prove not sent, the next claim asks only for ends of the alert that opened.
-const ENDS_IN_FLIGHT_COUNT: bool = false;
-
-/// Whether a notice grows old while our clock stands still because the wall clock was set back. It does not today: ages
-/// are counted by our clock, and nothing is sent while it stands still, but what waits is as young afterwards as before.
-const STALLS_COUNT: bool = false;
+/// Whether a notice grows old also while the clock of an earlier process stood still, if it stood still no longer when this
+/// one began. It does not: a process knows of its own stalls, and at its beginning of one that goes on.
+const ENDED_STALLS_COUNT: bool = false;
 
 /// The legal moves, as the contract lists them.
 pub(crate) const LEGAL: [(State, State); 25] = [
@@ -126,14 +122,8 @@ impl Checker {
                 Told::Ended(fingerprint, end) => {
                     let newest = self.ends.entry(fingerprint.clone()).or_insert(i64::MIN);
                     *newest = (*newest).max(*end);
-                    let states = &self.states;
                     let of = |(rem, members): (&usize, &Vec<String>)| {
-                        let in_flight = states.get(*rem).is_some_and(|(state, _)| *state == State::Intent);
-                        let starts_at = world.store.rems[*rem].waiting.alert.starts_at.map(ms);
-                        let own =
-                            members.first() == Some(fingerprint) && starts_at.is_none_or(|at| at <= *end);
-                        let counts = ENDS_IN_FLIGHT_COUNT || !in_flight || own;
-                        (members.contains(fingerprint) && counts).then_some(*rem)
+                        members.contains(fingerprint).then_some(*rem)
                     };
                     self.over.extend(self.members.iter().filter_map(of));
                 }
@@ -233,7 +223,7 @@ impl Checker {
         self.must(!self.over.contains(&attempt.rem), 26, "an alert of it had resolved");
         self.judge_server(attempt, rem);
         self.judge_mutes(world, attempt, rem, rules, policy, now);
-        self.judge_ages(world, attempt, rem, policy, now);
+        self.judge_ages(attempt, rem, policy, now);
         let earlier = &world.store.attempts[..index];
         for before in earlier.iter().filter(|before| before.rem == attempt.rem) {
             let proven = before.past.outcome == Some(Outcome::NotSent);
@@ -254,7 +244,7 @@ impl Checker {
         self.must(listed, 13, "outside the eligibility table");
         self.must(read.status_code == "RUN", 13, "not RUN");
         self.must(read.operation_code == "NULL", 13, "an operation runs");
-        self.must(attempt.read_age <= 30 * SECOND + CLOCKS, 14, "the pre-flight is older than 30 s");
+        self.must(attempt.read_age <= 30 * SECOND, 14, "the pre-flight is older than 30 s");
     }
 
     fn judge_mutes(
@@ -292,17 +282,11 @@ impl Checker {
         self.must(!policy.deny_servers.contains(name), 0, "an intent on a denied server");
     }
 
-    fn judge_ages(
-        &mut self,
-        world: &World,
-        attempt: &Attempt,
-        rem: &super::memory::Rem,
-        policy: &Policy,
-        now: i64,
-    ) {
+    fn judge_ages(&mut self, attempt: &Attempt, rem: &super::memory::Rem, policy: &Policy, now: i64) {
         let notice = now - ms(rem.waiting.last_notice_at);
         self.must(notice <= 15 * MINUTE, 29, "the last notice is older than 15 min");
-        let stood_still = if STALLS_COUNT { 0 } else { world.stalled - rem.noticed_stalled };
+        let before = attempt.began_stalled.map_or(0, |began| (began - rem.noticed_stalled).max(0));
+        let stood_still = if ENDED_STALLS_COUNT { 0 } else { before };
         let really = attempt.true_at - rem.noticed_true_at - stood_still;
         self.must(really <= 15 * MINUTE + 2 * CLOCKS, 29, "a clock kept an old notice young");
         let settled = rem.requested_by.is_some() || now - rem.created_at >= policy.settle.as_secs() * SECOND;

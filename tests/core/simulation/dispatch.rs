@@ -17,7 +17,7 @@ use super::bugs::Bug;
 use super::cloud::Request;
 use super::memory::Attempt;
 use super::values::{MINUTE, RULES, SECOND, at, ms};
-use super::world::{Kept, Send, Sending, Work, World};
+use super::world::{Kept, Process, Send, Sending, Work, World};
 
 const SEND_WITHIN: i64 = 10 * SECOND;
 
@@ -106,7 +106,9 @@ impl World {
         let rules = self.rules(p);
         let health = self.health(p);
         let facts = self.facts_about(rem, rules, now);
-        let seen = kept.as_ref().map(|kept| &kept.seen);
+        // Its age is asked of the monotonic clock as well: the other one may stand still.
+        let young = |kept: &&Kept| self.time - kept.true_at <= 30 * SECOND;
+        let seen = kept.as_ref().filter(young).map(|kept| &kept.seen);
         let (verdict, _) = claim(&self.store.rems[rem].waiting, rules, &facts, seen, &health, now);
         match verdict {
             Claim::NeedPreflight if may_read => self.processes[p].work = Some(Work::Read { rem }),
@@ -127,8 +129,7 @@ impl World {
             }
             Claim::Go(server) => {
                 // Only a read can have let it go; without one the checker sees an age beyond any limit.
-                let passed = self.time - self.stalled;
-                let read_age = kept.map_or(i64::MAX, |kept| passed - (kept.true_at - kept.stalled));
+                let read_age = kept.map_or(i64::MAX, |kept| self.time - kept.true_at);
                 self.commit_intent(p, rem, *server, read_age, now);
             }
         }
@@ -138,7 +139,7 @@ impl World {
         self.nonces += 1;
         let (nonce, signed_at) = (self.nonces, self.time + self.wall_off);
         let send_before = self.time + SEND_WITHIN;
-        let (epoch, config) = (self.processes[p].epoch, self.processes[p].config);
+        let Process { epoch, config, began_stalled, .. } = self.processes[p];
         let fate = self.fate();
         let index = self.store.rems[rem].server;
         if self.bug == Some(Bug::CallBeforeCommit) {
@@ -170,6 +171,7 @@ impl World {
                 true_at: world.time,
                 read_age,
                 read: Box::new(server),
+                began_stalled,
                 config,
             };
             world.store.attempts.push(attempt);
@@ -203,12 +205,7 @@ impl World {
         if readable {
             process.clock_fault = off;
         }
-        let kept = Kept {
-            rem,
-            true_at: self.time,
-            stalled: self.stalled,
-            seen: Preflight { read_at, seen, signals: Vec::new() },
-        };
+        let kept = Kept { rem, true_at: self.time, seen: Preflight { read_at, seen, signals: Vec::new() } };
         process.kept.retain(|kept| kept.rem != rem);
         process.kept.push(kept.clone());
         process.work = Some(Work::Ask { rem, kept: Some(kept), may_read: false });

@@ -205,7 +205,7 @@ impl World {
         let rules = self.rules(p);
         let person = arrived.person.map(|person| format!("p{person}"));
         let server = matches!(fact, TargetFact::Found(_)).then_some(arrived.server);
-        let facts = self.facts_of(fact, server, &alert.fingerprint, rules, now, false);
+        let facts = self.facts_of(fact, server, None, &alert.fingerprint, rules, now, false);
         let question = Question {
             alert,
             source: arrived.source,
@@ -226,15 +226,18 @@ impl World {
     fn resolve(&mut self, arrived: &Arrived, alert: &Alert, now: Timestamp) {
         let received = at(arrived.received_at);
         let ended_at = alert.ends_at.unwrap_or(received).min(later(received, FUTURE_MAX));
-        let newest = self.store.resolved.entry(alert.fingerprint.clone()).or_insert(i64::MIN);
-        *newest = (*newest).max(ms(ended_at));
+        let newest = self.store.resolved.entry(alert.fingerprint.clone()).or_insert((i64::MIN, 0));
+        *newest = (newest.0.max(ms(ended_at)), ms(now));
         self.store.told.push(Told::Ended(alert.fingerprint.clone(), ms(ended_at)));
         for rem in 0..self.store.rems.len() {
             let row = &self.store.rems[rem];
             let opened = row.waiting.alert.fingerprint == alert.fingerprint;
             let seen_by_claim = row.waiting.alert.starts_at.is_none_or(|starts_at| starts_at <= ended_at);
             let left = self.lean && opened && seen_by_claim;
-            if row.joined.contains(&alert.fingerprint) && row.state.is_before_intent() && !left {
+            if row.joined.iter().any(|(one, _)| *one == alert.fingerprint)
+                && row.state.is_before_intent()
+                && !left
+            {
                 self.shift(rem, Event::Cancelled, now);
             }
         }
@@ -265,8 +268,8 @@ impl World {
                         row.noticed_true_at = arrived.true_at;
                         row.noticed_stalled = arrived.stalled;
                     }
-                    if !forgets {
-                        row.joined.push(fingerprint.clone());
+                    if !forgets && !row.joined.iter().any(|(one, _)| *one == fingerprint) {
+                        row.joined.push((fingerprint.clone(), ms(received)));
                     }
                     self.store.told.push(Told::Joined(live, fingerprint));
                 }
@@ -307,7 +310,7 @@ impl World {
             requested_by: arrived.person,
             settle_until: ms(now) + settle,
             not_before: ms(now) + settle,
-            joined: vec![alert.fingerprint.clone()],
+            joined: vec![(alert.fingerprint.clone(), arrived.received_at)],
             sender_time: alert.sender_time.map(ms),
             received_at: arrived.received_at,
             noticed_true_at: arrived.true_at,

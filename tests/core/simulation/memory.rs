@@ -22,8 +22,8 @@ pub(crate) struct Rem {
     pub(crate) requested_by: Option<u8>,
     pub(crate) settle_until: i64,
     pub(crate) not_before: i64,
-    /// Fingerprints that opened or joined it, as far as the store links them.
-    pub(crate) joined: Vec<String>,
+    /// Fingerprints that opened or joined it, as far as the store links them, and when that was noticed.
+    pub(crate) joined: Vec<(String, i64)>,
     pub(crate) sender_time: Option<i64>,
     pub(crate) received_at: i64,
     /// The world's time of the last notice, or of the last person who vouched.
@@ -61,9 +61,11 @@ pub(crate) struct Attempt {
     pub(crate) server: usize,
     /// The world's time of the intent.
     pub(crate) true_at: i64,
-    /// How long before it the pre-flight was read, without the time in which our clock stood still.
+    /// How long before it the pre-flight was read.
     pub(crate) read_age: i64,
     pub(crate) read: Box<Server>,
+    /// How long the clock had stood still when the process began that claimed; `None` where that made it doubt.
+    pub(crate) began_stalled: Option<i64>,
     /// Configuration of the process that claimed.
     pub(crate) config: usize,
 }
@@ -108,7 +110,8 @@ pub(crate) struct Memory {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) holds: Vec<(Hold, bool)>,
     pub(crate) silences: Vec<(Silence, bool)>,
-    pub(crate) resolved: BTreeMap<String, i64>,
+    /// Newest end of each fingerprint, and when the newest notice of an end came.
+    pub(crate) resolved: BTreeMap<String, (i64, i64)>,
     pub(crate) told: Vec<Told>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) pending: Vec<Pending>,

@@ -4,11 +4,11 @@
 
 use std::hash::{DefaultHasher, Hash};
 
-use jiff::Timestamp;
-use unhang::domain::claim::{Health, Preflight};
+use jiff::{SignedDuration, Timestamp};
+use unhang::domain::claim::{Health, Preflight, Stall};
 use unhang::domain::facts::{Facts, Live, TargetFact};
 use unhang::domain::guest::GuestFacts;
-use unhang::domain::limits::{earlier, look_back};
+use unhang::domain::limits::{COOLDOWN_MAX, earlier, look_back};
 use unhang::domain::policy::Rules;
 use unhang::domain::remediation::{Event, Outcome, State, transition};
 use unhang::domain::storm::StormFacts;
@@ -26,8 +26,6 @@ use crate::prng::Prng;
 pub(crate) struct Kept {
     pub(crate) rem: usize,
     pub(crate) true_at: i64,
-    /// How long our clock had stood still by then.
-    pub(crate) stalled: i64,
     pub(crate) seen: Preflight,
 }
 
@@ -70,6 +68,11 @@ pub(crate) struct Send {
 pub(crate) struct Process {
     pub(crate) epoch: i64,
     pub(crate) floor: i64,
+    /// What its clock knows of times in which it stood still, and how far the wall was behind when last looked at.
+    pub(crate) stall: Option<Stall>,
+    pub(crate) behind: i64,
+    /// How long our clock had stood still in all when it began; `None` where it saw that and trusts nothing older.
+    pub(crate) began_stalled: Option<i64>,
     pub(crate) clock_fault: bool,
     pub(crate) halted: bool,
     pub(crate) config: usize,
@@ -161,6 +164,7 @@ impl World {
         &self,
         target: TargetFact,
         server: Option<usize>,
+        rem: Option<usize>,
         fingerprint: &str,
         rules: &Rules,
         now: Timestamp,
@@ -187,8 +191,8 @@ impl World {
         let silences = self.store.silences.iter().filter(|(_, ended)| !ended);
         Facts {
             target,
-            newest_resolved_end: self.store.resolved.get(fingerprint).copied().map(at),
-            joined_end: None,
+            newest_resolved_end: self.store.resolved.get(fingerprint).map(|(end, _)| at(*end)),
+            joined_end: rem.and_then(|rem| self.joined_end(rem)),
             live,
             attempts,
             holds: holds.map(|(hold, _)| hold.clone()).collect(),
@@ -208,7 +212,19 @@ impl World {
     pub(crate) fn facts_about(&self, rem: usize, rules: &Rules, now: Timestamp) -> Facts {
         let waiting = &self.store.rems[rem].waiting;
         let target = TargetFact::Found(Box::new(waiting.server.clone()));
-        self.facts_of(target, None, &waiting.alert.fingerprint, rules, now, true)
+        self.facts_of(target, None, Some(rem), &waiting.alert.fingerprint, rules, now, true)
+    }
+
+    /// When the newest end was noticed of an alert that had opened or joined the remediation by then.
+    fn joined_end(&self, rem: usize) -> Option<Timestamp> {
+        if self.bug == Some(Bug::ForgetJoined) {
+            return None;
+        }
+        let noticed = |(fingerprint, joined_at): &(String, i64)| {
+            let (_, noticed_at) = self.store.resolved.get(fingerprint)?;
+            (noticed_at >= joined_at).then(|| at(*noticed_at))
+        };
+        self.store.rems[rem].joined.iter().filter_map(noticed).max()
     }
 
     /// Rules that a process works by.
@@ -224,7 +240,26 @@ impl World {
         Health {
             halted: (process.halted || foreign).then(|| "halted".to_owned()),
             clock: (process.clock_fault || behind).then(|| "unsound".to_owned()),
+            stall: process.stall.filter(|_| self.bug != Some(Bug::ForgetStall)),
             ..Health::default()
+        }
+    }
+
+    /// Every running process looks at its clock: the floor moves on, or the clock stands still, and that is noted.
+    fn look_at_clocks(&mut self) {
+        let wall = self.time + self.wall_off;
+        for process in &mut self.processes {
+            process.floor = process.floor.max(wall);
+            let behind = process.floor - wall;
+            if behind > 5 * SECOND {
+                let until = at(process.floor);
+                let same = process.stall.is_some_and(|stall| stall.until == until);
+                let further = (behind - if same { process.behind } else { 0 }).max(0);
+                let before = process.stall.map_or(SignedDuration::ZERO, |stall| stall.by);
+                process.behind = behind;
+                let by = before.saturating_add(SignedDuration::from_millis(further));
+                process.stall = Some(Stall { until, by });
+            }
         }
     }
 
@@ -239,15 +274,14 @@ impl World {
     /// The world's time moves on. Our clock stands still while the wall is behind what we have seen, and nobody looks at it
     /// while no process runs.
     pub(crate) fn advance(&mut self, step: i64) {
+        self.look_at_clocks();
         let seen = self.processes.iter().map(|process| process.floor).max().unwrap_or(0);
         let behind = seen.max(self.store.latest) - (self.time + self.wall_off);
         let unwatched = self.processes.is_empty() && self.wall_off != 0;
         self.stalled += if unwatched { step } else { behind.clamp(0, step) };
         self.time += step;
         self.cloud.pass(self.time);
-        // A running process looks at its clock all the time.
-        let wall = self.time + self.wall_off;
-        self.processes.iter_mut().for_each(|process| process.floor = process.floor.max(wall));
+        self.look_at_clocks();
     }
 
     /// What will become of the next commit.
@@ -309,9 +343,14 @@ impl World {
         let Some(epoch) = done else { return };
         // What a dead process had seen beyond the stored time is gone over again where the wall was set back.
         self.stalled += (std::mem::take(&mut self.lost_floor) - ms(now)).max(0);
+        let behind = ms(now) - (self.time + self.wall_off);
+        let doubts = behind > 5 * SECOND;
         self.processes.push(Process {
             epoch,
             floor: ms(now),
+            stall: doubts.then_some(Stall { until: now, by: COOLDOWN_MAX }),
+            behind,
+            began_stalled: (!doubts).then_some(self.stalled),
             clock_fault: false,
             halted: false,
             config,
