@@ -3,9 +3,11 @@
 //! Laws of the effect (7 to 19), the limits (20 to 23, 25), cancelling (26 to 31), the state (32 to 34, 36); law 24 as
 //! far as a truncated group goes; the mutes and the deny list of the intent under number 0. Laws 45 and 47 once faults stop.
 //!
+//! Storm, breaker, ladder and restored stores are in `laws`.
+//!
 //! Never: asks a production function that judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unhang::domain::policy::{Budget, Mode, Policy, Rules};
 use unhang::domain::remediation::{Outcome, State};
@@ -76,6 +78,12 @@ pub(crate) struct Checker {
     /// Remediations of which a member has resolved.
     over: Vec<usize>,
     requests: usize,
+    /// Region, server and time of every firing alert.
+    pub(crate) sighted: Vec<(String, String, i64)>,
+    /// When a person last cleared the storm of a region.
+    pub(crate) cleared: BTreeMap<String, i64>,
+    /// Policies of which an attempt ended unknown since a person promoted them.
+    pub(crate) demoted: BTreeSet<String>,
     pub(crate) broken: Vec<(u8, String)>,
 }
 
@@ -84,7 +92,7 @@ impl Checker {
         self.broken.push((law, words.into()));
     }
 
-    fn must(&mut self, holds: bool, law: u8, words: &str) {
+    pub(crate) fn must(&mut self, holds: bool, law: u8, words: &str) {
         if !holds {
             self.fail(law, words);
         }
@@ -92,6 +100,10 @@ impl Checker {
 
     /// Looks at everything that the last step changed.
     pub(crate) fn look(&mut self, world: &World) {
+        if let Some(before) = world.restored {
+            self.look_at_restored(world, before);
+            return;
+        }
         self.look_at_notices(world);
         self.look_at_states(world);
         self.look_at_requests(world);
@@ -118,6 +130,13 @@ impl Checker {
                 }
                 Told::Joined(rem, fingerprint) => {
                     self.members.entry(*rem).or_default().push(fingerprint.clone());
+                }
+                Told::Sighted(region, no, at) => self.sighted.push((region.clone(), no.clone(), *at)),
+                Told::StormCleared(region, at) => {
+                    self.cleared.insert(region.clone(), *at);
+                }
+                Told::Promoted(policy) => {
+                    self.demoted.remove(policy);
                 }
                 Told::Ended(fingerprint, end) => {
                     let newest = self.ends.entry(fingerprint.clone()).or_insert(i64::MIN);
@@ -192,6 +211,9 @@ impl Checker {
                 && matches!(now, Some(Outcome::Accepted | Outcome::Rejected));
             self.must(before.is_none() || late, 32, "an outcome was rewritten");
             self.outcomes[index] = now;
+            if now == Some(Outcome::Unknown) {
+                self.demoted.insert(attempt.past.policy.clone());
+            }
         }
         let request = world.cloud.ledger.iter().find(|request| request.nonce == attempt.nonce);
         let effect = request.is_some_and(|request| request.effect_at.is_some());
@@ -232,6 +254,9 @@ impl Checker {
         self.must(attempt.number <= 3, 7, "a fourth try");
         self.judge_rest(world, earlier, attempt, policy, now);
         self.judge_limits(earlier, attempt, rules, policy, now);
+        self.judge_storm(world, attempt, rules, now);
+        self.judge_breaker(world, earlier, attempt, rules, now);
+        self.judge_standing(world, attempt, rem, now);
     }
 
     fn judge_server(&mut self, attempt: &Attempt, rem: &super::memory::Rem) {
@@ -332,7 +357,10 @@ impl Checker {
             let of = &RULES[before.config].policies;
             let own = of.iter().find(|policy| policy.name == before.past.policy);
             let longest = own.map_or(policy.cooldown, |own| own.cooldown.max(policy.cooldown));
-            let cooldown = longest.as_secs() * SECOND;
+            // A person who collected the dump ends the cooldown, and never the dump window.
+            let collected = world.store.collected.get(attempt.past.server_no.as_str());
+            let ended = collected.is_some_and(|at| ms(before.past.intent_at) < *at);
+            let cooldown = if ended { 0 } else { longest.as_secs() * SECOND };
             let memory = i64::try_from(before.read.memory_bytes.max(attempt.read.memory_bytes)).unwrap();
             let dump = (30 * MINUTE).max(2 * memory / 50_000 + 15 * MINUTE);
             self.must(gap >= cooldown, 8, "inside the cooldown");

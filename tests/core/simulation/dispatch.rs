@@ -8,7 +8,7 @@ use unhang::domain::claim::{
 };
 use unhang::domain::evidence::{Baseline, reboot, unconfirmed_at};
 use unhang::domain::facts::Past;
-use unhang::domain::guard::Verdict;
+use unhang::domain::guard::{Reason, Verdict};
 use unhang::domain::limits::later;
 use unhang::domain::remediation::{Event, Outcome, State, TRIES_MAX};
 use unhang::domain::server::Server;
@@ -72,6 +72,7 @@ impl World {
         let rules = self.rules(p);
         let facts = self.facts_about(rem, rules, now);
         let (verdict, _) = settled(&self.store.rems[rem].waiting, rules, &facts, now);
+        let storm = matches!(&verdict, Settled::Cancel(check) if check.guard == Reason::Storm);
         let event = match verdict {
             Settled::Queue => Event::Settled,
             Settled::AskPerson(_) => Event::SettledNeedsApproval,
@@ -82,7 +83,13 @@ impl World {
             Settled::Expire(_) => Event::Expired,
         };
         let fate = self.fate();
-        self.commit(fate, now, |world| world.shift(rem, event, now));
+        let server = self.store.rems[rem].waiting.server.clone();
+        self.commit(fate, now, |world| {
+            if storm {
+                world.open_storm_if_seen(rem, &server, &facts, rules, now);
+            }
+            world.shift(rem, event, now);
+        });
         self.say(10, rem, |_| format!("r{rem} settles: {event:?} ({fate:?})"));
     }
 
@@ -122,7 +129,16 @@ impl World {
                 let event = if expire { Event::Expired } else { Event::Cancelled };
                 self.tally.cancelled(check.guard);
                 let fate = self.fate();
-                self.commit(fate, now, |world| world.shift(rem, event, now));
+                let server = match seen.map(|seen| &seen.seen) {
+                    Some(PreflightSeen::Server(server)) => server.as_ref().clone(),
+                    _ => self.store.rems[rem].waiting.server.clone(),
+                };
+                self.commit(fate, now, |world| {
+                    if check.guard == Reason::Storm {
+                        world.open_storm_if_seen(rem, &server, &facts, rules, now);
+                    }
+                    world.shift(rem, event, now);
+                });
                 self.say(13, rem, |_| {
                     format!("r{rem} {event:?}: {} {} ({fate:?})", check.guard.as_str(), check.seen)
                 });
@@ -259,6 +275,7 @@ impl World {
         } else {
             let again = self.bug == Some(Bug::SignAgain);
             let signed_at = if again { self.time + self.wall_off } else { send.signed_at };
+            self.journal.push(send.nonce);
             self.hand_to_network(send.nonce, send.server, signed_at, send.send_before);
             Sending::Waiting
         };

@@ -8,10 +8,11 @@ use unhang::domain::claim::Waiting;
 use unhang::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
 };
-use unhang::domain::facts::TargetFact;
+use unhang::domain::facts::{Facts, TargetFact};
 use unhang::domain::limits::later;
 use unhang::domain::policy::{Policy, Trust};
 use unhang::domain::remediation::{Event, State};
+use unhang::domain::server::Server;
 
 use super::bugs::Bug;
 use super::memory::{Delivery, Pending, Rem, Told};
@@ -32,6 +33,14 @@ pub(crate) struct Arrived {
     pub(crate) truncated: bool,
     pub(crate) person: Option<u8>,
     pub(crate) server: usize,
+}
+
+/// The server that a fact names.
+pub(crate) fn found(fact: &TargetFact) -> Option<Server> {
+    match fact {
+        TargetFact::Found(server) => Some(server.as_ref().clone()),
+        _ => None,
+    }
 }
 
 impl World {
@@ -166,7 +175,9 @@ impl World {
             Route::One(_) => self.known(notice.server),
             Route::None | Route::Several(_) => TargetFact::Pending,
         };
-        let decided = self.decide(p, arrived, &alert, fact, None, now);
+        let server = found(&fact);
+        let (decided, facts) = self.decide(p, arrived, &alert, fact, None, now);
+        self.note_seen(rules, arrived, &alert, &decided, &facts, server.as_ref(), now);
         if notice.resolved {
             if arrived.person.is_none() {
                 self.resolve(arrived, &alert, now);
@@ -201,11 +212,16 @@ impl World {
         fact: TargetFact,
         under: Option<&Policy>,
         now: Timestamp,
-    ) -> Decided {
+    ) -> (Decided, Facts) {
         let rules = self.rules(p);
         let person = arrived.person.map(|person| format!("p{person}"));
         let server = matches!(fact, TargetFact::Found(_)).then_some(arrived.server);
-        let facts = self.facts_of(fact, server, None, &alert.fingerprint, rules, now, false);
+        let policy = under.or(match route(rules, arrived.source, alert) {
+            Route::One(policy) => Some(policy),
+            Route::None | Route::Several(_) => None,
+        });
+        let guards = policy.map(|policy| (policy.region.as_str(), policy.name.as_str()));
+        let facts = self.facts_of(fact, server, None, &alert.fingerprint, guards, rules, now, false);
         let question = Question {
             alert,
             source: arrived.source,
@@ -219,7 +235,7 @@ impl World {
             None => decide(&question, rules, &facts, now),
         };
         self.tally.decided(decided.decision, decided.reason);
-        decided
+        (decided, facts)
     }
 
     /// A resolved notice: the newest end moves forward, and what has not been sent is taken back.

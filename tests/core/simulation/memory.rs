@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 
 use unhang::domain::claim::Waiting;
-use unhang::domain::facts::Past;
+use unhang::domain::facts::{Gap, Past};
 use unhang::domain::hold::{Hold, Silence};
+use unhang::domain::ladder::Demotion;
 use unhang::domain::remediation::State;
 use unhang::domain::server::Server;
+use unhang::domain::storm::Sighting;
 
 use super::values::Notice;
 
@@ -99,6 +101,21 @@ pub(crate) enum Told {
     Joined(usize, String),
     /// A resolved notice came; its end.
     Ended(String, i64),
+    /// A firing alert named a server of a region.
+    Sighted(String, String, i64),
+    /// A person cleared the storm of a region.
+    StormCleared(String, i64),
+    /// A person promoted a policy.
+    Promoted(String),
+}
+
+/// A stored storm.
+#[derive(Debug, Clone)]
+pub(crate) struct StormRow {
+    pub(crate) region: String,
+    pub(crate) why: String,
+    pub(crate) opened_at: i64,
+    pub(crate) cleared_at: Option<i64>,
 }
 
 /// Everything that is stored.
@@ -116,6 +133,18 @@ pub(crate) struct Memory {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) inventory: Vec<Server>,
+    pub(crate) storms: Vec<StormRow>,
+    /// By region, server and policy; with the newest time.
+    pub(crate) sightings: BTreeMap<(String, String, String), (Sighting, i64)>,
+    /// Newest reset of each policy's breaker.
+    pub(crate) resets: BTreeMap<String, i64>,
+    pub(crate) demoted: BTreeMap<String, Demotion>,
+    pub(crate) promoted: BTreeMap<String, i64>,
+    pub(crate) quarantine: Option<String>,
+    pub(crate) gaps: Vec<Gap>,
+    /// When the dump of each server was last collected.
+    pub(crate) collected: BTreeMap<String, i64>,
+    pub(crate) beat: Option<i64>,
 }
 
 impl Memory {
