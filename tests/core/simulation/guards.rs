@@ -180,6 +180,7 @@ impl World {
     }
 
     /// Keeps that an alert's server fires, and opens the storm that it shows.
+    #[expect(clippy::too_many_arguments, reason = "one caller for each kind of alert")]
     pub(crate) fn note_seen(
         &mut self,
         rules: &Rules,

@@ -101,6 +101,7 @@ pub(crate) enum Fate {
 
 /// One history.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches one kind of event")]
 pub(crate) struct World {
     pub(crate) rng: Prng,
     pub(crate) bug: Option<Bug>,
@@ -181,6 +182,7 @@ impl World {
     }
 
     /// The one place where facts are made of the stored state. `server` names the one whose live remediation counts.
+    #[expect(clippy::too_many_arguments, reason = "each is asked for by one caller alone")]
     pub(crate) fn facts_of(
         &self,
         target: TargetFact,
