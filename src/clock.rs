@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::claim::Stall;
+use crate::domain::limits::COOLDOWN_MAX;
 
 /// Wall and monotonic clock may part by so much since they were last confirmed together: time keeping slews slowly, and
 /// only a jump is faster.
@@ -25,13 +26,43 @@ const STRETCH: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Clock {
     floor_ms: AtomicI64,
-    stall: Mutex<Option<Stall>>,
+    stood: Mutex<Stood>,
+}
+
+/// How often and how long the clock stood still at its floor.
+#[derive(Debug, Default)]
+struct Stood {
+    /// All stalls so far, as one that reaches to the newest floor.
+    stall: Option<Stall>,
+    /// How far the wall clock was behind that floor when it was last looked at.
+    behind_ms: i64,
+}
+
+impl Stood {
+    /// Notes how far the wall clock is behind the floor. Each time it is set back adds to what the clock does not show, also
+    /// of what was noted between two such times: too old is safe.
+    fn see(&mut self, floor_ms: i64, behind_ms: i64) {
+        let Ok(until) = Timestamp::from_millisecond(floor_ms) else { return };
+        let same = self.stall.is_some_and(|stall| stall.until == until);
+        let further = behind_ms - if same { self.behind_ms } else { 0 };
+        self.behind_ms = behind_ms;
+        let before = self.stall.map_or(SignedDuration::ZERO, |stall| stall.by);
+        let by = before.saturating_add(SignedDuration::from_millis(further.max(0)));
+        self.stall = Some(Stall { until, by });
+    }
 }
 
 impl Clock {
     /// A clock that never answers earlier than `floor`.
     pub fn starting_at(floor: Timestamp) -> Self {
-        Self { floor_ms: AtomicI64::new(floor.as_millisecond()), stall: Mutex::new(None) }
+        let clock = Self { floor_ms: AtomicI64::new(floor.as_millisecond()), stood: Mutex::default() };
+        // How long it stood still in processes before this one is not known.
+        if clock.behind_ms() > BEHIND_MAX_MS {
+            let stall = Some(Stall { until: floor, by: COOLDOWN_MAX });
+            *clock.stood.lock().unwrap_or_else(PoisonError::into_inner) =
+                Stood { stall, behind_ms: clock.behind_ms() };
+        }
+        clock
     }
 
     /// The wall clock as it is, in whole milliseconds.
@@ -45,9 +76,8 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let wall = self.wall();
         let before = self.floor_ms.fetch_max(wall.as_millisecond(), Ordering::AcqRel);
-        let behind = before.saturating_sub(wall.as_millisecond());
-        if behind > BEHIND_MAX_MS {
-            self.note_stall(before, behind);
+        if before - wall.as_millisecond() > BEHIND_MAX_MS {
+            let _seen = self.stall();
         }
         Timestamp::from_millisecond(before.max(wall.as_millisecond())).unwrap_or(wall)
     }
@@ -57,19 +87,16 @@ impl Clock {
         (self.floor_ms.load(Ordering::Acquire) - self.wall().as_millisecond()).max(0)
     }
 
-    /// The newest stall: its floor, and the most that the wall clock was seen behind it or an earlier one. What was noted
-    /// up to the floor is older than it seems by that much at most.
+    /// The time in which this clock stood still: up to which floor, and by how much at most what was noted until then is
+    /// older than it seems. Every look at the clock sees it, and the dispatcher looks at each tick.
     pub fn stall(&self) -> Option<Stall> {
-        self.now();
-        *self.stall.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note_stall(&self, floor_ms: i64, behind_ms: i64) {
-        let Ok(until) = Timestamp::from_millisecond(floor_ms) else { return };
-        let by = SignedDuration::from_millis(behind_ms);
-        let mut kept = self.stall.lock().unwrap_or_else(PoisonError::into_inner);
-        // A shallow stall must not hide a deep one whose notices may still wait.
-        *kept = Some(Stall { until, by: kept.map_or(by, |old| old.by.max(by)) });
+        let mut stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        let floor_ms = self.floor_ms.load(Ordering::Acquire);
+        let behind_ms = floor_ms - self.wall().as_millisecond();
+        if behind_ms > BEHIND_MAX_MS {
+            stood.see(floor_ms, behind_ms);
+        }
+        stood.stall
     }
 }
 
@@ -221,6 +248,33 @@ mod tests {
         assert!(clock.now() >= later);
         assert!(clock.behind_ms() > 0);
         assert_eq!(Clock::default().behind_ms(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_begins_behind_its_store_does_not_know_how_old_anything_in_it_is() {
+        let later = Timestamp::from_second(32_503_680_000).unwrap();
+        let stall = Clock::starting_at(later).stall().unwrap();
+        assert_eq!((stall.until, stall.by), (later, COOLDOWN_MAX));
+        let now = Clock::default().now();
+        assert_eq!(Clock::starting_at(now).stall(), None, "one that agrees knows of no stall");
+    }
+
+    #[test]
+    fn every_time_that_the_wall_is_set_back_counts() {
+        let (hour, minute) = (3_600_000, 60_000);
+        let floor = 1_800_000_000_000;
+        let mut stood = Stood::default();
+        let mut see = |floor_ms, behind_ms| {
+            stood.see(floor_ms, behind_ms);
+            let stall = stood.stall.unwrap();
+            (stall.until.as_millisecond() - floor, i64::try_from(stall.by.as_millis()).unwrap())
+        };
+        assert_eq!(see(floor, hour), (0, hour));
+        assert_eq!(see(floor, 10 * minute), (0, hour), "it catches up");
+        assert_eq!(see(floor, 40 * minute), (0, hour + 30 * minute), "set back again before it has");
+        let next = floor + minute;
+        assert_eq!(see(next, 20 * minute), (minute, hour + 50 * minute), "set back again after it has");
+        assert_eq!(see(next, 20 * minute), (minute, hour + 50 * minute), "looked at twice");
     }
 
     const DEMAND: DateDemand = DateDemand { skew_max_ms: 60_000, required: true };

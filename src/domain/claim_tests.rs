@@ -447,14 +447,6 @@ fn leap_days_year_ends_and_changes_of_summer_time_are_days_like_any_other() {
 }
 
 #[test]
-fn an_end_of_an_alert_that_joined_takes_it_back_whatever_the_first_alert_says() {
-    check(case(Mode::Auto).with(|c| c.facts.joined_end = Some(at(-1))), "cancel resolved");
-    let c = case(Mode::Approve).with(|c| c.facts.joined_end = Some(at(-1)));
-    let (verdict, _) = approvable(&c.waiting, &c.rules, &c.facts, at(0));
-    assert!(verdict.is_err_and(|check| check.guard == Reason::Resolved));
-}
-
-#[test]
 fn a_source_that_is_gone_takes_it_back_and_one_that_is_believed_less_needs_a_person() {
     check(case(Mode::Auto).with(|c| c.facts.trust = None), "cancel cancelled");
     let lowered = || case(Mode::Auto).with(|c| c.facts.trust = Some(Trust::Propose));
@@ -465,13 +457,57 @@ fn a_source_that_is_gone_takes_it_back_and_one_that_is_believed_less_needs_a_per
 }
 
 #[test]
-fn what_was_noted_before_the_clock_stood_still_is_older_than_it_seems() {
-    let stalled = |minutes: i64, until: i64| {
+fn what_was_noted_while_the_clock_stood_still_is_older_than_it_seems() {
+    let stood = |until: i64, minutes: i64| {
         case(Mode::Auto).with(|c| {
             c.health.stall = Some(Stall { until: at(until), by: SignedDuration::from_mins(minutes) });
         })
     };
-    check(stalled(15, 0), "go");
-    check(stalled(16, 0), "expire expired");
-    check(stalled(16, -3600), "go");
+    check(stood(0, 15), "go");
+    check(stood(0, 16), "expire expired");
+    check(stood(60, 16), "expire expired");
+    check(stood(-1, 16), "go");
+    let approved = |minutes| {
+        stood(0, minutes).with(|c| {
+            c.rules = rules(Mode::Approve);
+            c.waiting = Waiting { approved_at: Some(at(0)), ..waiting(Mode::Approve) };
+        })
+    };
+    check(approved(10), "go");
+    check(approved(11), "expire expired");
+}
+
+#[test]
+fn an_end_of_an_alert_that_opened_or_joined_takes_back() {
+    check(case(Mode::Auto).with(|c| c.facts.joined_end = Some(at(-1))), "cancel resolved");
+    let approved = case(Mode::Auto).with(|c| c.waiting.approved_at = Some(at(0)));
+    check(approved.with(|c| c.facts.joined_end = Some(at(-1))), "cancel resolved");
+}
+
+#[test]
+fn another_policy_before_it_changes_nothing() {
+    let two = |mode| {
+        case(Mode::Auto).with(|c| {
+            let mut other = c.rules.policies[0].clone();
+            other.name = "another".into();
+            other.mode = mode;
+            c.rules.policies.insert(0, other);
+        })
+    };
+    check(two(Mode::Auto), "go");
+    check(two(Mode::Off), "go");
+}
+
+#[test]
+fn an_unsound_clock_is_read_again_by_itself() {
+    let doubted = || case(Mode::Auto).with(|c| c.health.clock = Some("jumped".into()));
+    check_at(2, doubted(), "wait blind");
+    check_at(3, doubted(), "read");
+}
+
+#[test]
+fn an_episode_of_exactly_its_age_is_not_old() {
+    let of = |seconds: i64| case(Mode::Auto).with(|c| c.waiting.episode_started_at = Some(at(-seconds)));
+    check(of(6 * 3600), "go");
+    check(of(6 * 3600 + 1), "expire stale");
 }

@@ -29,6 +29,20 @@ pub(crate) enum Bug {
     LostIsNotSent,
     /// Outcomes may be rewritten.
     OutcomeRewritten,
+    /// A storm ends by itself.
+    StormEnds,
+    /// A demoted policy goes on.
+    NoLadder,
+    /// The breaker forgets what failed.
+    BreakerForgets,
+    /// An older store is taken as it is.
+    TrustRestored,
+    /// Heartbeats are not asked for.
+    NoBeat,
+    /// Nobody notes when nobody watched.
+    NoGaps,
+    /// Nobody remembers that the clock stood still.
+    ForgetStall,
     /// Nobody looks at what waits for a person.
     NoReview,
     /// Nobody is woken for what was queued again.
@@ -37,7 +51,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Those that break a law while faults go on, with the laws that may show them.
-    pub(crate) const UNSAFE: [(Self, &'static [u8]); 12] = [
+    pub(crate) const UNSAFE: [(Self, &'static [u8]); 19] = [
         (Self::ResendUnknown, &[7, 8, 16, 17]),
         (Self::CallBeforeCommit, &[10]),
         (Self::FreeOnUnknown, &[8, 9]),
@@ -49,6 +63,13 @@ impl Bug {
         (Self::ApproveOwn, &[31]),
         (Self::SignAgain, &[19]),
         (Self::LostIsNotSent, &[7, 16, 17]),
+        (Self::ForgetStall, &[29]),
+        (Self::StormEnds, &[24]),
+        (Self::NoLadder, &[31]),
+        (Self::BreakerForgets, &[0]),
+        (Self::TrustRestored, &[42]),
+        (Self::NoBeat, &[0]),
+        (Self::NoGaps, &[0]),
         (Self::OutcomeRewritten, &[16, 17, 32]),
     ];
     /// Those that only show once faults stop.

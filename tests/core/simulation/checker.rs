@@ -3,9 +3,11 @@
 //! Laws of the effect (7 to 19), the limits (20 to 23, 25), cancelling (26 to 31), the state (32 to 34, 36); law 24 as
 //! far as a truncated group goes; the mutes and the deny list of the intent under number 0. Laws 45 and 47 once faults stop.
 //!
+//! Storm, breaker, ladder and restored stores are in `laws`.
+//!
 //! Never: asks a production function that judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unhang::domain::policy::{Budget, Mode, Policy, Rules};
 use unhang::domain::remediation::{Outcome, State};
@@ -18,13 +20,9 @@ use super::world::World;
 const CLOCKS: i64 = MINUTE + 5 * SECOND;
 /// A signature is good for this long, so an effect may come this long after its intent.
 const SIGNATURE: i64 = 5 * MINUTE;
-/// Whether the end of an alert that joined counts when it comes while a try is in flight. It does not today: that try is
-/// past taking back, and should it prove not sent, the next claim asks only for ends of the alert that opened.
-const ENDS_IN_FLIGHT_COUNT: bool = false;
-
-/// Whether a notice grows old while our clock stands still because the wall clock was set back. It does not today: ages
-/// are counted by our clock, and nothing is sent while it stands still, but what waits is as young afterwards as before.
-const STALLS_COUNT: bool = false;
+/// Whether a notice grows old also while the clock of an earlier process stood still, if it stood still no longer when this
+/// one began. It does not: a process knows of its own stalls, and at its beginning of one that goes on.
+const ENDED_STALLS_COUNT: bool = false;
 
 /// The legal moves, as the contract lists them.
 pub(crate) const LEGAL: [(State, State); 25] = [
@@ -80,6 +78,12 @@ pub(crate) struct Checker {
     /// Remediations of which a member has resolved.
     over: Vec<usize>,
     requests: usize,
+    /// Region, server and time of every firing alert.
+    pub(crate) sighted: Vec<(String, String, i64)>,
+    /// When a person last cleared the storm of a region.
+    pub(crate) cleared: BTreeMap<String, i64>,
+    /// Policies of which an attempt ended unknown since a person promoted them.
+    pub(crate) demoted: BTreeSet<String>,
     pub(crate) broken: Vec<(u8, String)>,
 }
 
@@ -88,7 +92,7 @@ impl Checker {
         self.broken.push((law, words.into()));
     }
 
-    fn must(&mut self, holds: bool, law: u8, words: &str) {
+    pub(crate) fn must(&mut self, holds: bool, law: u8, words: &str) {
         if !holds {
             self.fail(law, words);
         }
@@ -96,6 +100,10 @@ impl Checker {
 
     /// Looks at everything that the last step changed.
     pub(crate) fn look(&mut self, world: &World) {
+        if let Some(before) = world.restored {
+            self.look_at_restored(world, before);
+            return;
+        }
         self.look_at_notices(world);
         self.look_at_states(world);
         self.look_at_requests(world);
@@ -123,17 +131,18 @@ impl Checker {
                 Told::Joined(rem, fingerprint) => {
                     self.members.entry(*rem).or_default().push(fingerprint.clone());
                 }
+                Told::Sighted(region, no, at) => self.sighted.push((region.clone(), no.clone(), *at)),
+                Told::StormCleared(region, at) => {
+                    self.cleared.insert(region.clone(), *at);
+                }
+                Told::Promoted(policy) => {
+                    self.demoted.remove(policy);
+                }
                 Told::Ended(fingerprint, end) => {
                     let newest = self.ends.entry(fingerprint.clone()).or_insert(i64::MIN);
                     *newest = (*newest).max(*end);
-                    let states = &self.states;
                     let of = |(rem, members): (&usize, &Vec<String>)| {
-                        let in_flight = states.get(*rem).is_some_and(|(state, _)| *state == State::Intent);
-                        let starts_at = world.store.rems[*rem].waiting.alert.starts_at.map(ms);
-                        let own =
-                            members.first() == Some(fingerprint) && starts_at.is_none_or(|at| at <= *end);
-                        let counts = ENDS_IN_FLIGHT_COUNT || !in_flight || own;
-                        (members.contains(fingerprint) && counts).then_some(*rem)
+                        members.contains(fingerprint).then_some(*rem)
                     };
                     self.over.extend(self.members.iter().filter_map(of));
                 }
@@ -202,6 +211,9 @@ impl Checker {
                 && matches!(now, Some(Outcome::Accepted | Outcome::Rejected));
             self.must(before.is_none() || late, 32, "an outcome was rewritten");
             self.outcomes[index] = now;
+            if now == Some(Outcome::Unknown) {
+                self.demoted.insert(attempt.past.policy.clone());
+            }
         }
         let request = world.cloud.ledger.iter().find(|request| request.nonce == attempt.nonce);
         let effect = request.is_some_and(|request| request.effect_at.is_some());
@@ -233,7 +245,7 @@ impl Checker {
         self.must(!self.over.contains(&attempt.rem), 26, "an alert of it had resolved");
         self.judge_server(attempt, rem);
         self.judge_mutes(world, attempt, rem, rules, policy, now);
-        self.judge_ages(world, attempt, rem, policy, now);
+        self.judge_ages(attempt, rem, policy, now);
         let earlier = &world.store.attempts[..index];
         for before in earlier.iter().filter(|before| before.rem == attempt.rem) {
             let proven = before.past.outcome == Some(Outcome::NotSent);
@@ -242,6 +254,9 @@ impl Checker {
         self.must(attempt.number <= 3, 7, "a fourth try");
         self.judge_rest(world, earlier, attempt, policy, now);
         self.judge_limits(earlier, attempt, rules, policy, now);
+        self.judge_storm(world, attempt, rules, now);
+        self.judge_breaker(world, earlier, attempt, rules, now);
+        self.judge_standing(world, attempt, rem, now);
     }
 
     fn judge_server(&mut self, attempt: &Attempt, rem: &super::memory::Rem) {
@@ -254,7 +269,7 @@ impl Checker {
         self.must(listed, 13, "outside the eligibility table");
         self.must(read.status_code == "RUN", 13, "not RUN");
         self.must(read.operation_code == "NULL", 13, "an operation runs");
-        self.must(attempt.read_age <= 30 * SECOND + CLOCKS, 14, "the pre-flight is older than 30 s");
+        self.must(attempt.read_age <= 30 * SECOND, 14, "the pre-flight is older than 30 s");
     }
 
     fn judge_mutes(
@@ -292,17 +307,11 @@ impl Checker {
         self.must(!policy.deny_servers.contains(name), 0, "an intent on a denied server");
     }
 
-    fn judge_ages(
-        &mut self,
-        world: &World,
-        attempt: &Attempt,
-        rem: &super::memory::Rem,
-        policy: &Policy,
-        now: i64,
-    ) {
+    fn judge_ages(&mut self, attempt: &Attempt, rem: &super::memory::Rem, policy: &Policy, now: i64) {
         let notice = now - ms(rem.waiting.last_notice_at);
         self.must(notice <= 15 * MINUTE, 29, "the last notice is older than 15 min");
-        let stood_still = if STALLS_COUNT { 0 } else { world.stalled - rem.noticed_stalled };
+        let before = attempt.began_stalled.map_or(0, |began| (began - rem.noticed_stalled).max(0));
+        let stood_still = if ENDED_STALLS_COUNT { 0 } else { before };
         let really = attempt.true_at - rem.noticed_true_at - stood_still;
         self.must(really <= 15 * MINUTE + 2 * CLOCKS, 29, "a clock kept an old notice young");
         let settled = rem.requested_by.is_some() || now - rem.created_at >= policy.settle.as_secs() * SECOND;
@@ -348,7 +357,10 @@ impl Checker {
             let of = &RULES[before.config].policies;
             let own = of.iter().find(|policy| policy.name == before.past.policy);
             let longest = own.map_or(policy.cooldown, |own| own.cooldown.max(policy.cooldown));
-            let cooldown = longest.as_secs() * SECOND;
+            // A person who collected the dump ends the cooldown, and never the dump window.
+            let collected = world.store.collected.get(attempt.past.server_no.as_str());
+            let ended = collected.is_some_and(|at| ms(before.past.intent_at) < *at);
+            let cooldown = if ended { 0 } else { longest.as_secs() * SECOND };
             let memory = i64::try_from(before.read.memory_bytes.max(attempt.read.memory_bytes)).unwrap();
             let dump = (30 * MINUTE).max(2 * memory / 50_000 + 15 * MINUTE);
             self.must(gap >= cooldown, 8, "inside the cooldown");

@@ -119,6 +119,11 @@ impl Cloud {
         }
     }
 
+    /// Somebody reboots a server.
+    pub(crate) fn reboot(&mut self, index: usize, time: i64) {
+        self.real[index].server.uptime_at = Some(at(time));
+    }
+
     /// Something happens to a server without us.
     pub(crate) fn stir(&mut self, index: usize, time: i64, rng: &mut Prng) {
         let real = &mut self.real[index];

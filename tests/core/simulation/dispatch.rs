@@ -8,7 +8,7 @@ use unhang::domain::claim::{
 };
 use unhang::domain::evidence::{Baseline, reboot, unconfirmed_at};
 use unhang::domain::facts::Past;
-use unhang::domain::guard::Verdict;
+use unhang::domain::guard::{Reason, Verdict};
 use unhang::domain::limits::later;
 use unhang::domain::remediation::{Event, Outcome, State, TRIES_MAX};
 use unhang::domain::server::Server;
@@ -17,7 +17,7 @@ use super::bugs::Bug;
 use super::cloud::Request;
 use super::memory::Attempt;
 use super::values::{MINUTE, RULES, SECOND, at, ms};
-use super::world::{Kept, Send, Sending, Work, World};
+use super::world::{Kept, Process, Send, Sending, Work, World};
 
 const SEND_WITHIN: i64 = 10 * SECOND;
 
@@ -72,6 +72,7 @@ impl World {
         let rules = self.rules(p);
         let facts = self.facts_about(rem, rules, now);
         let (verdict, _) = settled(&self.store.rems[rem].waiting, rules, &facts, now);
+        let storm = matches!(&verdict, Settled::Cancel(check) if check.guard == Reason::Storm);
         let event = match verdict {
             Settled::Queue => Event::Settled,
             Settled::AskPerson(_) => Event::SettledNeedsApproval,
@@ -82,7 +83,13 @@ impl World {
             Settled::Expire(_) => Event::Expired,
         };
         let fate = self.fate();
-        self.commit(fate, now, |world| world.shift(rem, event, now));
+        let server = self.store.rems[rem].waiting.server.clone();
+        self.commit(fate, now, |world| {
+            if storm {
+                world.open_storm_if_seen(rem, &server, &facts, rules, now);
+            }
+            world.shift(rem, event, now);
+        });
         self.say(10, rem, |_| format!("r{rem} settles: {event:?} ({fate:?})"));
     }
 
@@ -106,7 +113,9 @@ impl World {
         let rules = self.rules(p);
         let health = self.health(p);
         let facts = self.facts_about(rem, rules, now);
-        let seen = kept.as_ref().map(|kept| &kept.seen);
+        // Its age is asked of the monotonic clock as well: the other one may stand still.
+        let young = |kept: &&Kept| self.time - kept.true_at <= 30 * SECOND;
+        let seen = kept.as_ref().filter(young).map(|kept| &kept.seen);
         let (verdict, _) = claim(&self.store.rems[rem].waiting, rules, &facts, seen, &health, now);
         match verdict {
             Claim::NeedPreflight if may_read => self.processes[p].work = Some(Work::Read { rem }),
@@ -120,15 +129,23 @@ impl World {
                 let event = if expire { Event::Expired } else { Event::Cancelled };
                 self.tally.cancelled(check.guard);
                 let fate = self.fate();
-                self.commit(fate, now, |world| world.shift(rem, event, now));
+                let server = match seen.map(|seen| &seen.seen) {
+                    Some(PreflightSeen::Server(server)) => server.as_ref().clone(),
+                    _ => self.store.rems[rem].waiting.server.clone(),
+                };
+                self.commit(fate, now, |world| {
+                    if check.guard == Reason::Storm {
+                        world.open_storm_if_seen(rem, &server, &facts, rules, now);
+                    }
+                    world.shift(rem, event, now);
+                });
                 self.say(13, rem, |_| {
                     format!("r{rem} {event:?}: {} {} ({fate:?})", check.guard.as_str(), check.seen)
                 });
             }
             Claim::Go(server) => {
                 // Only a read can have let it go; without one the checker sees an age beyond any limit.
-                let passed = self.time - self.stalled;
-                let read_age = kept.map_or(i64::MAX, |kept| passed - (kept.true_at - kept.stalled));
+                let read_age = kept.map_or(i64::MAX, |kept| self.time - kept.true_at);
                 self.commit_intent(p, rem, *server, read_age, now);
             }
         }
@@ -138,7 +155,7 @@ impl World {
         self.nonces += 1;
         let (nonce, signed_at) = (self.nonces, self.time + self.wall_off);
         let send_before = self.time + SEND_WITHIN;
-        let (epoch, config) = (self.processes[p].epoch, self.processes[p].config);
+        let Process { epoch, config, began_stalled, .. } = self.processes[p];
         let fate = self.fate();
         let index = self.store.rems[rem].server;
         if self.bug == Some(Bug::CallBeforeCommit) {
@@ -170,6 +187,7 @@ impl World {
                 true_at: world.time,
                 read_age,
                 read: Box::new(server),
+                began_stalled,
                 config,
             };
             world.store.attempts.push(attempt);
@@ -203,12 +221,7 @@ impl World {
         if readable {
             process.clock_fault = off;
         }
-        let kept = Kept {
-            rem,
-            true_at: self.time,
-            stalled: self.stalled,
-            seen: Preflight { read_at, seen, signals: Vec::new() },
-        };
+        let kept = Kept { rem, true_at: self.time, seen: Preflight { read_at, seen, signals: Vec::new() } };
         process.kept.retain(|kept| kept.rem != rem);
         process.kept.push(kept.clone());
         process.work = Some(Work::Ask { rem, kept: Some(kept), may_read: false });
@@ -262,6 +275,7 @@ impl World {
         } else {
             let again = self.bug == Some(Bug::SignAgain);
             let signed_at = if again { self.time + self.wall_off } else { send.signed_at };
+            self.journal.push(send.nonce);
             self.hand_to_network(send.nonce, send.server, signed_at, send.send_before);
             Sending::Waiting
         };

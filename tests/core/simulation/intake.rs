@@ -8,10 +8,11 @@ use unhang::domain::claim::Waiting;
 use unhang::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
 };
-use unhang::domain::facts::TargetFact;
+use unhang::domain::facts::{Facts, TargetFact};
 use unhang::domain::limits::later;
 use unhang::domain::policy::{Policy, Trust};
 use unhang::domain::remediation::{Event, State};
+use unhang::domain::server::Server;
 
 use super::bugs::Bug;
 use super::memory::{Delivery, Pending, Rem, Told};
@@ -32,6 +33,14 @@ pub(crate) struct Arrived {
     pub(crate) truncated: bool,
     pub(crate) person: Option<u8>,
     pub(crate) server: usize,
+}
+
+/// The server that a fact names.
+pub(crate) fn found(fact: &TargetFact) -> Option<Server> {
+    match fact {
+        TargetFact::Found(server) => Some(server.as_ref().clone()),
+        _ => None,
+    }
 }
 
 impl World {
@@ -166,7 +175,9 @@ impl World {
             Route::One(_) => self.known(notice.server),
             Route::None | Route::Several(_) => TargetFact::Pending,
         };
-        let decided = self.decide(p, arrived, &alert, fact, None, now);
+        let server = found(&fact);
+        let (decided, facts) = self.decide(p, arrived, &alert, fact, None, now);
+        self.note_seen(rules, arrived, &alert, &decided, &facts, server.as_ref(), now);
         if notice.resolved {
             if arrived.person.is_none() {
                 self.resolve(arrived, &alert, now);
@@ -201,11 +212,16 @@ impl World {
         fact: TargetFact,
         under: Option<&Policy>,
         now: Timestamp,
-    ) -> Decided {
+    ) -> (Decided, Facts) {
         let rules = self.rules(p);
         let person = arrived.person.map(|person| format!("p{person}"));
         let server = matches!(fact, TargetFact::Found(_)).then_some(arrived.server);
-        let facts = self.facts_of(fact, server, &alert.fingerprint, rules, now, false);
+        let policy = under.or(match route(rules, arrived.source, alert) {
+            Route::One(policy) => Some(policy),
+            Route::None | Route::Several(_) => None,
+        });
+        let guards = policy.map(|policy| (policy.region.as_str(), policy.name.as_str()));
+        let facts = self.facts_of(fact, server, None, &alert.fingerprint, guards, rules, now, false);
         let question = Question {
             alert,
             source: arrived.source,
@@ -219,22 +235,25 @@ impl World {
             None => decide(&question, rules, &facts, now),
         };
         self.tally.decided(decided.decision, decided.reason);
-        decided
+        (decided, facts)
     }
 
     /// A resolved notice: the newest end moves forward, and what has not been sent is taken back.
     fn resolve(&mut self, arrived: &Arrived, alert: &Alert, now: Timestamp) {
         let received = at(arrived.received_at);
         let ended_at = alert.ends_at.unwrap_or(received).min(later(received, FUTURE_MAX));
-        let newest = self.store.resolved.entry(alert.fingerprint.clone()).or_insert(i64::MIN);
-        *newest = (*newest).max(ms(ended_at));
+        let newest = self.store.resolved.entry(alert.fingerprint.clone()).or_insert((i64::MIN, 0));
+        *newest = (newest.0.max(ms(ended_at)), ms(now));
         self.store.told.push(Told::Ended(alert.fingerprint.clone(), ms(ended_at)));
         for rem in 0..self.store.rems.len() {
             let row = &self.store.rems[rem];
             let opened = row.waiting.alert.fingerprint == alert.fingerprint;
             let seen_by_claim = row.waiting.alert.starts_at.is_none_or(|starts_at| starts_at <= ended_at);
             let left = self.lean && opened && seen_by_claim;
-            if row.joined.contains(&alert.fingerprint) && row.state.is_before_intent() && !left {
+            if row.joined.iter().any(|(one, _)| *one == alert.fingerprint)
+                && row.state.is_before_intent()
+                && !left
+            {
                 self.shift(rem, Event::Cancelled, now);
             }
         }
@@ -265,8 +284,8 @@ impl World {
                         row.noticed_true_at = arrived.true_at;
                         row.noticed_stalled = arrived.stalled;
                     }
-                    if !forgets {
-                        row.joined.push(fingerprint.clone());
+                    if !forgets && !row.joined.iter().any(|(one, _)| *one == fingerprint) {
+                        row.joined.push((fingerprint.clone(), ms(received)));
                     }
                     self.store.told.push(Told::Joined(live, fingerprint));
                 }
@@ -307,7 +326,7 @@ impl World {
             requested_by: arrived.person,
             settle_until: ms(now) + settle,
             not_before: ms(now) + settle,
-            joined: vec![alert.fingerprint.clone()],
+            joined: vec![(alert.fingerprint.clone(), arrived.received_at)],
             sender_time: alert.sender_time.map(ms),
             received_at: arrived.received_at,
             noticed_true_at: arrived.true_at,

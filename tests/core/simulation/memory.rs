@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 
 use unhang::domain::claim::Waiting;
-use unhang::domain::facts::Past;
+use unhang::domain::facts::{Gap, Past};
 use unhang::domain::hold::{Hold, Silence};
+use unhang::domain::ladder::Demotion;
 use unhang::domain::remediation::State;
 use unhang::domain::server::Server;
+use unhang::domain::storm::Sighting;
 
 use super::values::Notice;
 
@@ -22,8 +24,8 @@ pub(crate) struct Rem {
     pub(crate) requested_by: Option<u8>,
     pub(crate) settle_until: i64,
     pub(crate) not_before: i64,
-    /// Fingerprints that opened or joined it, as far as the store links them.
-    pub(crate) joined: Vec<String>,
+    /// Fingerprints that opened or joined it, as far as the store links them, and when that was noticed.
+    pub(crate) joined: Vec<(String, i64)>,
     pub(crate) sender_time: Option<i64>,
     pub(crate) received_at: i64,
     /// The world's time of the last notice, or of the last person who vouched.
@@ -61,9 +63,11 @@ pub(crate) struct Attempt {
     pub(crate) server: usize,
     /// The world's time of the intent.
     pub(crate) true_at: i64,
-    /// How long before it the pre-flight was read, without the time in which our clock stood still.
+    /// How long before it the pre-flight was read.
     pub(crate) read_age: i64,
     pub(crate) read: Box<Server>,
+    /// How long the clock had stood still when the process began that claimed; `None` where that made it doubt.
+    pub(crate) began_stalled: Option<i64>,
     /// Configuration of the process that claimed.
     pub(crate) config: usize,
 }
@@ -97,6 +101,21 @@ pub(crate) enum Told {
     Joined(usize, String),
     /// A resolved notice came; its end.
     Ended(String, i64),
+    /// A firing alert named a server of a region.
+    Sighted(String, String, i64),
+    /// A person cleared the storm of a region.
+    StormCleared(String, i64),
+    /// A person promoted a policy.
+    Promoted(String),
+}
+
+/// A stored storm.
+#[derive(Debug, Clone)]
+pub(crate) struct StormRow {
+    pub(crate) region: String,
+    pub(crate) why: String,
+    pub(crate) opened_at: i64,
+    pub(crate) cleared_at: Option<i64>,
 }
 
 /// Everything that is stored.
@@ -108,11 +127,24 @@ pub(crate) struct Memory {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) holds: Vec<(Hold, bool)>,
     pub(crate) silences: Vec<(Silence, bool)>,
-    pub(crate) resolved: BTreeMap<String, i64>,
+    /// Newest end of each fingerprint, and when the newest notice of an end came.
+    pub(crate) resolved: BTreeMap<String, (i64, i64)>,
     pub(crate) told: Vec<Told>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) inventory: Vec<Server>,
+    pub(crate) storms: Vec<StormRow>,
+    /// By region, server and policy; with the newest time.
+    pub(crate) sightings: BTreeMap<(String, String, String), (Sighting, i64)>,
+    /// Newest reset of each policy's breaker.
+    pub(crate) resets: BTreeMap<String, i64>,
+    pub(crate) demoted: BTreeMap<String, Demotion>,
+    pub(crate) promoted: BTreeMap<String, i64>,
+    pub(crate) quarantine: Option<String>,
+    pub(crate) gaps: Vec<Gap>,
+    /// When the dump of each server was last collected.
+    pub(crate) collected: BTreeMap<String, i64>,
+    pub(crate) beat: Option<i64>,
 }
 
 impl Memory {

@@ -11,7 +11,7 @@ use unhang::domain::policy::Trust;
 use unhang::domain::remediation::{Event, State};
 
 use super::bugs::Bug;
-use super::intake::{Arrived, BY_HAND};
+use super::intake::{Arrived, BY_HAND, found};
 use super::memory::Approval;
 use super::values::{HOUR, KINDS, MINUTE, SOURCES, at, ms};
 use super::world::World;
@@ -21,8 +21,18 @@ const PEOPLE: [u8; 3] = [0, 1, 2];
 impl World {
     /// Somebody does something.
     pub(crate) fn person(&mut self, p: usize) {
-        let act =
-            self.rng.weighted(&[(60, 0), (6, 1), (22, 2), (6, 3), (20, 4), (4, 5), (7, 6), (10, 7), (10, 8)]);
+        let act = self.rng.weighted(&[
+            (60, 0),
+            (6, 1),
+            (22, 2),
+            (6, 3),
+            (20, 4),
+            (4, 5),
+            (7, 6),
+            (10, 7),
+            (10, 8),
+            (6, 9),
+        ]);
         let person = self.rng.pick(&PEOPLE);
         match act {
             0 => self.approve(p, person),
@@ -36,6 +46,7 @@ impl World {
             }
             6 => self.silence(p),
             7 => self.replay(p, person),
+            9 => self.collect(p),
             _ => self.order(p, person),
         }
     }
@@ -231,7 +242,9 @@ impl World {
         let fate = self.fate();
         let word = self.commit(fate, now, |world| {
             let fact = world.known(server);
-            let decided = world.decide(p, &arrived, &alert, fact, Some(policy), now);
+            let seen = found(&fact);
+            let (decided, facts) = world.decide(p, &arrived, &alert, fact, Some(policy), now);
+            world.note_seen(rules, &arrived, &alert, &decided, &facts, seen.as_ref(), now);
             world.join(p, &arrived, &alert, &decided, now);
             decided.decision
         });

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 
 use super::bugs::Bug;
 use super::tally::Tally;
-use super::values::{CHANGES, FLAVOURS, HOUR, MINUTE, SECOND};
+use super::values::{CHANGES, FLAVOURS, HOUR, MINUTE, SECOND, STORMY};
 use super::world::{Sending, World};
 
 /// What one history ended as.
@@ -34,6 +34,9 @@ enum Step {
     Rival,
     Clock,
     Reload,
+    ClearUp,
+    Beat,
+    Copy,
 }
 
 /// Plays one history. With `settling` faults stop at the end and everything must come to an end.
@@ -42,11 +45,11 @@ pub(crate) fn play(seed: u64, bug: Option<Bug>, settling: bool, telling: bool) -
     let steps = 60 + world.rng.below(90);
     for _ in 0..steps {
         world.step();
-        if !world.checker.broken.is_empty() {
+        if world.over || !world.checker.broken.is_empty() {
             break;
         }
     }
-    if settling && world.checker.broken.is_empty() {
+    if settling && world.restored.is_none() && world.checker.broken.is_empty() {
         world.calm_down();
     }
     let World { checker, hash, told, tally, .. } = world;
@@ -61,6 +64,11 @@ impl World {
         // An owner that was replaced goes on with its own work; it takes nothing in any more.
         let newest = self.processes.len().saturating_sub(1);
         match step {
+            _ if self.processes.is_empty() && self.rng.chance(300) => {
+                let server = self.rng.below(self.cloud.real.len());
+                self.cloud.reboot(server, self.time);
+                self.say(8, server, |_| format!("server {server} is rebooted while nobody watches"));
+            }
             _ if self.processes.is_empty() => self.restart(),
             Step::Tell => self.tell(),
             Step::Deliver => self.deliver(newest),
@@ -80,6 +88,10 @@ impl World {
                 self.crash(p);
                 self.say(2, p, |_| "a process dies".to_owned());
             }
+            Step::ClearUp if self.restored.is_some() => self.reconcile(),
+            Step::ClearUp => self.clear_up(newest),
+            Step::Beat => self.beat(newest),
+            Step::Copy => self.back_up_or_restore(),
             Step::Rival => self.restart(),
             Step::Clock => {
                 self.wall_off =
@@ -142,6 +154,9 @@ impl World {
         let works = self.processes.iter().any(|process| process.work.is_some());
         let travels = self.cloud.ledger.iter().any(|request| !request.arrived);
         let waits = self.store.rems.iter().any(|rem| rem.state.is_before_intent());
+        let stopped = !self.store.demoted.is_empty()
+            || self.store.storms.iter().any(|storm| storm.cleared_at.is_none());
+        let stormy = self.processes.last().is_some_and(|process| process.config / CHANGES == STORMY);
         let on = |yes: bool, weight: usize| if yes { weight } else { 0 };
         self.rng.weighted(&[
             (16, Step::Tell),
@@ -158,6 +173,9 @@ impl World {
             (2, Step::Rival),
             (2, Step::Clock),
             (2, Step::Reload),
+            (on(self.restored.is_some(), 4) + on(stopped, if stormy { 4 } else { 20 }), Step::ClearUp),
+            (on(self.beating, 14), Step::Beat),
+            (on(self.restored.is_none(), 1), Step::Copy),
         ])
     }
 

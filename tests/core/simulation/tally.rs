@@ -29,6 +29,10 @@ impl Tally {
         self.add("waited", guard.as_str(), "-");
     }
 
+    pub(crate) fn guard(&mut self, what: &'static str) {
+        self.add("guard", what, "-");
+    }
+
     pub(crate) fn state(&mut self, state: State) {
         self.add("state", state.as_str(), "-");
     }
@@ -51,7 +55,7 @@ impl Tally {
 }
 
 /// What a run of some size must have reached, or it proves nothing.
-const REACHED: [&str; 43] = [
+const REACHED: [&str; 53] = [
     "state settling",
     "state awaiting_approval",
     "state queued",
@@ -95,4 +99,14 @@ const REACHED: [&str; 43] = [
     "waited budget_region",
     "waited budget_global",
     "waited budget_server",
+    "guard storm",
+    "guard demoted",
+    "guard restored",
+    "guard quarantine",
+    "guard gap",
+    "guard collected",
+    "cancelled storm",
+    "cancelled breaker_open",
+    "cancelled cooldown",
+    "decided suppressed breaker_open",
 ];

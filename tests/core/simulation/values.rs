@@ -78,8 +78,12 @@ pub(crate) const KINDS: [&str; 5] = ["HungAuto", "HungAsk", "HungJp", "HungFast"
 pub(crate) const SOURCES: [(&str, Trust); 3] =
     [("am-a", Trust::Act), ("am-b", Trust::Act), ("insight", Trust::Propose)];
 
-/// Ways the limits bind: loose but for spacing, then one scope tight at a time.
-pub(crate) const FLAVOURS: usize = 5;
+/// Ways the limits bind: loose but for spacing, then one scope tight at a time, then the storm guard, then the breaker.
+pub(crate) const FLAVOURS: usize = 7;
+/// The one with a tight storm guard.
+pub(crate) const STORMY: usize = 5;
+/// The one with a tight breaker.
+pub(crate) const FRAGILE: usize = 6;
 /// Changes that a reload can bring: none, a changed policy, one switched off, a denied server, a maintenance window.
 pub(crate) const CHANGES: usize = 5;
 
@@ -149,8 +153,15 @@ fn rules(flavour: usize, change: usize) -> Rules {
         },
         eligibility: Eligibility::default(),
         maintenance: if change == 4 { vec![maintenance] } else { Vec::new() },
-        storm: StormRules { share: 1.0, count: 1000, same_zone: 1000, ..StormRules::default() },
-        breaker: BreakerRules { failures: 1000, ..BreakerRules::default() },
+        storm: if flavour == STORMY {
+            StormRules::default()
+        } else {
+            StormRules { share: 1.0, count: 1000, same_zone: 1000, ..StormRules::default() }
+        },
+        breaker: BreakerRules {
+            failures: if flavour == FRAGILE { 1 } else { 1000 },
+            ..BreakerRules::default()
+        },
     }
 }
 

@@ -4,11 +4,11 @@
 
 use std::hash::{DefaultHasher, Hash};
 
-use jiff::Timestamp;
-use unhang::domain::claim::{Health, Preflight};
-use unhang::domain::facts::{Facts, Live, TargetFact};
+use jiff::{SignedDuration, Timestamp};
+use unhang::domain::claim::{Health, Preflight, Stall};
+use unhang::domain::facts::{Facts, Gap, Live, TargetFact};
 use unhang::domain::guest::GuestFacts;
-use unhang::domain::limits::{earlier, look_back};
+use unhang::domain::limits::{COOLDOWN_MAX, WATCH_GAP_MIN, earlier, look_back};
 use unhang::domain::policy::{Rules, Trust};
 use unhang::domain::remediation::{Event, Outcome, State, transition};
 use unhang::domain::storm::StormFacts;
@@ -18,7 +18,7 @@ use super::checker::Checker;
 use super::cloud::Cloud;
 use super::memory::Memory;
 use super::tally::Tally;
-use super::values::{CHANGES, FLAVOURS, Notice, RULES, SECOND, at, ms, servers};
+use super::values::{CHANGES, FLAVOURS, MINUTE, Notice, RULES, SECOND, at, ms, servers};
 use crate::prng::Prng;
 
 /// A pre-flight read that a process keeps, with the world's time at which it was made.
@@ -26,8 +26,6 @@ use crate::prng::Prng;
 pub(crate) struct Kept {
     pub(crate) rem: usize,
     pub(crate) true_at: i64,
-    /// How long our clock had stood still by then.
-    pub(crate) stalled: i64,
     pub(crate) seen: Preflight,
 }
 
@@ -70,6 +68,11 @@ pub(crate) struct Send {
 pub(crate) struct Process {
     pub(crate) epoch: i64,
     pub(crate) floor: i64,
+    /// What its clock knows of times in which it stood still, and how far the wall was behind when last looked at.
+    pub(crate) stall: Option<Stall>,
+    pub(crate) behind: i64,
+    /// How long our clock had stood still in all when it began; `None` where it saw that and trusts nothing older.
+    pub(crate) began_stalled: Option<i64>,
     pub(crate) clock_fault: bool,
     pub(crate) halted: bool,
     pub(crate) config: usize,
@@ -98,6 +101,7 @@ pub(crate) enum Fate {
 
 /// One history.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches one kind of event")]
 pub(crate) struct World {
     pub(crate) rng: Prng,
     pub(crate) bug: Option<Bug>,
@@ -120,6 +124,19 @@ pub(crate) struct World {
     pub(crate) nonces: u64,
     pub(crate) checker: Checker,
     pub(crate) tally: Tally,
+    /// Whether a heartbeat is expected.
+    pub(crate) beating: bool,
+    /// The newest stamp in the journal, by the wall, and the world's time of it.
+    pub(crate) stamp: (i64, i64),
+    /// Nonces in the journal: it is not part of the store.
+    pub(crate) journal: Vec<u64>,
+    /// Times in which no process ran, with a wall clock that was right.
+    pub(crate) dark: Vec<(i64, i64)>,
+    pub(crate) backup: Option<Box<Memory>>,
+    /// Attempts and requests there were when an older store was put in place.
+    pub(crate) restored: Option<(usize, usize)>,
+    /// Nothing more is looked at in this history.
+    pub(crate) over: bool,
     pub(crate) told: Option<Vec<String>>,
     pub(crate) hash: DefaultHasher,
 }
@@ -130,6 +147,7 @@ impl World {
         let mut rng = Prng::new(seed);
         let config = rng.below(FLAVOURS) * CHANGES;
         let lean = rng.chance(250);
+        let beating = rng.chance(150);
         let store = Memory { inventory: servers(), ..Memory::default() };
         let mut world = Self {
             rng,
@@ -149,6 +167,13 @@ impl World {
             nonces: 0,
             checker: Checker::default(),
             tally: Tally::default(),
+            beating,
+            stamp: (0, 0),
+            journal: Vec::new(),
+            dark: Vec::new(),
+            backup: None,
+            restored: None,
+            over: false,
             told: telling.then(Vec::new),
             hash: DefaultHasher::new(),
         };
@@ -157,11 +182,14 @@ impl World {
     }
 
     /// The one place where facts are made of the stored state. `server` names the one whose live remediation counts.
+    #[expect(clippy::too_many_arguments, reason = "each is asked for by one caller alone")]
     pub(crate) fn facts_of(
         &self,
         target: TargetFact,
         server: Option<usize>,
+        rem: Option<usize>,
         fingerprint: &str,
+        guards: Option<(&str, &str)>,
         rules: &Rules,
         now: Timestamp,
         claiming: bool,
@@ -185,11 +213,15 @@ impl World {
         let forgotten = claiming && self.bug == Some(Bug::ForgetHold);
         let holds = self.store.holds.iter().filter(|(_, cleared)| !cleared && !forgotten);
         let silences = self.store.silences.iter().filter(|(_, ended)| !ended);
-        Facts {
+        let server_no = match &target {
+            TargetFact::Found(server) => Some(server.no.to_string()),
+            _ => None,
+        };
+        let mut facts = Facts {
             target,
-            newest_resolved_end: self.store.resolved.get(fingerprint).copied().map(at),
+            newest_resolved_end: self.store.resolved.get(fingerprint).map(|(end, _)| at(*end)),
+            joined_end: rem.and_then(|rem| self.joined_end(rem)),
             trust: Some(Trust::Act),
-            joined_end: None,
             live,
             attempts,
             holds: holds.map(|(hold, _)| hold.clone()).collect(),
@@ -202,14 +234,32 @@ impl World {
             unwatched: Vec::new(),
             guest: GuestFacts::default(),
             heartbeats: Vec::new(),
+        };
+        self.common_facts(&mut facts, server_no.as_deref(), since);
+        if let Some((region, policy)) = guards {
+            self.guard_facts(&mut facts, region, policy, rules, now);
         }
+        facts
     }
 
     /// Facts about a remediation that already lives, as the claim, the settle and the approval read them.
     pub(crate) fn facts_about(&self, rem: usize, rules: &Rules, now: Timestamp) -> Facts {
         let waiting = &self.store.rems[rem].waiting;
         let target = TargetFact::Found(Box::new(waiting.server.clone()));
-        self.facts_of(target, None, &waiting.alert.fingerprint, rules, now, true)
+        let guards = Some((waiting.server.region.as_str(), waiting.policy.as_str()));
+        self.facts_of(target, None, Some(rem), &waiting.alert.fingerprint, guards, rules, now, true)
+    }
+
+    /// When the newest end was noticed of an alert that had opened or joined the remediation by then.
+    fn joined_end(&self, rem: usize) -> Option<Timestamp> {
+        if self.bug == Some(Bug::ForgetJoined) {
+            return None;
+        }
+        let noticed = |(fingerprint, joined_at): &(String, i64)| {
+            let (_, noticed_at) = self.store.resolved.get(fingerprint)?;
+            (noticed_at >= joined_at).then(|| at(*noticed_at))
+        };
+        self.store.rems[rem].joined.iter().filter_map(noticed).max()
     }
 
     /// Rules that a process works by.
@@ -225,7 +275,26 @@ impl World {
         Health {
             halted: (process.halted || foreign).then(|| "halted".to_owned()),
             clock: (process.clock_fault || behind).then(|| "unsound".to_owned()),
+            stall: process.stall.filter(|_| self.bug != Some(Bug::ForgetStall)),
             ..Health::default()
+        }
+    }
+
+    /// Every running process looks at its clock: the floor moves on, or the clock stands still, and that is noted.
+    fn look_at_clocks(&mut self) {
+        let wall = self.time + self.wall_off;
+        for process in &mut self.processes {
+            process.floor = process.floor.max(wall);
+            let behind = process.floor - wall;
+            if behind > 5 * SECOND {
+                let until = at(process.floor);
+                let same = process.stall.is_some_and(|stall| stall.until == until);
+                let further = (behind - if same { process.behind } else { 0 }).max(0);
+                let before = process.stall.map_or(SignedDuration::ZERO, |stall| stall.by);
+                process.behind = behind;
+                let by = before.saturating_add(SignedDuration::from_millis(further));
+                process.stall = Some(Stall { until, by });
+            }
         }
     }
 
@@ -240,15 +309,17 @@ impl World {
     /// The world's time moves on. Our clock stands still while the wall is behind what we have seen, and nobody looks at it
     /// while no process runs.
     pub(crate) fn advance(&mut self, step: i64) {
+        self.look_at_clocks();
         let seen = self.processes.iter().map(|process| process.floor).max().unwrap_or(0);
         let behind = seen.max(self.store.latest) - (self.time + self.wall_off);
         let unwatched = self.processes.is_empty() && self.wall_off != 0;
         self.stalled += if unwatched { step } else { behind.clamp(0, step) };
         self.time += step;
         self.cloud.pass(self.time);
-        // A running process looks at its clock all the time.
-        let wall = self.time + self.wall_off;
-        self.processes.iter_mut().for_each(|process| process.floor = process.floor.max(wall));
+        self.look_at_clocks();
+        if !self.processes.is_empty() {
+            self.stamp = (self.time + self.wall_off, self.time);
+        }
     }
 
     /// What will become of the next commit.
@@ -284,6 +355,7 @@ impl World {
         if to == State::AwaitingApproval {
             row.waiting.waiting_since = now;
         }
+        self.after_move(rem, to, now);
         Some(to)
     }
 
@@ -304,15 +376,25 @@ impl World {
             for nonce in orphans {
                 world.write_outcome(nonce, Outcome::Unknown, false, now);
             }
+            world.compare(now);
             epoch
         });
         // A start that fails is tried again by whoever starts it; the older owners are stale all the same.
         let Some(epoch) = done else { return };
         // What a dead process had seen beyond the stored time is gone over again where the wall was set back.
         self.stalled += (std::mem::take(&mut self.lost_floor) - ms(now)).max(0);
+        if self.processes.is_empty() && self.wall_off == 0 && self.stamp.0 == self.stamp.1 {
+            let (_, from) = self.stamp;
+            self.dark.extend((self.time - from > 10 * MINUTE).then_some((from, self.time)));
+        }
+        let behind = ms(now) - (self.time + self.wall_off);
+        let doubts = behind > 5 * SECOND;
         self.processes.push(Process {
             epoch,
             floor: ms(now),
+            stall: doubts.then_some(Stall { until: now, by: COOLDOWN_MAX }),
+            behind,
+            began_stalled: (!doubts).then_some(self.stalled),
             clock_fault: false,
             halted: false,
             config,
@@ -323,6 +405,22 @@ impl World {
         // The lock lets one live; a second one is what a lock that failed would leave.
         if self.processes.len() > 2 {
             self.crash(0);
+        }
+    }
+
+    /// At a start: what the journal knows of and the store does not, and a time in which nobody watched.
+    fn compare(&mut self, now: Timestamp) {
+        let known = |nonce: &u64| self.store.attempts.iter().any(|attempt| attempt.nonce == *nonce);
+        if self.bug != Some(Bug::TrustRestored) && !self.journal.iter().all(known) {
+            self.tally.guard("quarantine");
+            self.store.quarantine = Some("the journal knows of more attempts".to_owned());
+        }
+        let from = at(self.stamp.0);
+        let away = now.duration_since(from).max(SignedDuration::from_millis(self.time - self.stamp.1));
+        let gap = self.processes.is_empty() && away > WATCH_GAP_MIN && from < now;
+        if gap && self.bug != Some(Bug::NoGaps) {
+            self.tally.guard("gap");
+            self.store.gaps.push(Gap { from, until: now });
         }
     }
 
