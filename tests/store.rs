@@ -249,7 +249,7 @@ async fn said_of(store: &Store, region: &str, created: i64) -> GuestFacts {
 
 #[tokio::test]
 async fn the_newest_word_of_this_very_machine_counts() {
-    const WORDS: &str = r#"
+    const WORDS: &str = r"
 INSERT INTO dump_collected (region_code, server_no, at, person, reason) VALUES ('KR', '1', 2000000, 'kim', 'r');
 INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) SELECT 's', region, '1',
   'dump_settings', at * 1000, received * 1000, json_object('kind', 'dump_settings', 'at',
@@ -258,7 +258,7 @@ INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, 
   FROM (SELECT 'KR' AS region, 1000 AS at, 1000 AS received, 3 AS enabled
     UNION ALL SELECT 'KR', 5000, 3100, 1 UNION ALL SELECT 'KR', 3000, 3200, 2
     UNION ALL SELECT 'KR', 2000, 3300, 7 UNION ALL SELECT 'JPN', 4000, 4000, 0);
-"#;
+";
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path).await;
