@@ -24,6 +24,9 @@ pub struct Baseline {
     pub memory_bytes: u64,
 }
 
+/// `uptime` is told in whole seconds: one of the intent's own second may lie after it.
+const UPTIME_UNIT: SignedDuration = SignedDuration::from_millis(999);
+
 /// Positive evidence of a reboot. It proves a reboot after the intent, not that our call caused it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +49,7 @@ pub fn reboot(baseline: &Baseline, server: &Server, state: State) -> Option<Evid
     // The cloud said that it took the call: a date shortly before it tells more of two clocks than of another reboot.
     // Of a lost call nothing is known, and whoever restarted the server a moment before would pass for its effect.
     let taken = matches!(state, State::Accepted | State::Unconfirmed);
-    let tolerance = if taken { CLOCK_TOLERANCE } else { SignedDuration::ZERO };
+    let tolerance = if taken { CLOCK_TOLERANCE } else { UPTIME_UNIT };
     let dated = later(after, tolerance) >= baseline.intent_at;
     (moved && dated && server.is_running() && server.is_idle()).then_some(Evidence {
         kind: "uptime",
