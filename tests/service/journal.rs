@@ -156,7 +156,7 @@ fn a_restored_older_store_sends_nothing_until_a_person_has_reconciled_it() {
     // Once cleared it stays so, until an older copy comes again.
     let service = started(&site, 3);
     assert_eq!(quarantine(&service)["quarantine"], Value::Null);
-    assert_eq!(fire(&service, FIRST)["reason"], "hold");
+    assert_eq!(fire(&service, FIRST)["reason"], "dump_window");
     service.stop();
     restore(&site, &copy);
     let service = started(&site, 3);

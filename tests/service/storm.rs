@@ -179,7 +179,9 @@ fn what_queued_before_a_downtime_does_not_burst_out_after_it() {
         assert_eq!(over["reason"], "expired", "{over}");
     }
     assert_eq!(cloud.running.ledger().len(), 1);
-    assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
+    // The notices were moved by hand, behind the audit's back.
+    let broken = broken_laws(&site, &cloud, &[]);
+    assert!(broken.iter().all(|law| law.starts_with("law 35")), "{broken:?}");
 }
 
 /// Moves what waits in a stopped store into the past.
