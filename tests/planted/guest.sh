@@ -35,7 +35,7 @@ plant guest-clock-ahead-counts src/domain/guest.rs \
   's/let written_at = earlier\(dump.written_at, ahead\);/let written_at = dump.written_at;/' \
   --lib domain::guest
 plant lost-call-proven-by-an-earlier-reboot src/domain/evidence.rs \
-  's/else \{ SignedDuration::ZERO \}/else { CLOCK_TOLERANCE }/' \
+  's/else \{ UPTIME_UNIT \}/else { CLOCK_TOLERANCE }/' \
   --lib domain::evidence
 plant record-of-the-call-is-a-reboot src/domain/breaker.rs \
   's/State::Confirmed\) if self.by_record =>/State::Confirmed) if self.by_record \&\& false =>/' \

@@ -80,9 +80,10 @@ fn five_hundred_servers_told_by_three_senders_get_one_interrupt_at_most_until_a_
         for sender in 0..3 {
             let (service, acknowledged) = (&service, &acknowledged);
             scope.spawn(move || {
-                // Every sender tells of every server, each beginning elsewhere.
-                for n in 0..50 {
-                    let first = (n * 10 + sender * 170) % 500;
+                // 10,020 alerts and a third of the deliveries again; every sender tells of every server, each in an order
+                // of its own.
+                for n in 0..334 {
+                    let first = (n * 70 + sender * 170) % 500;
                     let starts_at = now_text();
                     let alerts: Vec<_> =
                         (first..first + 10).map(|n| alert(&server(n % 500), "firing", &starts_at)).collect();
@@ -91,6 +92,10 @@ fn five_hundred_servers_told_by_three_senders_get_one_interrupt_at_most_until_a_
                     assert_eq!(status, 202, "{answer}");
                     let id = answer["deliveryId"].as_str().unwrap().to_owned();
                     acknowledged.lock().unwrap().push(id);
+                    if n % 3 == 0 {
+                        let (status, again) = service.deliver(&delivery(&alerts, &note)).unwrap();
+                        assert_eq!((status, &again["deliveryId"]), (202, &answer["deliveryId"]), "a repeat");
+                    }
                 }
             });
         }
