@@ -397,6 +397,7 @@ fn one_life(stage: &Stage, dice: &mut Dice, sender: &mut Sender) -> bool {
     let Ok(service) = stage.shim.start(&stage.site) else {
         return stage.shim.fired() > 0;
     };
+    Sender::promote(&service);
     if !early {
         stage.shim.order(order);
     }

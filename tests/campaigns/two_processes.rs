@@ -8,6 +8,8 @@ use crate::story::{Dice, Sender, Stage, seed, setting};
 use crate::support::{PATIENCE, Service, alert, delivery, now_text};
 
 const FLEET: u32 = 400;
+/// How long a pair is given to ask the cloud for something.
+const ASKED_WITHIN: Duration = Duration::from_secs(3);
 
 #[test]
 fn of_two_processes_on_one_store_at_most_one_works() {
@@ -67,12 +69,21 @@ fn one_pair(stage: &Stage, dice: &mut Dice, sender: &mut Sender, seed: u64) -> u
     }
     let living = living();
     assert!(living <= 1, "UNHANG_SEED={seed} broken laws: {{8}}\nlaw 8: two processes own one store");
+    running.iter().for_each(Sender::promote);
     let starts_at = now_text();
     for n in 0..=dice.below(6) {
         let server = (91_000_001 + dice.below(u64::from(FLEET))).to_string();
         for service in &running {
             let body = delivery(&[alert(&server, "firing", &starts_at)], &format!("{starts_at} {n}"));
             sender.offer(service, &body);
+        }
+    }
+    // Half of them are ended at once, half when the cloud has been asked for something, if it ever is.
+    if dice.below(2) == 0 {
+        let (asked, begun) = (stage.cloud.running.ledger().len(), Instant::now());
+        let idle = || stage.cloud.running.ledger().len() == asked;
+        while idle() && begun.elapsed() < ASKED_WITHIN && running.iter().any(|one| one.ended().is_none()) {
+            std::thread::park_timeout(Duration::from_millis(2));
         }
     }
     for service in &running {
