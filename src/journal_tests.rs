@@ -46,7 +46,7 @@ fn journal() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("inner/JOURNAL");
     let journal = Journal::open(&path);
-    assert!(journal.known().is_blank() && journal.trouble().is_none());
+    assert_eq!((journal.known(), journal.trouble()), (Known::default(), None));
     journal.begin(identity("a"), 0, at(0)).unwrap();
     for id in 1..=3 {
         journal.append(intent(id, at(id))).unwrap();

@@ -216,11 +216,6 @@ pub struct Known {
 }
 
 impl Known {
-    /// Whether it says nothing of any store.
-    pub fn is_blank(&self) -> bool {
-        self.identity.is_none() && self.intents.is_empty() && self.faults.is_empty()
-    }
-
     /// Whether any line was one of a journal.
     pub(super) fn has_lines(&self) -> bool {
         let said = [self.identity.is_some(), self.stamp.is_some(), !self.intents.is_empty()];

@@ -2,30 +2,23 @@
 //!
 //! Never: calls anything that changes something, or repeats with an old signature. The body is not signed.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
-use governor::{DefaultDirectRateLimiter, Quota};
+use backon::Retryable as _;
+use governor::DefaultDirectRateLimiter;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Method, redirect, retry};
+use reqwest::{Client, Method};
 use serde_json::Value;
 
 use super::outcome::AnswerBody;
 use super::read_error::ReadError;
-use super::request::{self, CONNECT_TIMEOUT_MAX, ClientError, Cloud, USER_AGENT};
-use super::text::chain;
+use super::request::{self, ClientError, Cloud};
 use super::wire::{self, CloudError};
 use crate::config::CloudConfig;
 
 /// Our wall clock in epoch milliseconds.
 pub(super) type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// Tries beyond the first.
-const REPEATS_MAX: usize = 2;
-const REPEAT_DELAY_MIN: Duration = Duration::from_millis(200);
-const REPEAT_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// Posts questions to one host.
 pub(super) struct Poster {
@@ -46,19 +39,8 @@ impl Poster {
     pub(super) fn new(config: &CloudConfig, endpoint: &str, now_ms: WallClock) -> Result<Self, ClientError> {
         let cloud = Cloud::at(endpoint, config)?;
         let timeout = request::time_limit(config.read_timeout)?;
-        let client = Client::builder()
-            .http1_only()
-            .https_only(cloud.is_https())
-            .no_proxy()
-            .retry(retry::never())
-            .redirect(redirect::Policy::none())
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-            .timeout(timeout)
-            .user_agent(USER_AGENT)
-            .build()
-            .map_err(|error| ClientError::Build(chain(&error)))?;
-        let per_second = NonZeroU32::new(config.reads_per_second).unwrap_or(NonZeroU32::MIN);
-        let pace = DefaultDirectRateLimiter::direct(Quota::per_second(per_second));
+        let client = request::read_client(&cloud, timeout)?;
+        let pace = request::pace(config);
         Ok(Self { cloud, client, timeout, pace, now_ms })
     }
 
@@ -70,12 +52,10 @@ impl Poster {
         question: &Value,
         bytes_max: usize,
     ) -> Result<Vec<u8>, ReadError> {
-        let delays = ExponentialBuilder::default()
-            .with_min_delay(REPEAT_DELAY_MIN)
-            .with_max_delay(REPEAT_DELAY_MAX)
-            .with_max_times(REPEATS_MAX)
-            .with_jitter();
-        (|| self.ask(action, path, question, bytes_max)).retry(delays).when(ReadError::may_repeat).await
+        (|| self.ask(action, path, question, bytes_max))
+            .retry(request::repeats())
+            .when(ReadError::may_repeat)
+            .await
     }
 
     /// Asks once, signed afresh. The bytes are those of a 2xx answer that is no error body.

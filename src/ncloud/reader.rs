@@ -5,19 +5,17 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backon::{ExponentialBuilder, Retryable as _};
-use governor::{DefaultDirectRateLimiter, Quota};
-use reqwest::{Client, Method, redirect, retry};
+use backon::Retryable as _;
+use governor::DefaultDirectRateLimiter;
+use reqwest::{Client, Method};
 
 use super::outcome::AnswerBody;
 use super::paging::{self, ListError, Next, Pages};
 use super::read_error::ReadError;
-use super::request::{self, CONNECT_TIMEOUT_MAX, ClientError, Cloud, USER_AGENT};
-use super::text::chain;
+use super::request::{self, ClientError, Cloud};
 use super::wire::{self, Answer, CloudError, Layer, Region, WireError};
 use crate::clock::{DRIFT_MAX_MS, Moment, SeenDate};
 use crate::config::CloudConfig;
@@ -25,11 +23,6 @@ use crate::domain::server::{RegionCode, Server, ServerNo};
 
 /// Most bytes read of a list.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Tries beyond the first.
-const REPEATS_MAX: usize = 2;
-const REPEAT_DELAY_MIN: Duration = Duration::from_millis(200);
-const REPEAT_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// Half of the one-second step of a `Date` header.
 const DATE_MIDDLE_MS: i64 = 500;
@@ -94,23 +87,12 @@ impl Reader {
     ) -> Result<Self, ClientError> {
         let cloud = Cloud::new(config)?;
         let timeout = request::time_limit(config.read_timeout)?;
-        let client = Client::builder()
-            .http1_only()
-            .https_only(cloud.is_https())
-            .no_proxy()
-            .retry(retry::never())
-            .redirect(redirect::Policy::none())
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-            .timeout(timeout)
-            .user_agent(USER_AGENT)
-            .build()
-            .map_err(|error| ClientError::Build(chain(&error)))?;
-        let per_second = NonZeroU32::new(config.reads_per_second).unwrap_or(NonZeroU32::MIN);
+        let client = request::read_client(&cloud, timeout)?;
         Ok(Self {
             cloud,
             client,
             timeout,
-            pace: DefaultDirectRateLimiter::direct(Quota::per_second(per_second)),
+            pace: request::pace(config),
             now_ms: Arc::new(now_ms),
             clock: CloudClock::default(),
         })
@@ -230,13 +212,8 @@ impl Reader {
         let mut pairs = pairs.to_vec();
         pairs.push(self.cloud.format_pair());
         let query = request::encode(&pairs);
-        let delays = ExponentialBuilder::default()
-            .with_min_delay(REPEAT_DELAY_MIN)
-            .with_max_delay(REPEAT_DELAY_MAX)
-            .with_max_times(REPEATS_MAX)
-            .with_jitter();
         (|| self.read_once(action, &query, region))
-            .retry(delays)
+            .retry(request::repeats())
             .when(ReadError::may_repeat)
             .notify(|error, delay| {
                 tracing::debug!(%error, delay_ms = delay.as_millis(), "read is repeated");

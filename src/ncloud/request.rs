@@ -3,18 +3,26 @@
 //! Never: prints a key. The string that is signed is taken from the address that is sent.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
+use governor::{DefaultDirectRateLimiter, Quota};
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::DATE;
-use reqwest::{Method, Request, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, Request, RequestBuilder, Response, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::outcome::AnswerBody;
 use super::signature;
 use super::text::chain;
 use crate::config::{CloudConfig, ResponseFormat};
+
+/// Tries of a read beyond the first.
+const REPEATS_MAX: usize = 2;
+const REPEAT_DELAY_MIN: Duration = Duration::from_millis(200);
+const REPEAT_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// Longest wait for a connection.
 pub(super) const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(3);
@@ -213,6 +221,36 @@ pub(super) fn time_limit(limit: SignedDuration) -> Result<Duration, ClientError>
         Ok(limit) if !limit.is_zero() => Ok(limit),
         Ok(_) | Err(_) => Err(ClientError::Timeout),
     }
+}
+
+/// A client for reads: no redirect, no proxy, and no repeat but our own, which is signed afresh.
+pub(super) fn read_client(cloud: &Cloud, timeout: Duration) -> Result<Client, ClientError> {
+    Client::builder()
+        .http1_only()
+        .https_only(cloud.is_https())
+        .no_proxy()
+        .retry(retry::never())
+        .redirect(redirect::Policy::none())
+        .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
+        .timeout(timeout)
+        .user_agent(USER_AGENT)
+        .build()
+        .map_err(|error| ClientError::Build(chain(&error)))
+}
+
+/// How fast one host is read, at most.
+pub(super) fn pace(config: &CloudConfig) -> DefaultDirectRateLimiter {
+    let per_second = NonZeroU32::new(config.reads_per_second).unwrap_or(NonZeroU32::MIN);
+    DefaultDirectRateLimiter::direct(Quota::per_second(per_second))
+}
+
+/// When a read that may do better is repeated.
+pub(super) fn repeats() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(REPEAT_DELAY_MIN)
+        .with_max_delay(REPEAT_DELAY_MAX)
+        .with_max_times(REPEATS_MAX)
+        .with_jitter()
 }
 
 /// The `Date` header in epoch milliseconds.

@@ -7,10 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::super::auth::{Approver, Operator, Viewer};
-use super::super::body::{self, Params};
+use super::super::body::Params;
 use super::super::door::Door;
 use super::super::problem::Problem;
-use super::{Why, done, no_params, words};
+use super::{done, no_params, why};
 use crate::domain::breaker::{bad_in_a_row, breaker};
 use crate::hands;
 
@@ -25,12 +25,6 @@ pub(in super::super) async fn storms(
     params.finish()?;
     let items = door.service.store.storms(open).await?;
     Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null })))
-}
-
-async fn why(req: &HttpRequest, payload: Payload) -> Result<String, Problem> {
-    no_params(req)?;
-    let why: Why = body::json(req, payload).await?;
-    words(&why.reason)
 }
 
 /// `POST /api/v1/storms/{id}/clear`

@@ -55,6 +55,13 @@ fn words(reason: &str) -> Result<String, Problem> {
     body::reason(reason).map_err(|expected| Problem::body("reason", expected))
 }
 
+/// The reason of an order whose body is nothing else.
+async fn why(req: &HttpRequest, payload: Payload) -> Result<String, Problem> {
+    no_params(req)?;
+    let why: Why = body::json(req, payload).await?;
+    words(&why.reason)
+}
+
 /// The reason of a deletion: in a JSON body, or as a parameter where a client cannot send one.
 async fn why_deleted(req: &HttpRequest, payload: Payload) -> Result<String, Problem> {
     let mut params = Params::of(req)?;

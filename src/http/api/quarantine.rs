@@ -7,10 +7,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::super::auth::{Approver, Viewer};
-use super::super::body;
 use super::super::door::Door;
 use super::super::problem::Problem;
-use super::{Why, done, no_params, words};
+use super::{done, no_params, why};
 use crate::hands;
 use crate::quarantine::comparison;
 
@@ -45,9 +44,7 @@ pub(in super::super) async fn clear(
     req: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    no_params(&req)?;
-    let why: Why = body::json(&req, payload).await?;
-    let reason = words(&why.reason)?;
+    let reason = why(&req, payload).await?;
     let cleared = done(hands::clear_quarantine(&door.service, &person.0.name, &reason).await)?;
     Ok(HttpResponse::Ok().json(cleared))
 }

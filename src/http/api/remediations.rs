@@ -12,7 +12,7 @@ use super::super::auth::{Approver, Operator, Viewer};
 use super::super::body::{self, Params, id_cursor};
 use super::super::door::Door;
 use super::super::problem::{Code, Problem};
-use super::{Mode, Why, done, idempotency, no_params, words};
+use super::{Mode, done, idempotency, no_params, why, words};
 use crate::domain::ids::RemediationId;
 use crate::domain::remediation::State;
 use crate::domain::server::{RegionCode, ServerNo};
@@ -135,10 +135,9 @@ pub(in super::super) async fn deny(
     id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    no_params(&req)?;
-    let why: Why = body::json(&req, payload).await?;
+    let reason = why(&req, payload).await?;
     let id = RemediationId::from_text(id.into_inner());
-    done(hands::deny(&door.service, &id, &person.0.name, &words(&why.reason)?).await)?;
+    done(hands::deny(&door.service, &id, &person.0.name, &reason).await)?;
     shown(&door, id.as_str(), StatusCode::OK, None).await
 }
 
@@ -150,10 +149,9 @@ pub(in super::super) async fn cancel(
     id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    no_params(&req)?;
-    let why: Why = body::json(&req, payload).await?;
+    let reason = why(&req, payload).await?;
     let id = RemediationId::from_text(id.into_inner());
-    done(hands::cancel(&door.service, &id, &person.0.name, &words(&why.reason)?).await)?;
+    done(hands::cancel(&door.service, &id, &person.0.name, &reason).await)?;
     shown(&door, id.as_str(), StatusCode::OK, None).await
 }
 
