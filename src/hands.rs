@@ -121,6 +121,8 @@ pub struct Approval {
     pub reason: String,
     /// Version of the remediation that the person looked at.
     pub version: Option<i64>,
+    /// Hash of what the person decided about, as it was shown.
+    pub decision_hash: Option<String>,
     /// The person looked at the server and it still hangs.
     pub confirm_still_hung: bool,
 }
@@ -177,6 +179,9 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
                 let Some(remediation) = tx.remediation(id).await? else { return Ok(Err(Refusal::NotFound)) };
                 if let Some(refusal) = not_approvable_by(&remediation, person, approval) {
                     return Ok(Err(refusal));
+                }
+                if approval.decision_hash.is_some() && approval.decision_hash != tx.decision_hash(id).await? {
+                    return Ok(Err(Refusal::VersionChanged { current: remediation.version }));
                 }
                 let facts = facts_for(tx, &remediation, &config, now).await?;
                 let (verdict, trace) = claim::approvable(&remediation.waiting, &config.rules, &facts, now);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    AuditConfig, CloudConfig, Config, CredentialConfig, DispatchConfig, InventoryConfig, ServerConfig,
-    SourceConfig, StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
+    AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
+    ServerConfig, SourceConfig, StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -25,8 +25,10 @@ pub(super) fn hash(config: &Config) -> String {
         tokens,
         signal_secrets: _,
         audit,
+        dashboard,
     } = config;
     let AuditConfig { key, old_keys: _, heads_file, heads_named: _, heads_every } = audit;
+    let DashboardConfig { idle, session_max, zone, proxy_login } = dashboard;
     let StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
@@ -47,6 +49,10 @@ pub(super) fn hash(config: &Config) -> String {
         "audit": {
             "keyed": key.is_some(), "headsFile": heads_file.to_string_lossy(), "headsEvery": heads_every,
         },
+        "dashboard": {
+            "idle": idle, "sessionMax": session_max, "zone": zone,
+            "proxyLogin": proxy_login.as_ref().map(|p| json!({ "header": p.header, "from": p.from })),
+        },
     });
     hex::encode(Sha256::digest(whole.to_string()))
 }
@@ -61,13 +67,12 @@ fn server_value(server: &ServerConfig) -> Value {
         body_timeout,
         deliveries_per_second,
         queue_max,
-        status_page,
         trusted_proxies,
     } = server;
     json!({
         "listen": listen, "bodyBytesMax": body_bytes_max, "alertsMax": alerts_max,
         "labelBytesMax": label_bytes_max, "labelsMax": labels_max, "bodyTimeout": body_timeout,
-        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "statusPage": status_page, "trustedProxies": trusted_proxies,
+        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "trustedProxies": trusted_proxies,
     })
 }
 

@@ -15,8 +15,8 @@ use super::problem::{Findings, Problem};
 use super::secret::Vault;
 use super::section::Section;
 use super::{
-    Config, SourceConfig, SourceKind, audit, cloud, hash, maintenance, policies, rules, service, sources,
-    tokens,
+    Config, SourceConfig, SourceKind, audit, cloud, dashboard, hash, maintenance, policies, rules, service,
+    sources, tokens,
 };
 use crate::domain::policy::{Policy, Rules};
 
@@ -118,6 +118,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let people_written = written.len();
     let people = tokens::tokens(written);
     let audit = audit::audit(root.section("audit"), vault, &store);
+    let dashboard = dashboard::dashboard(root.section("dashboard"));
     root.finish();
     if people.len() == people_written {
         tokens::judge(&policies, &people, findings);
@@ -138,6 +139,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         tokens: people,
         signal_secrets,
         audit,
+        dashboard,
     };
     cloud::judge_insight(&config.cloud, &config.rules.policies, findings);
     judge_examples(is_local(&config.cloud.endpoint), findings);

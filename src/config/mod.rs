@@ -5,6 +5,7 @@
 mod audit;
 mod cloud;
 mod corroborate;
+mod dashboard;
 mod environment;
 mod hash;
 mod load;
@@ -68,6 +69,8 @@ pub struct Config {
     pub signal_secrets: Vec<SignalSecret>,
     /// `[audit]`
     pub audit: AuditConfig,
+    /// `[dashboard]`
+    pub dashboard: DashboardConfig,
 }
 
 impl Config {
@@ -108,11 +111,31 @@ pub struct ServerConfig {
     pub deliveries_per_second: u32,
     /// Deliveries that may wait for the writer before the door answers 503 (default 1024).
     pub queue_max: usize,
-    /// Shows the status page at `/` without a token to whoever reaches a loopback address (default off). It names
-    /// servers and people: leave it off where a proxy on this machine serves others.
-    pub status_page: bool,
-    /// Proxies whose `X-Forwarded-For` is believed for IP lists; empty: the peer address counts.
+    /// Proxies whose `X-Forwarded-For` is believed for IP lists and whose `X-Forwarded-Proto` for the login; empty: the
+    /// peer address counts.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `[dashboard]`: the pages for people.
+#[derive(Debug, Clone)]
+pub struct DashboardConfig {
+    /// A session that nobody uses for so long ends (default 30 min). Live updates of an open page do not count as use.
+    pub idle: SignedDuration,
+    /// A session ends after so long whatever is done with it (default 12 h).
+    pub session_max: SignedDuration,
+    /// Time zone of pages until a reader chooses one (default UTC), as in `Asia/Seoul`.
+    pub zone: String,
+    /// Log-in by a proxy that has checked who somebody is; `None`: by token only.
+    pub proxy_login: Option<ProxyLoginConfig>,
+}
+
+/// `[dashboard] proxy_login`: a proxy names the person in a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyLoginConfig {
+    /// Header that carries the `name` of one of the `[[tokens]]`.
+    pub header: String,
+    /// Addresses of that proxy; from any other the header is ignored. Never empty.
+    pub from: Vec<IpNet>,
 }
 
 /// `[store]`: where facts live.

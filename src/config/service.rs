@@ -30,7 +30,6 @@ pub(super) fn server(mut section: Section<'_>) -> ServerConfig {
         body_timeout: section.duration("body_timeout", SignedDuration::from_secs(10), SECOND..=MINUTE),
         deliveries_per_second: section.whole("deliveries_per_second", 2000, 1..=100_000),
         queue_max: section.whole("queue_max", 1024, 1..=100_000),
-        status_page: section.choice("status_page", &[("off", false), ("loopback", true)]).unwrap_or(false),
         trusted_proxies: networks(&mut section, "trusted_proxies"),
     };
     section.finish();

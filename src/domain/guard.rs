@@ -114,6 +114,20 @@ pub enum Verdict {
     NotConfigured,
 }
 
+impl Verdict {
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Stop => "stop",
+            Self::Wait => "wait",
+            Self::Expire => "expire",
+            Self::AskPerson => "ask_person",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+}
+
 /// One line of the guard trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

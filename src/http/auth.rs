@@ -1,6 +1,7 @@
-//! Who asks: a bearer token names a person and a role. A handler's signature shows the role it needs.
+//! Who asks: a bearer token, or a session, names a person and a role. A handler's signature shows the role it needs.
 //!
-//! Never: compares secrets in a time that depends on them, or says which part of a credential was wrong.
+//! Never: compares secrets in a time that depends on them, says which part of a credential was wrong, or lets a page of
+//! another origin use a session.
 
 use std::future::{Ready, ready};
 
@@ -8,12 +9,16 @@ use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use actix_web::http::{Method, Uri};
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
+use super::caller::{caller, owner_of};
 use super::client::client_ip;
 use super::door::Door;
 use super::problem::{Code, Problem};
-use crate::config::{Role, TokenConfig};
+use super::session::Use;
+use crate::config::{Config, Role};
+
+/// Header in which a script of our own page brings back the token of its forms.
+const FORM_TOKEN: &str = "x-unhang-form";
 
 /// A person with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,30 +70,68 @@ fn admit(req: &HttpRequest, needed: Role) -> Result<Person, Problem> {
     let Some(door) = req.app_data::<web::Data<Door>>() else {
         return Err(Problem::new(Code::Internal, "the server is not set up"));
     };
+    let changes = !matches!(*req.method(), Method::GET | Method::HEAD);
+    let person = if req.headers().contains_key(AUTHORIZATION) {
+        let person = by_token(req, door)?;
+        may(&person, needed)?;
+        if changes && !own_origin(req.headers()) {
+            return Err(foreign());
+        }
+        person
+    } else {
+        let Some(caller) = caller(req, door, Use::Passes) else { return Err(unauthenticated()) };
+        may(&caller.person, needed)?;
+        let brought = req.headers().get(FORM_TOKEN).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let ours =
+            || names_own_origin(req.headers()) && door.sessions.is_form_token(&caller.bound_to, brought);
+        if changes && !ours() {
+            return Err(foreign());
+        }
+        caller.person
+    };
+    Ok(person)
+}
+
+fn by_token(req: &HttpRequest, door: &Door) -> Result<Person, Problem> {
     let config = door.service.config();
     let presented = bearer(req.headers());
-    let Some(person) = presented.and_then(|token| person(&config.tokens, token)) else {
-        let client = client_ip(req, &config.server.trusted_proxies);
-        // A request without any token is no guess.
-        if presented.is_some() && !door.may_fail(client) {
-            return Err(Problem::new(
-                Code::TooManyAttempts,
-                "too many wrong tokens from this address; wait a minute",
-            ));
-        }
-        return Err(Problem::new(
-            Code::Unauthenticated,
-            "send the header authorization: Bearer TOKEN with a token of this service",
-        ));
-    };
-    if person.role < needed {
-        let detail = format!("this needs the role {}; yours is {}", needed.as_str(), person.role.as_str());
-        return Err(Problem::new(Code::RoleTooLow, detail).with("neededRole", needed.as_str()));
+    if let Some(person) = presented.and_then(|token| person(&config, token)) {
+        return Ok(person);
     }
-    if !matches!(*req.method(), Method::GET | Method::HEAD) && !own_origin(req.headers()) {
-        return Err(Problem::new(Code::ForeignOrigin, "pages of other origins may not change anything here"));
+    // A header without any token is no guess.
+    if presented.is_some() {
+        may_guess(req, door, &config)?;
     }
-    Ok(person)
+    Err(unauthenticated())
+}
+
+/// Counts a wrong token; refuses once an address has presented too many.
+pub(super) fn may_guess(req: &HttpRequest, door: &Door, config: &Config) -> Result<(), Problem> {
+    let client = client_ip(req, &config.server.trusted_proxies);
+    if door.may_fail(client) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::TooManyAttempts, "too many wrong tokens from this address; wait a minute"))
+}
+
+fn unauthenticated() -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        "send the header authorization: Bearer TOKEN with a token of this service",
+    )
+}
+
+fn foreign() -> Problem {
+    Problem::new(Code::ForeignOrigin, "pages of other origins may not change anything here")
+}
+
+/// Whether a person may do what needs this role.
+pub(super) fn may(person: &Person, needed: Role) -> Result<(), Problem> {
+    if person.role >= needed {
+        return Ok(());
+    }
+    let detail = format!("this needs the role {}; yours is {}", needed.as_str(), person.role.as_str());
+    Err(Problem::new(Code::RoleTooLow, detail).with("neededRole", needed.as_str()))
 }
 
 /// The token of the one `Authorization` header; two are two claims, and count as none.
@@ -100,22 +143,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The person whose token this is; every configured token is compared, whatever matches before.
-fn person(tokens: &[TokenConfig], presented: &str) -> Option<Person> {
-    let digest: [u8; 32] = Sha256::digest(presented.as_bytes()).into();
-    let mut found = None;
-    for token in tokens {
-        if bool::from(digest.ct_eq(&token.sha256)) {
-            found = Some(Person { name: token.name.clone(), role: token.role });
-        }
-    }
-    found
+/// The person whose token this is.
+pub(super) fn person(config: &Config, presented: &str) -> Option<Person> {
+    owner_of(config, &Sha256::digest(presented.as_bytes()).into())
 }
 
 /// Whether the request names no origin, or this very host.
 fn own_origin(headers: &HeaderMap) -> bool {
+    !headers.contains_key(ORIGIN) || names_own_origin(headers)
+}
+
+/// Whether the request names this very host as its origin. A browser names one with everything that changes something.
+pub(super) fn names_own_origin(headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(ORIGIN);
-    let Some(origin) = origins.next() else { return true };
+    let Some(origin) = origins.next() else { return false };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let named = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     let authority = named.as_ref().and_then(Uri::authority).map(actix_web::http::uri::Authority::as_str);
@@ -128,24 +169,6 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-
-    fn tokens() -> Vec<TokenConfig> {
-        [("kim", Role::Viewer, "one"), ("lee", Role::Approver, "two")]
-            .map(|(name, role, token)| TokenConfig {
-                name: name.into(),
-                role,
-                sha256: Sha256::digest(token.as_bytes()).into(),
-            })
-            .into()
-    }
-
-    #[test]
-    fn a_token_names_its_person() {
-        assert_eq!(person(&tokens(), "two"), Some(Person { name: "lee".into(), role: Role::Approver }));
-        for wrong in ["", "One", "one ", "three", "onetwo"] {
-            assert_eq!(person(&tokens(), wrong), None, "{wrong:?}");
-        }
-    }
 
     #[test]
     fn only_one_bearer_header_is_read() {

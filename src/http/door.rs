@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
+use super::session::Sessions;
 use crate::config::{Config, CredentialConfig, SourceConfig, SourceKind};
 use crate::domain::guest::Binding;
 use crate::domain::ids::DeliveryId;
@@ -116,8 +117,8 @@ pub(super) struct Door {
     pub(super) service: Arc<Service>,
     /// It listens on a loopback address.
     pub(super) loopback: bool,
-    /// Since when it listens.
-    pub(super) since: Timestamp,
+    /// People who have logged in to the pages.
+    pub(super) sessions: Sessions,
     senders: ArcSwap<Senders>,
     failures: DefaultKeyedRateLimiter<IpAddr>,
     told: Mutex<VecDeque<[u8; 32]>>,
@@ -125,17 +126,18 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(service: Arc<Service>, listen: IpAddr) -> Self {
+    /// `None` when the system gives no random bits.
+    pub(super) fn new(service: Arc<Service>, listen: IpAddr) -> Option<Self> {
         let senders = ArcSwap::from_pointee(Senders::new(service.config()));
-        Self {
+        Some(Self {
             loopback: listen.to_canonical().is_loopback(),
-            since: service.clock.now(),
+            sessions: Sessions::new()?,
             service,
             senders,
             failures: RateLimiter::keyed(Quota::per_minute(FAILURES_PER_MINUTE)),
             told: Mutex::new(VecDeque::new()),
             signatures: Mutex::new(VecDeque::new()),
-        }
+        })
     }
 
     /// The senders of this configuration; prepared anew only when it was replaced.

@@ -5,17 +5,20 @@
 mod api;
 mod auth;
 mod body;
+mod caller;
 mod client;
+mod dashboard;
 mod door;
 mod figures;
 mod health;
 mod linger;
-mod page;
 mod problem;
 mod routes;
+mod session;
 #[cfg(test)]
 mod tests;
 mod webhooks;
+mod words;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -54,7 +57,9 @@ pub fn listen(
 ) -> Result<(ServerHandle, SocketAddr, impl Future<Output = ()> + Send + 'static), std::io::Error> {
     let socket = std::net::TcpListener::bind(listen)?;
     let addr = socket.local_addr()?;
-    let door = web::Data::new(Door::new(service, addr.ip()));
+    let door = Door::new(service, addr.ip())
+        .ok_or_else(|| std::io::Error::other("the system gives no random bits for sessions"))?;
+    let door = web::Data::new(door);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(door.clone())

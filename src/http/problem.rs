@@ -67,6 +67,8 @@ codes! {
     RoleTooLow = "role_too_low" 403 "The role does not suffice",
     /// The request comes from a page of another origin.
     ForeignOrigin = "foreign_origin" 403 "A foreign origin",
+    /// Nobody logs in over a line that others can read.
+    PlainLine = "plain_line" 403 "The line is not private",
     /// Another person must do this.
     SamePerson = "same_person" 403 "Another person must do this",
     /// The source of kind `guest` is not bound to this server.
@@ -177,6 +179,11 @@ impl Problem {
 
     pub(super) fn code(&self) -> Code {
         self.code
+    }
+
+    /// What is told to the person.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// What goes out for a status that some other part of the server has chosen.

@@ -4,7 +4,7 @@
 
 use actix_web::web;
 
-use super::{api, health, page, webhooks};
+use super::{api, dashboard, health, webhooks};
 use crate::config::Role;
 
 /// One method of one path.
@@ -44,8 +44,11 @@ routes! {
     "/livez" { get ANYONE => health::livez, head ANYONE => health::livez }
     "/readyz" { get ANYONE => health::readyz, head ANYONE => health::readyz }
     "/metrics" { get ANYONE => health::metrics }
-    "/" { get ANYONE => page::status, head ANYONE => page::status }
-    "/assets/style.css" { get ANYONE => page::style }
+    "/assets/style.css" { get ANYONE => dashboard::assets::style }
+    "/assets/unhang.js" { get ANYONE => dashboard::assets::script }
+    "/assets/icon.svg" { get ANYONE => dashboard::assets::icon }
+    "/login" { get ANYONE => dashboard::login::page, post ANYONE => dashboard::login::log_in }
+    "/preferences" { post ANYONE => dashboard::login::prefer }
     "/api/v1/audit" { get VIEWER => api::audit::list }
     "/api/v1/deliveries" { get VIEWER => api::deliveries::list }
     "/api/v1/deliveries/{id}" { get VIEWER => api::deliveries::one }
@@ -77,4 +80,20 @@ routes! {
     "/api/v1/quarantine/clear" { post APPROVER => api::quarantine::clear }
     "/api/v1/servers/{no}/dump-collected" { post OPERATOR => api::guest::dump_collected }
     "/api/v1/servers/{no}/attestations" { post ANYONE => api::guest::attestations }
+    // Pages: whoever is not logged in is led to the log-in.
+    "/" { get VIEWER => dashboard::now::show }
+    "/logout" { post VIEWER => dashboard::login::log_out }
+    "/incidents" { get VIEWER => dashboard::incidents::list }
+    "/incidents/{id}" { get VIEWER => dashboard::incidents::one }
+    "/remediations/{id}" { get VIEWER => dashboard::remediations::show }
+    "/remediations/{id}/approve" { post APPROVER => dashboard::remediations::approve }
+    "/remediations/{id}/deny" { post APPROVER => dashboard::remediations::deny }
+    "/remediations/{id}/cancel" { post OPERATOR => dashboard::remediations::cancel }
+    "/remediations/{id}/settle" { post APPROVER => dashboard::remediations::settle }
+    "/holds" { get VIEWER => dashboard::holds::show, post OPERATOR => dashboard::holds::set }
+    "/holds/{id}/clear" { post OPERATOR => dashboard::holds::clear }
+    "/silences" { post OPERATOR => dashboard::holds::silence }
+    "/silences/{id}/end" { post OPERATOR => dashboard::holds::end_silence }
+    "/storms/{id}/clear" { post APPROVER => dashboard::holds::clear_storm }
+    "/quarantine/clear" { post APPROVER => dashboard::holds::clear_quarantine }
 }

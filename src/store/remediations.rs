@@ -12,7 +12,7 @@ use crate::domain::remediation::{Event, State, transition};
 use crate::domain::server::Server;
 
 use super::open::Store;
-use super::rows::{Columns, json, ms, ms_opt};
+use super::rows::{Columns, decision_hash, json, ms, ms_opt};
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -233,6 +233,16 @@ impl Tx {
             .await
             .doing("reading a remediation")?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// Hash of what a person decides about, as [`crate::store::RemediationRow::decision_hash`] shows it.
+    pub async fn decision_hash(&mut self, id: &RemediationId) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT * FROM remediation WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(&mut *self.inner)
+            .await
+            .doing("reading what is decided about")?;
+        row.as_ref().map(decision_hash).transpose()
     }
 
     /// Remediations before their intent that a fingerprint opened or joined.

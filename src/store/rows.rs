@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -80,4 +81,26 @@ impl Columns for SqliteRow {
     fn value<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
         from_json(&self.text(column)?, column)
     }
+}
+
+/// Hash of what a person decides about when a remediation waits for them: which server, under which policy, for which
+/// alert, asked by whom, as of which version. An approval names it, and is good for nothing else.
+pub(super) fn decision_hash(row: &SqliteRow) -> Result<String, StoreError> {
+    let mut hasher = Sha256::new();
+    for column in ["id", "server", "policy", "policy_hash", "source", "alert", "trace_id"] {
+        let text = row.text(column)?;
+        hasher.update(text.len().to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    for column in ["requested_by", "replay_of", "delivery_id"] {
+        let text = row.text_opt(column)?;
+        hasher.update([u8::from(text.is_some())]);
+        let text = text.unwrap_or_default();
+        hasher.update(text.len().to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    for column in ["version", "needs_person", "created_at"] {
+        hasher.update(row.int(column)?.to_be_bytes());
+    }
+    Ok(hex::encode(hasher.finalize()))
 }

@@ -115,7 +115,6 @@ impl Site {
         let mut text = format!(
             r#"
 [server]
-status_page = "loopback"
 {server}
 [store]
 url = "sqlite://{store}"

@@ -53,17 +53,23 @@ fn with(mut value: Value, key: &str, more: Value) -> Value {
     value
 }
 
-#[derive(Debug, Deserialize)]
+/// A hold as a person asks for it.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SetHold {
-    scope: String,
+pub(in super::super) struct SetHold {
+    /// `global`, `source`, `policy`, `region` or `server`.
+    pub(in super::super) scope: String,
+    /// Of what; empty for `global`.
     #[serde(default)]
-    name: String,
-    reason: String,
+    pub(in super::super) name: String,
+    /// Why.
+    pub(in super::super) reason: String,
+    /// Its end as a time.
     #[serde(default)]
-    until: Option<String>,
+    pub(in super::super) until: Option<String>,
+    /// Its end as a length.
     #[serde(default)]
-    duration: Option<String>,
+    pub(in super::super) duration: Option<String>,
 }
 
 /// `POST /api/v1/holds`
@@ -75,27 +81,35 @@ pub(in super::super) async fn set_hold(
 ) -> Result<HttpResponse, Problem> {
     no_params(&req)?;
     let wanted: SetHold = body::json(&req, payload).await?;
-    let now = door.service.clock.now();
-    let new = NewHold {
-        scope: scope(&wanted.scope, &wanted.name, &door.service.config())?,
-        author: person.0.name,
-        reason: words(&wanted.reason)?,
-        until: end("until", wanted.until.as_deref(), wanted.duration.as_deref(), now, now)?,
-    };
-    let set = tokio::time::timeout(HOLD_WITHIN, hands::set_hold(&door.service, new.clone())).await;
-    let id = match set {
-        Ok(Ok(id)) => id,
-        Ok(Err(error)) => {
-            tracing::error!(error = %chain(&error), "a hold could not be stored");
-            return Err(not_held("failed"));
-        }
-        // The writer owns it by now, and may yet store it: one hold too many harms nobody.
-        Err(_elapsed) => return Err(not_held("did not answer within 2 s; it may yet take the hold")),
-    };
+    let (id, new) = hold(&door, &person.0.name, &wanted).await?;
     let (scope, name) = new.scope.parts();
     Ok(HttpResponse::Created().json(json!({
         "id": id, "scope": scope, "name": name, "author": new.author, "reason": new.reason, "until": new.until,
     })))
+}
+
+/// Sets a hold, or says within two seconds that the store did not take it.
+pub(in super::super) async fn hold(
+    door: &Door,
+    person: &str,
+    wanted: &SetHold,
+) -> Result<(i64, NewHold), Problem> {
+    let now = door.service.clock.now();
+    let new = NewHold {
+        scope: scope(&wanted.scope, &wanted.name, &door.service.config())?,
+        author: person.to_owned(),
+        reason: words(&wanted.reason)?,
+        until: end("until", wanted.until.as_deref(), wanted.duration.as_deref(), now, now)?,
+    };
+    match tokio::time::timeout(HOLD_WITHIN, hands::set_hold(&door.service, new.clone())).await {
+        Ok(Ok(id)) => Ok((id, new)),
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "a hold could not be stored");
+            Err(not_held("failed"))
+        }
+        // The writer owns it by now, and may yet store it: one hold too many harms nobody.
+        Err(_elapsed) => Err(not_held("did not answer within 2 s; it may yet take the hold")),
+    }
 }
 
 fn not_held(store: &str) -> Problem {
@@ -199,22 +213,30 @@ pub(in super::super) async fn silences(
 /// Labels to mute: a table of equal ones, or matchers in Alertmanager's form.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected {\"label\": \"value\"} or [\"label=value\", \"label=~regex\"]")]
-enum Wanted {
+pub(in super::super) enum Wanted {
+    /// Labels and the values that they must have.
     Equal(BTreeMap<String, String>),
+    /// Matchers as texts.
     Texts(Vec<String>),
 }
 
+/// A silence as a person asks for it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct SetSilence {
-    matchers: Wanted,
-    comment: String,
+pub(in super::super) struct SetSilence {
+    /// What it mutes.
+    pub(in super::super) matchers: Wanted,
+    /// Why.
+    pub(in super::super) comment: String,
+    /// Its begin; now when it is not given.
     #[serde(default)]
-    starts_at: Option<String>,
+    pub(in super::super) starts_at: Option<String>,
+    /// Its end as a time.
     #[serde(default)]
-    ends_at: Option<String>,
+    pub(in super::super) ends_at: Option<String>,
+    /// Its end as a length.
     #[serde(default)]
-    duration: Option<String>,
+    pub(in super::super) duration: Option<String>,
 }
 
 /// `POST /api/v1/silences`
@@ -226,6 +248,19 @@ pub(in super::super) async fn set_silence(
 ) -> Result<HttpResponse, Problem> {
     no_params(&req)?;
     let wanted: SetSilence = body::json(&req, payload).await?;
+    let (id, new) = silence(&door, &person.0.name, wanted).await?;
+    Ok(HttpResponse::Created().json(json!({
+        "id": id, "matchers": new.matchers, "author": new.author, "comment": new.comment,
+        "startsAt": new.starts_at, "endsAt": new.ends_at,
+    })))
+}
+
+/// Sets a silence.
+pub(in super::super) async fn silence(
+    door: &Door,
+    person: &str,
+    wanted: SetSilence,
+) -> Result<(i64, NewSilence), Problem> {
     let now = door.service.clock.now();
     let starts_at = match wanted.starts_at.as_deref().map(body::time) {
         None => now,
@@ -237,16 +272,13 @@ pub(in super::super) async fn set_silence(
         .ok_or_else(|| Problem::body("endsAt", "missing; expected endsAt or duration"))?;
     let new = NewSilence {
         matchers: matchers(wanted.matchers)?,
-        author: person.0.name,
+        author: person.to_owned(),
         comment: body::reason(&wanted.comment).map_err(|expected| Problem::body("comment", expected))?,
         starts_at,
         ends_at,
     };
     let id = hands::set_silence(&door.service, new.clone()).await?;
-    Ok(HttpResponse::Created().json(json!({
-        "id": id, "matchers": new.matchers, "author": new.author, "comment": new.comment,
-        "startsAt": new.starts_at, "endsAt": new.ends_at,
-    })))
+    Ok((id, new))
 }
 
 fn matchers(wanted: Wanted) -> Result<Matchers, Problem> {

@@ -104,6 +104,8 @@ struct Approve {
     #[serde(default)]
     version: Option<i64>,
     #[serde(default)]
+    decision_hash: Option<String>,
+    #[serde(default)]
     confirm_still_hung: bool,
 }
 
@@ -120,6 +122,7 @@ pub(in super::super) async fn approve(
     let approval = Approval {
         reason: words(&wanted.reason)?,
         version: wanted.version,
+        decision_hash: wanted.decision_hash,
         confirm_still_hung: wanted.confirm_still_hung,
     };
     let id = RemediationId::from_text(id.into_inner());

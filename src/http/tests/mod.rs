@@ -2,6 +2,7 @@
 
 mod api;
 mod deliveries;
+mod pages;
 mod roles;
 
 use std::net::SocketAddr;
@@ -61,7 +62,6 @@ fn config(listen: &str, folder: &std::path::Path, endpoint: &str, more: &str) ->
         r#"
 [server]
 listen = "{listen}"
-status_page = "loopback"
 body_bytes_max = 8192
 body_timeout = "1s"
 {more}

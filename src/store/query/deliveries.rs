@@ -196,6 +196,18 @@ impl Store {
         rows.iter().map(alert_row).collect()
     }
 
+    /// Newest decisions of an incident.
+    pub async fn alerts_of_incident(&self, id: &str, limit: i64) -> Result<Vec<AlertRow>, StoreError> {
+        let sql = format!("{ALERT_COLUMNS} WHERE incident_id = ? ORDER BY alert.id DESC LIMIT ?");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .doing("reading the alerts of an incident")?;
+        rows.iter().map(alert_row).collect()
+    }
+
     /// Newest decisions about a server at or before a time: "why did nothing happen?"
     pub async fn decisions_about(&self, server_no: &str, at: Timestamp) -> Result<Vec<AlertRow>, StoreError> {
         let sql = format!(

@@ -57,6 +57,14 @@ impl Store {
         Ok(cut(items, limit, |item| format!("{}/{}", item.server.region, item.server.no)))
     }
 
+    /// Alerts that wait for a look-up.
+    pub async fn pending_count(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT count(*) FROM alert WHERE decision = 'pending'")
+            .fetch_one(&self.readers)
+            .await
+            .doing("counting pending alerts")
+    }
+
     /// Figures for metrics and readiness; `sources` are those whose newest delivery is wanted.
     pub async fn counts(&self, sources: &[String]) -> Result<StoreCounts, StoreError> {
         let states: Vec<(String, i64)> =
@@ -68,10 +76,7 @@ impl Store {
             .fetch_one(&self.readers)
             .await
             .doing("counting holds")?;
-        let pending_alerts: i64 = sqlx::query_scalar("SELECT count(*) FROM alert WHERE decision = 'pending'")
-            .fetch_one(&self.readers)
-            .await
-            .doing("counting pending alerts")?;
+        let pending_alerts = self.pending_count().await?;
         let mut last_delivery = Vec::new();
         for source in sources {
             let newest: Option<i64> =

@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::ids::RemediationId;
-use crate::store::rows::{Columns, from_json};
+use crate::store::rows::{Columns, decision_hash, from_json};
 use crate::store::{ActivitySeen, Doing, Store, StoreError};
 
 /// One incident.
@@ -46,6 +46,8 @@ pub struct RemediationRow {
     pub state: String,
     /// Counts its moves; an approval names it.
     pub version: i64,
+    /// Hash of what a person decides about; an approval names it as well.
+    pub decision_hash: String,
     /// Server number.
     pub server_instance_no: String,
     /// Region.
@@ -145,6 +147,7 @@ pub(super) fn remediation_row(row: &SqliteRow) -> Result<RemediationRow, StoreEr
         incident_id: row.text("incident_id")?,
         state: row.text("state")?,
         version: row.int("version")?,
+        decision_hash: decision_hash(row)?,
         server_instance_no: row.text("server_no")?,
         region_code: row.text("region_code")?,
         server: row.value("server")?,

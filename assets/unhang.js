@@ -1,0 +1,87 @@
+// Keeps an open page fresh, counts times down and copies identifiers. Everything works without it.
+"use strict";
+(() => {
+  const body = document.body;
+
+  // Times that count: "in 12 min", "3 h ago".
+  const short = (seconds) => {
+    if (seconds < 120) return `${seconds} s`;
+    if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+    if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
+    return `${Math.floor(seconds / 86400)} d ${Math.floor(seconds / 3600) % 24} h`;
+  };
+  const count = () => {
+    for (const time of document.querySelectorAll("time[data-left]")) {
+      const span = Math.round((Date.parse(time.dateTime) - Date.now()) / 1000);
+      const text = span < 0 ? body.dataset.ago : body.dataset.in;
+      time.textContent = text.replace("#", short(Math.abs(span)));
+    }
+  };
+  setInterval(count, 1000);
+
+  // Identifiers that can be copied.
+  const showCopies = () => document.querySelectorAll("[data-copy][hidden]").forEach((one) => { one.hidden = false; });
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button || !navigator.clipboard) return;
+    await navigator.clipboard.writeText(button.dataset.copy);
+    const before = button.textContent;
+    button.textContent = `✓ ${body.dataset.copied}`;
+    setTimeout(() => { button.textContent = before; }, 1500);
+  });
+
+  // The zone of this browser, until the reader chooses one.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.includes("unhang_zone=")) {
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `unhang_zone=${zone}; Path=/; Max-Age=34560000; SameSite=Lax${secure}`;
+  }
+
+  showCopies();
+  count();
+  const live = document.getElementById("live");
+  if (!live || !window.EventSource) return;
+
+  // A page is read again when something was recorded, but never under the hands of whoever fills in a form.
+  const typed = () => {
+    const at = document.activeElement;
+    if (at && at.closest("main form, main details[open] pre")) return true;
+    for (const field of document.querySelectorAll("main form input:not([type=hidden]), main form textarea")) {
+      if (field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue) return true;
+    }
+    return String(window.getSelection()).length > 0;
+  };
+  let waiting = false;
+  let again = false;
+  const renew = async () => {
+    if (document.hidden || typed()) { again = true; return; }
+    again = false;
+    const answer = await fetch(location.href, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const main = fresh.querySelector("main");
+    const here = document.querySelector("main");
+    if (!main || typed()) { again = true; return; }
+    const open = new Set([...here.querySelectorAll("details[open] > summary")].map((one) => one.textContent));
+    for (const one of main.querySelectorAll("details > summary")) {
+      if (open.has(one.textContent)) one.parentElement.open = true;
+    }
+    main.querySelectorAll("[role=status]").forEach((one) => one.remove());
+    here.replaceChildren(...main.childNodes);
+    document.title = fresh.title;
+    showCopies();
+    count();
+  };
+  const soon = () => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(async () => { await renew(); waiting = false; }, 250);
+  };
+  setInterval(() => { if (again) soon(); }, 2000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  const stream = new EventSource("/api/v1/stream");
+  stream.onopen = () => live.classList.add("on");
+  stream.onerror = () => live.classList.remove("on");
+  stream.onmessage = soon;
+  for (const kind of (document.querySelector("main").dataset.kinds || "").split(" ").filter(Boolean)) stream.addEventListener(kind, soon);
+})();

@@ -1,0 +1,196 @@
+//! Sessions: a token was shown once, a random cookie stands for it until it is idle, old, or the token is gone.
+//!
+//! Never: written to disk, kept under anything but the hash of the cookie, or worth more than the token is worth now.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// Sessions at once; the one that was used longest ago makes room.
+const SESSIONS_MAX: usize = 1000;
+/// Longest cookie that is looked at.
+const COOKIE_MAX: usize = 64;
+
+/// SHA-256 of a token or a cookie.
+pub(super) type Digest = [u8; 32];
+
+#[derive(Debug)]
+struct Session {
+    token: Digest,
+    since: Instant,
+    used: Instant,
+}
+
+/// How long sessions last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lasts {
+    /// Without use.
+    pub(super) idle: Duration,
+    /// In all.
+    pub(super) whole: Duration,
+}
+
+/// Whether looking a session up counts as using it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A person did something.
+    Counts,
+    /// A page that is left open renews itself.
+    Passes,
+}
+
+/// All sessions of this process. They end with it.
+pub(super) struct Sessions {
+    open: Mutex<BTreeMap<Digest, Session>>,
+    key: Digest,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions")
+    }
+}
+
+/// 256 random bits; `None` when the system gives none, and then nobody logs in.
+fn random() -> Option<Digest> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}
+
+fn digest(text: &str) -> Digest {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+impl Sessions {
+    pub(super) fn new() -> Option<Self> {
+        Some(Self { open: Mutex::default(), key: random()? })
+    }
+
+    /// Begins a session for the token with this hash. The answer is the cookie; it is told once.
+    pub(super) fn begin(&self, token: Digest, now: Instant) -> Option<String> {
+        let cookie = URL_SAFE_NO_PAD.encode(random()?);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= SESSIONS_MAX {
+            let oldest = open.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| *id);
+            oldest.and_then(|id| open.remove(&id));
+        }
+        open.insert(digest(&cookie), Session { token, since: now, used: now });
+        Some(cookie)
+    }
+
+    /// The hash of the token that a cookie stands for.
+    pub(super) fn token_of(&self, cookie: &str, lasts: Lasts, usage: Use, now: Instant) -> Option<Digest> {
+        if cookie.len() > COOKIE_MAX {
+            return None;
+        }
+        let id = digest(cookie);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = open.get_mut(&id)?;
+        let over = now.duration_since(session.used) >= lasts.idle
+            || now.duration_since(session.since) >= lasts.whole;
+        if over {
+            open.remove(&id);
+            return None;
+        }
+        if usage == Use::Counts {
+            session.used = now;
+        }
+        Some(session.token)
+    }
+
+    /// Ends one session.
+    pub(super) fn end(&self, cookie: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest(cookie));
+    }
+
+    /// Ends every session of a token: the person asks for it after a cookie may have been stolen.
+    pub(super) fn end_all_of(&self, token: Digest) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, session| session.token != token);
+    }
+
+    /// What a form must bring back: bound to the cookie, or to a person that a proxy names, and to this process.
+    pub(super) fn form_token(&self, bound_to: &str) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        mac.update(bound_to.as_bytes());
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    }
+
+    /// Whether a form brought it back.
+    pub(super) fn is_form_token(&self, bound_to: &str, brought: &str) -> bool {
+        let wanted = self.form_token(bound_to);
+        !wanted.is_empty() && bool::from(digest(&wanted).ct_eq(&digest(brought)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LASTS: Lasts = Lasts { idle: Duration::from_mins(30), whole: Duration::from_hours(12) };
+    const TOKEN: Digest = [7; 32];
+
+    fn minutes(n: u64) -> Duration {
+        Duration::from_mins(n)
+    }
+
+    #[test]
+    fn a_session_ends_when_idle_and_when_old() {
+        let (sessions, begun) = (Sessions::new().unwrap(), Instant::now());
+        let cookie = sessions.begin(TOKEN, begun).unwrap();
+        let ask = |usage, after| sessions.token_of(&cookie, LASTS, usage, begun + after);
+        assert_eq!(ask(Use::Counts, minutes(29)), Some(TOKEN));
+        assert_eq!(ask(Use::Passes, minutes(58)), Some(TOKEN), "used at 29");
+        assert_eq!(ask(Use::Counts, minutes(59)), None, "a page that renews itself is no use");
+
+        let cookie = sessions.begin(TOKEN, begun).unwrap();
+        for step in 1..72 {
+            let at = begun + minutes(step * 10);
+            assert_eq!(sessions.token_of(&cookie, LASTS, Use::Counts, at), Some(TOKEN), "{step}");
+        }
+        assert_eq!(sessions.token_of(&cookie, LASTS, Use::Counts, begun + minutes(720)), None);
+    }
+
+    #[test]
+    fn only_the_very_cookie_opens_a_session() {
+        let (sessions, now) = (Sessions::new().unwrap(), Instant::now());
+        let cookie = sessions.begin(TOKEN, now).unwrap();
+        let other = sessions.begin(TOKEN, now).unwrap();
+        assert_ne!(cookie, other);
+        for wrong in ["", "x", &cookie[1..], &format!("{cookie}="), &"y".repeat(100_000)] {
+            assert_eq!(sessions.token_of(wrong, LASTS, Use::Counts, now), None);
+        }
+        sessions.end(&cookie);
+        assert_eq!(sessions.token_of(&cookie, LASTS, Use::Counts, now), None);
+        assert_eq!(sessions.token_of(&other, LASTS, Use::Counts, now), Some(TOKEN));
+        sessions.end_all_of(TOKEN);
+        assert_eq!(sessions.token_of(&other, LASTS, Use::Counts, now), None);
+    }
+
+    #[test]
+    fn a_form_belongs_to_one_session() {
+        let (sessions, now) = (Sessions::new().unwrap(), Instant::now());
+        let (mine, other) = (sessions.begin(TOKEN, now).unwrap(), sessions.begin(TOKEN, now).unwrap());
+        let form = sessions.form_token(&mine);
+        assert!(sessions.is_form_token(&mine, &form));
+        assert!(!sessions.is_form_token(&other, &form));
+        assert!(!sessions.is_form_token(&mine, ""));
+        assert!(!Sessions::new().unwrap().is_form_token(&mine, &form), "another process has another key");
+    }
+
+    #[test]
+    fn sessions_are_bounded_and_the_longest_unused_makes_room() {
+        let (sessions, begun) = (Sessions::new().unwrap(), Instant::now());
+        let first = sessions.begin(TOKEN, begun).unwrap();
+        for n in 1..=SESSIONS_MAX {
+            sessions.begin(TOKEN, begun + Duration::from_millis(u64::try_from(n).unwrap())).unwrap();
+        }
+        assert_eq!(sessions.open.lock().unwrap().len(), SESSIONS_MAX);
+        assert_eq!(sessions.token_of(&first, LASTS, Use::Counts, begun), None);
+    }
+}
