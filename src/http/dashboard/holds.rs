@@ -22,6 +22,7 @@ use crate::store::{OpenQuarantine, StormRow};
 
 #[derive(Template)]
 #[template(path = "holds.html")]
+#[expect(clippy::struct_field_names, reason = "the template reads them")]
 struct Holds<'v> {
     v: &'v View,
     holds: Vec<Hold>,

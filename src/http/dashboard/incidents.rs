@@ -32,7 +32,7 @@ struct Incidents<'v> {
 #[template(path = "incident.html")]
 struct Incident<'v> {
     v: &'v View,
-    incident: IncidentRow,
+    told: IncidentRow,
     lines: Vec<Line>,
     events: Vec<Told>,
     alerts: Vec<Decided>,
@@ -74,7 +74,7 @@ async fn load_one<'v>(view: &'v View, door: &Door, id: &str) -> Result<Incident<
     let events = store.audit(&filter, &whole).await?.items.into_iter().map(Told::of).collect();
     let alerts = store.alerts_of_incident(id, ALERTS_MAX).await?.into_iter().map(Decided::of).collect();
     let lines = rows.into_iter().map(|row| Line::of(row, &config)).collect();
-    Ok(Incident { v: view, incident, lines, events, alerts })
+    Ok(Incident { v: view, told: incident, lines, events, alerts })
 }
 
 impl Decided {

@@ -73,7 +73,7 @@ pub(in super::super) async fn log_in(req: HttpRequest, door: Data<Door>, payload
         Err(problem) => return super::failed(&view, &problem),
     };
     let next = own_path(form.given("next"));
-    match begin(&req, &door, form.text("token")).await {
+    match begin(&req, &door, form.text("token")) {
         Ok(cookie) => {
             let mut answer = see_other(&next);
             set_cookie(&mut answer, &cookie);
@@ -88,7 +88,7 @@ pub(in super::super) async fn log_in(req: HttpRequest, door: Data<Door>, payload
 
 /// A new session for whoever has this token. A session that the browser had before ends: a cookie that somebody put
 /// there is worth nothing.
-pub(super) async fn begin(req: &HttpRequest, door: &Door, token: &str) -> Result<Cookie<'static>, Problem> {
+pub(super) fn begin(req: &HttpRequest, door: &Door, token: &str) -> Result<Cookie<'static>, Problem> {
     let config = door.service.config();
     let Some(line) = Line::of(req, door, &config) else {
         return Err(Problem::new(Code::PlainLine, "nobody may log in over a line that others can read"));

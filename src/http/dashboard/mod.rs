@@ -96,27 +96,8 @@ fn to_login(req: &HttpRequest, door: &Door, page: &'static str) -> HttpResponse 
         return html(StatusCode::OK, &Again { v: &view });
     }
     let here = req.uri().path_and_query().map_or("/", |here| here.as_str());
-    see_other(&format!("/login?{}", query(&[("next", here)])))
-}
-
-/// A query string of these pairs.
-fn query(pairs: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    text
+    let next = form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
+    see_other(&format!("/login?{next}"))
 }
 
 /// The whole page, or the page that says what went wrong.

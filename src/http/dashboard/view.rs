@@ -5,6 +5,7 @@
 use std::fmt;
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use actix_web::http::header::ACCEPT_LANGUAGE;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -44,6 +45,10 @@ pub(super) struct View {
     pub(super) by_proxy: bool,
     /// Language.
     pub(super) language: Language,
+    /// All languages, for the switch.
+    pub(super) languages: [Language; 3],
+    /// Changes when an asset does.
+    pub(super) edition: &'static str,
     /// The page in the navigation.
     pub(super) page: &'static str,
     /// Path and query of this page.
@@ -71,12 +76,16 @@ impl View {
             .and_then(|name| TimeZone::get(&name).ok())
             .or_else(|| TimeZone::get(&config.dashboard.zone).ok())
             .unwrap_or(TimeZone::UTC);
-        let here = req.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
+        // After a form that was refused the address is that of the form, which nobody can open.
+        let here = req.uri().path_and_query().filter(|_| req.method() == Method::GET);
+        let here = here.map_or("/", |here| here.as_str()).to_owned();
         Self {
             person: caller.map(|caller| caller.person.clone()),
             form: caller.map(|caller| door.sessions.form_token(&caller.bound_to)).unwrap_or_default(),
             by_proxy: caller.is_some_and(|caller| caller.cookie.is_none()),
             language,
+            languages: Language::ALL,
+            edition: &assets::EDITION,
             page,
             here,
             now: door.service.clock.now(),
@@ -156,6 +165,7 @@ impl View {
     }
 
     /// A time as the way from now to it: "in 12 min", "3 h ago".
+    #[expect(clippy::wrong_self_convention, reason = "now is that of the page")]
     pub(super) fn from_now(&self, at: &Timestamp) -> Time {
         Time { at: *at, shown: self.distance(at), left: true }
     }
@@ -183,16 +193,6 @@ impl View {
     /// Name of the zone that times are shown in.
     pub(super) fn zone_name(&self) -> String {
         self.zone.iana_name().unwrap_or("UTC").to_owned()
-    }
-
-    /// Changes when an asset does.
-    pub(super) fn edition(&self) -> &'static str {
-        &assets::EDITION
-    }
-
-    /// All languages, for the switch.
-    pub(super) fn languages(&self) -> [Language; 3] {
-        Language::ALL
     }
 }
 
