@@ -61,13 +61,16 @@ fn server_value(server: &ServerConfig) -> Value {
         body_timeout,
         deliveries_per_second,
         queue_max,
+        streams_max,
+        write_timeout,
         status_page,
         trusted_proxies,
     } = server;
     json!({
         "listen": listen, "bodyBytesMax": body_bytes_max, "alertsMax": alerts_max,
         "labelBytesMax": label_bytes_max, "labelsMax": labels_max, "bodyTimeout": body_timeout,
-        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "statusPage": status_page, "trustedProxies": trusted_proxies,
+        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "streamsMax": streams_max,
+        "writeTimeout": write_timeout, "statusPage": status_page, "trustedProxies": trusted_proxies,
     })
 }
 

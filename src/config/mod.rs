@@ -108,6 +108,10 @@ pub struct ServerConfig {
     pub deliveries_per_second: u32,
     /// Deliveries that may wait for the writer before the door answers 503 (default 1024).
     pub queue_max: usize,
+    /// Event streams that may be open at once before the next is answered 503 (default 500).
+    pub streams_max: usize,
+    /// A client that takes nothing of its answer for so long is cut off (default 1 min).
+    pub write_timeout: SignedDuration,
     /// Shows the status page at `/` without a token to whoever reaches a loopback address (default off). It names
     /// servers and people: leave it off where a proxy on this machine serves others.
     pub status_page: bool,

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::client::client_ip;
 use super::door::Door;
 use super::problem::{Code, Problem};
-use crate::config::{Role, TokenConfig};
+use crate::config::{Config, Role, TokenConfig};
 
 /// A person with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,25 @@ roles! {
     Operator needs Operator;
     /// Whoever may approve, deny and settle.
     Approver needs Approver;
+}
+
+/// What a long answer keeps of the credential that it was asked with, to see later whether it is still good.
+#[derive(Debug, Clone)]
+pub(super) struct Admission {
+    /// Digest of the bearer token; the token itself is not kept.
+    token: [u8; 32],
+}
+
+impl Admission {
+    /// The credential of a request that was admitted.
+    pub(super) fn of(req: &HttpRequest) -> Option<Self> {
+        bearer(req.headers()).map(|token| Self { token: Sha256::digest(token.as_bytes()).into() })
+    }
+
+    /// Whether this configuration still lets it read.
+    pub(super) fn holds(&self, config: &Config) -> bool {
+        config.tokens.iter().fold(false, |held, token| held | bool::from(self.token.ct_eq(&token.sha256)))
+    }
 }
 
 fn admit(req: &HttpRequest, needed: Role) -> Result<Person, Problem> {

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::{SignedDuration, Timestamp};
 
+use super::feed::Feed;
 use crate::config::{Config, CredentialConfig, SourceConfig, SourceKind};
 use crate::domain::guest::Binding;
 use crate::domain::ids::DeliveryId;
@@ -118,6 +119,8 @@ pub(super) struct Door {
     pub(super) loopback: bool,
     /// Since when it listens.
     pub(super) since: Timestamp,
+    /// New audit rows, read once for all who follow them.
+    pub(super) feed: Arc<Feed>,
     senders: ArcSwap<Senders>,
     failures: DefaultKeyedRateLimiter<IpAddr>,
     told: Mutex<VecDeque<[u8; 32]>>,
@@ -131,6 +134,7 @@ impl Door {
             loopback: listen.to_canonical().is_loopback(),
             since: service.clock.now(),
             service,
+            feed: Arc::new(Feed::new()),
             senders,
             failures: RateLimiter::keyed(Quota::per_minute(FAILURES_PER_MINUTE)),
             told: Mutex::new(VecDeque::new()),

@@ -4,7 +4,7 @@
 
 use actix_web::web;
 
-use super::{api, health, page, webhooks};
+use super::{api, health, page, stream, webhooks};
 use crate::config::Role;
 
 /// One method of one path.
@@ -47,6 +47,7 @@ routes! {
     "/" { get ANYONE => page::status, head ANYONE => page::status }
     "/assets/style.css" { get ANYONE => page::style }
     "/api/v1/audit" { get VIEWER => api::audit::list }
+    "/api/v1/stream" { get VIEWER => stream::follow }
     "/api/v1/deliveries" { get VIEWER => api::deliveries::list }
     "/api/v1/deliveries/{id}" { get VIEWER => api::deliveries::one }
     "/api/v1/deliveries/{id}/replay" { post OPERATOR => api::deliveries::replay }
