@@ -40,7 +40,7 @@
   showCopies();
   count();
   const live = document.getElementById("live");
-  if (!live || !window.EventSource) return;
+  if (!live) return;
 
   // A page is read again when something was recorded, but never under the hands of whoever fills in a form.
   const typed = () => {
@@ -79,9 +79,23 @@
   };
   setInterval(() => { if (again) soon(); }, 2000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-  const stream = new EventSource("/api/v1/stream");
-  stream.onopen = () => live.classList.add("on");
-  stream.onerror = () => live.classList.remove("on");
-  stream.onmessage = soon;
-  for (const kind of (document.querySelector("main").dataset.kinds || "").split(" ").filter(Boolean)) stream.addEventListener(kind, soon);
+  // Events have a name each, which an EventSource would have to know beforehand: the answer is read as it comes instead.
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  const follow = async () => {
+    for (let first = true; ; first = false) {
+      const answer = await fetch("/api/v1/stream", { headers: { accept: "text/event-stream" } }).catch(() => null);
+      if (answer && answer.status === 401) return;
+      if (answer && answer.ok) {
+        live.classList.add("on");
+        if (!first) soon();
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        for (let read = await reader.read().catch(() => null); read && !read.done; read = await reader.read().catch(() => null)) {
+          if (read.value.includes("data:")) soon();
+        }
+        live.classList.remove("on");
+      }
+      await pause(2000);
+    }
+  };
+  follow();
 })();

@@ -209,6 +209,7 @@ impl App {
             (old.store.ballast_bytes != config.store.ballast_bytes, "store.ballast"),
             (format!("{:?}", old.cloud) != format!("{:?}", config.cloud), "cloud.*"),
             (old.server.queue_max != config.server.queue_max, "server.queue_max"),
+            (old.server.write_timeout != config.server.write_timeout, "server.write_timeout"),
             (old.store.journal != config.store.journal, "store.journal"),
             (format!("{:?}", old.audit) != format!("{:?}", config.audit), "audit.*"),
         ] {

@@ -67,12 +67,15 @@ fn server_value(server: &ServerConfig) -> Value {
         body_timeout,
         deliveries_per_second,
         queue_max,
+        streams_max,
+        write_timeout,
         trusted_proxies,
     } = server;
     json!({
         "listen": listen, "bodyBytesMax": body_bytes_max, "alertsMax": alerts_max,
         "labelBytesMax": label_bytes_max, "labelsMax": labels_max, "bodyTimeout": body_timeout,
-        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "trustedProxies": trusted_proxies,
+        "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "streamsMax": streams_max,
+        "writeTimeout": write_timeout, "trustedProxies": trusted_proxies,
     })
 }
 

@@ -111,6 +111,10 @@ pub struct ServerConfig {
     pub deliveries_per_second: u32,
     /// Deliveries that may wait for the writer before the door answers 503 (default 1024).
     pub queue_max: usize,
+    /// Event streams that may be open at once before the next is answered 503 (default 500).
+    pub streams_max: usize,
+    /// A client that takes nothing of its answer for so long is cut off (default 1 min).
+    pub write_timeout: SignedDuration,
     /// Proxies whose `X-Forwarded-For` is believed for IP lists and whose `X-Forwarded-Proto` for the login; empty: the
     /// peer address counts.
     pub trusted_proxies: Vec<IpNet>,

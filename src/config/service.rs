@@ -30,6 +30,8 @@ pub(super) fn server(mut section: Section<'_>) -> ServerConfig {
         body_timeout: section.duration("body_timeout", SignedDuration::from_secs(10), SECOND..=MINUTE),
         deliveries_per_second: section.whole("deliveries_per_second", 2000, 1..=100_000),
         queue_max: section.whole("queue_max", 1024, 1..=100_000),
+        streams_max: section.whole("streams_max", 500, 0..=4096),
+        write_timeout: section.duration("write_timeout", MINUTE, SECOND..=HOUR),
         trusted_proxies: networks(&mut section, "trusted_proxies"),
     };
     section.finish();

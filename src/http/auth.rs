@@ -10,11 +10,11 @@ use actix_web::http::{Method, Uri};
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use sha2::{Digest as _, Sha256};
 
-use super::caller::{caller, owner_of};
+use super::caller::{caller, owner_of, owner_of_session};
 use super::client::client_ip;
 use super::door::Door;
 use super::problem::{Code, Problem};
-use super::session::Use;
+use super::session::{Digest, Use};
 use crate::config::{Config, Role};
 
 /// Header in which a script of our own page brings back the token of its forms.
@@ -64,6 +64,54 @@ roles! {
     Operator needs Operator;
     /// Whoever may approve, deny and settle.
     Approver needs Approver;
+}
+
+/// What a long answer keeps of the credential that it was asked with, to see later whether it is still good.
+#[derive(Debug, Clone)]
+pub(super) enum Admission {
+    /// Digest of a bearer token; the token itself is not kept.
+    Token(Digest),
+    /// A session.
+    Session(Session),
+    /// A person whom the proxy named.
+    Named(String),
+}
+
+impl Admission {
+    /// The credential of a request that was admitted.
+    pub(super) fn of(req: &HttpRequest, door: &Door) -> Option<Self> {
+        if let Some(token) = bearer(req.headers()) {
+            return Some(Self::Token(Sha256::digest(token.as_bytes()).into()));
+        }
+        let caller = caller(req, door, Use::Passes)?;
+        Some(match caller.cookie {
+            Some(cookie) => Self::Session(Session(cookie)),
+            None => Self::Named(caller.person.name),
+        })
+    }
+
+    /// Whether it still lets its bearer read. Looking does not keep a session alive.
+    pub(super) fn holds(&self, door: &Door) -> bool {
+        let config = door.service.config();
+        match self {
+            Self::Token(token) => owner_of(&config, token).is_some(),
+            Self::Session(Session(cookie)) => owner_of_session(door, &config, cookie, Use::Passes).is_some(),
+            Self::Named(name) => {
+                config.dashboard.proxy_login.is_some()
+                    && config.tokens.iter().any(|token| token.name == *name)
+            }
+        }
+    }
+}
+
+/// The cookie of a session; never printed.
+#[derive(Clone)]
+pub(super) struct Session(String);
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Session")
+    }
 }
 
 fn admit(req: &HttpRequest, needed: Role) -> Result<Person, Problem> {

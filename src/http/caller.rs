@@ -64,7 +64,7 @@ impl Line {
 }
 
 /// Somebody who is known without a bearer token.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Caller {
     /// Who.
     pub(super) person: Person,
@@ -72,6 +72,12 @@ pub(super) struct Caller {
     pub(super) bound_to: String,
     /// The cookie; `None`: named by the proxy.
     pub(super) cookie: Option<String>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("person", &self.person).finish_non_exhaustive()
+    }
 }
 
 /// Who calls, by cookie or proxy. What a person may do is what the configuration of this moment says.
@@ -83,10 +89,14 @@ pub(super) fn caller(req: &HttpRequest, door: &Door, usage: Use) -> Option<Calle
 fn by_cookie(req: &HttpRequest, door: &Door, config: &Config, usage: Use) -> Option<Caller> {
     let line = Line::of(req, door, config)?;
     let cookie = req.cookie(line.cookie_name())?.value().to_owned();
-    let token = door.sessions.token_of(&cookie, lasts(config), usage, Instant::now())?;
-    // A token that was taken out of the configuration takes its sessions along.
-    let person = owner_of(config, &token)?;
+    let person = owner_of_session(door, config, &cookie, usage)?;
     Some(Caller { person, bound_to: cookie.clone(), cookie: Some(cookie) })
+}
+
+/// The person of a session. A token that was taken out of the configuration takes its sessions along.
+pub(super) fn owner_of_session(door: &Door, config: &Config, cookie: &str, usage: Use) -> Option<Person> {
+    let token = door.sessions.token_of(cookie, lasts(config), usage, Instant::now())?;
+    owner_of(config, &token)
 }
 
 /// The person of a token, by its hash; every configured token is compared, whatever matches before.

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::SignedDuration;
 
+use super::feed::Feed;
 use super::session::Sessions;
 use crate::config::{Config, CredentialConfig, SourceConfig, SourceKind};
 use crate::domain::guest::Binding;
@@ -119,6 +120,8 @@ pub(super) struct Door {
     pub(super) loopback: bool,
     /// People who have logged in to the pages.
     pub(super) sessions: Sessions,
+    /// New audit rows, read once for all who follow them.
+    pub(super) feed: Arc<Feed>,
     senders: ArcSwap<Senders>,
     failures: DefaultKeyedRateLimiter<IpAddr>,
     told: Mutex<VecDeque<[u8; 32]>>,
@@ -133,6 +136,7 @@ impl Door {
             loopback: listen.to_canonical().is_loopback(),
             sessions: Sessions::new()?,
             service,
+            feed: Arc::new(Feed::new()),
             senders,
             failures: RateLimiter::keyed(Quota::per_minute(FAILURES_PER_MINUTE)),
             told: Mutex::new(VecDeque::new()),

@@ -9,12 +9,14 @@ mod caller;
 mod client;
 mod dashboard;
 mod door;
+mod feed;
 mod figures;
 mod health;
 mod linger;
 mod problem;
 mod routes;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -32,6 +34,7 @@ use actix_web::middleware::{Next, NormalizePath, from_fn};
 use actix_web::{App, HttpMessage as _, HttpServer, ResponseError as _, web};
 use tracing::Instrument as _;
 
+use crate::config::Config;
 use crate::domain::ids::TraceId;
 use crate::service::Service;
 use door::Door;
@@ -56,10 +59,12 @@ pub fn listen(
     listen: SocketAddr,
 ) -> Result<(ServerHandle, SocketAddr, impl Future<Output = ()> + Send + 'static), std::io::Error> {
     let socket = std::net::TcpListener::bind(listen)?;
+    cut_off_after(&socket, &service.config())?;
     let addr = socket.local_addr()?;
     let door = Door::new(service, addr.ip())
         .ok_or_else(|| std::io::Error::other("the system gives no random bits for sessions"))?;
     let door = web::Data::new(door);
+    let (feed, store) = (Arc::clone(&door.feed), door.service.store.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(door.clone())
@@ -78,11 +83,29 @@ pub fn listen(
     .run();
     let handle = server.handle();
     let running = async move {
-        if let Err(error) = server.await {
+        // The feed never ends by itself; it goes with the server.
+        let ended = tokio::select! {
+            ended = server => ended,
+            never = feed.run(store) => match never {},
+        };
+        if let Err(error) = ended {
             tracing::error!(%error, "the HTTP server ended");
         }
     };
     Ok((handle, addr, running))
+}
+
+/// Accepted connections inherit it: the system itself cuts off a peer that takes nothing, or is gone, for so long.
+#[cfg(target_os = "linux")]
+fn cut_off_after(socket: &std::net::TcpListener, config: &Config) -> Result<(), std::io::Error> {
+    let after = Duration::try_from(config.server.write_timeout).unwrap_or(KEEP_ALIVE);
+    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(after))
+}
+
+/// Other systems have no such limit of their own.
+#[cfg(not(target_os = "linux"))]
+fn cut_off_after(_socket: &std::net::TcpListener, _config: &Config) -> Result<(), std::io::Error> {
+    Ok(())
 }
 
 /// Around every request: a span with its trace, the headers that every answer has, and problems for every error.

@@ -117,6 +117,8 @@ codes! {
     Internal = "internal" 500 "An internal error",
     /// More deliveries than can be taken in now.
     Overloaded = "overloaded" 503 "Overloaded",
+    /// As many event streams are open as may be.
+    TooManyStreams = "too_many_streams" 503 "Too many event streams",
     /// The store could not read or commit.
     StoreFailed = "store_failed" 503 "The store failed",
     /// The service is ending.

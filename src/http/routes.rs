@@ -4,7 +4,7 @@
 
 use actix_web::web;
 
-use super::{api, dashboard, health, webhooks};
+use super::{api, dashboard, health, stream, webhooks};
 use crate::config::Role;
 
 /// One method of one path.
@@ -50,6 +50,7 @@ routes! {
     "/login" { get ANYONE => dashboard::login::page, post ANYONE => dashboard::login::log_in }
     "/preferences" { post ANYONE => dashboard::login::prefer }
     "/api/v1/audit" { get VIEWER => api::audit::list }
+    "/api/v1/stream" { get VIEWER => stream::follow }
     "/api/v1/deliveries" { get VIEWER => api::deliveries::list }
     "/api/v1/deliveries/{id}" { get VIEWER => api::deliveries::one }
     "/api/v1/deliveries/{id}/replay" { post OPERATOR => api::deliveries::replay }

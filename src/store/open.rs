@@ -11,6 +11,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection, Row};
+use tokio::sync::watch;
 
 use super::wal::Wal;
 use super::writer::{CommitStats, Tx, TxFuture, Writer};
@@ -103,6 +104,7 @@ pub struct Store {
     pub(super) readers: SqlitePool,
     writer: Option<Writer>,
     path: PathBuf,
+    news: watch::Receiver<i64>,
 }
 
 impl Store {
@@ -133,8 +135,13 @@ impl Store {
         check_health(&pool, path).await?;
         let readers = readers(path).await?;
         check_settings(&readers, &shown).await?;
-        let (writer, task) = Writer::new(pool, key, Wal::of(path), observe);
-        Ok((Self { readers, writer: Some(writer), path: path.to_owned() }, task))
+        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
+            .fetch_one(&readers)
+            .await
+            .map_err(|source| refusal(&shown, "looking for the end of the audit", source))?;
+        let (tell, news) = watch::channel(newest);
+        let (writer, task) = Writer::new(pool, key, Wal::of(path), tell, observe);
+        Ok((Self { readers, writer: Some(writer), path: path.to_owned(), news }, task))
     }
 
     /// Makes the folder that a store of this path is kept in.
@@ -152,7 +159,14 @@ impl Store {
             return Err(OpenError::Missing { path: path.display().to_string() });
         }
         check_owner(path).await?;
-        Ok(Self { readers: readers(path).await?, writer: None, path: path.to_owned() })
+        // Nobody writes through it, so it has no news either.
+        let (_tell, news) = watch::channel(0);
+        Ok(Self { readers: readers(path).await?, writer: None, path: path.to_owned(), news })
+    }
+
+    /// The place of the newest audit row that this process has committed; changes with each commit that adds one.
+    pub fn news(&self) -> watch::Receiver<i64> {
+        self.news.clone()
     }
 
     /// The store's file.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::wal::Wal;
 use super::{StoreError, primary_code};
@@ -68,11 +68,12 @@ impl Writer {
         pool: SqlitePool,
         key: Option<AuditKey>,
         wal: Wal,
+        news: watch::Sender<i64>,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, inbox) = mpsc::channel(BATCH_MAX * 16);
         let waiting = Arc::new(AtomicUsize::new(0));
-        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, key, wal, inbox, waiting, observe))
+        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, key, wal, news, inbox, waiting, observe))
     }
 
     /// Jobs that wait for a commit.
@@ -113,6 +114,7 @@ async fn run(
     pool: SqlitePool,
     key: Option<AuditKey>,
     mut wal: Wal,
+    news: watch::Sender<i64>,
     mut inbox: mpsc::Receiver<Job>,
     waiting: Arc<AtomicUsize>,
     observe: impl Fn(CommitStats) + Send,
@@ -123,7 +125,10 @@ async fn run(
         waiting.fetch_sub(jobs, Ordering::Relaxed);
         let begun = std::time::Instant::now();
         match commit(&pool, key.as_ref(), &mut batch).await {
-            Ok(()) => batch.drain(..).for_each(|job| answer(job, Ok(()))),
+            Ok(newest) => {
+                tell(&news, newest);
+                batch.drain(..).for_each(|job| answer(job, Ok(())));
+            }
             Err(error) if jobs == 1 => {
                 if let Some(job) = batch.pop() {
                     answer(job, Err(error));
@@ -138,7 +143,7 @@ async fn run(
                 tracing::warn!(jobs, error = %chain(&error), "a batch failed; its jobs are run one by one");
                 for mut job in batch.drain(..) {
                     let result = commit(&pool, key.as_ref(), std::slice::from_mut(&mut job)).await;
-                    answer(job, result);
+                    answer(job, result.map(|newest| tell(&news, newest)));
                 }
             }
         }
@@ -147,13 +152,25 @@ async fn run(
     }
 }
 
+/// Says where the audit ends now, to whoever looks. Nobody is waited for.
+fn tell(news: &watch::Sender<i64>, newest: Option<i64>) {
+    if let Some(newest) = newest {
+        news.send_replace(newest);
+    }
+}
+
 fn answer(job: Job, result: Result<(), StoreError>) {
     // Nobody waits any more when the caller was dropped; what was committed stays committed.
     drop(job.done.send(result));
 }
 
-/// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays.
-async fn commit(pool: &SqlitePool, key: Option<&AuditKey>, jobs: &mut [Job]) -> Result<(), StoreError> {
+/// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays. Returns the place of
+/// the newest audit row, where one was added.
+async fn commit(
+    pool: &SqlitePool,
+    key: Option<&AuditKey>,
+    jobs: &mut [Job],
+) -> Result<Option<i64>, StoreError> {
     let inner = pool
         .begin_with("BEGIN IMMEDIATE")
         .await
@@ -165,5 +182,8 @@ async fn commit(pool: &SqlitePool, key: Option<&AuditKey>, jobs: &mut [Job]) -> 
             return Err(error);
         }
     }
-    tx.inner.commit().await.map_err(|source| StoreError::Commit { source })
+    // The head is read for an append and for nothing else.
+    let newest = tx.audit_head.map(|(seq, _)| seq);
+    tx.inner.commit().await.map_err(|source| StoreError::Commit { source })?;
+    Ok(newest)
 }

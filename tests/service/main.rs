@@ -23,6 +23,7 @@ mod past;
 mod senders;
 mod startup;
 mod storm;
+mod stream;
 mod support;
 mod threats;
 mod why;

@@ -15,6 +15,8 @@ fn mistakes_of_the_service_are_told_with_their_key() {
         ("[server]\nbody_timeout = \"0s\"", "server.body_timeout"),
         ("[server]\nbody_timeout = \"-5s\"", "server.body_timeout"),
         ("[server]\nbody_timeout = 5", "server.body_timeout"),
+        ("[server]\nstreams_max = 5000", "server.streams_max"),
+        ("[server]\nwrite_timeout = \"0s\"", "server.write_timeout"),
         ("[server]\nqueue_max = -1", "server.queue_max"),
         ("[server]\nqueue_max = \"9\"", "server.queue_max"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]", "server.trusted_proxies[0]"),

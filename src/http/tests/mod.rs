@@ -134,7 +134,10 @@ impl Rig {
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Told {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Told { status, headers, text: answer.text().await.unwrap() }
+        // A stream has no end to wait for.
+        let endless = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let text = if endless { String::new() } else { answer.text().await.unwrap() };
+        Told { status, headers, text }
     }
 
     pub(super) async fn get(&self, path: &str) -> Told {

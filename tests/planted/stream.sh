@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# The event stream: no gap, an end when it must end, nobody who holds a place.
+
+plant stream-leaves-gaps src/http/stream.rs \
+  's/if batch.after > self.cursor \{/if false {/; s/target: newest, beat/target: cursor, beat/' \
+  --test service stream::
+plant stream-outlives-its-stop src/http/stream.rs \
+  's/                \(\) = self.door.service.stopping.cancelled\(\) => return None,\n//' \
+  --test service stream::two_hundred
+plant stream-outlives-its-token src/http/stream.rs \
+  's/if !self.admission.holds/if false && !self.admission.holds/' \
+  --test service stream::a_stream_ends
+plant who-reads-nothing-stays src/http/mod.rs \
+  's/    cut_off_after\(&socket, &service.config\(\)\)\?;\n//' \
+  --test service stream::who_reads
+plant writer-keeps-its-news src/store/writer.rs \
+  's/        news.send_replace\(newest\);/        let _ = (news, newest);/' \
+  --test service stream::an_event
