@@ -534,7 +534,7 @@ fn an_alert_that_two_policies_claim_does_nothing() {
 }
 
 #[test]
-fn the_status_page_shows_hostile_names_as_text() {
+fn pages_show_hostile_names_as_text() {
     let hostile = "<img src=x onerror=alert(1)>\"'&";
     let mut scenario = fleet(2);
     scenario.servers[0].name = hostile.to_owned();
@@ -546,10 +546,30 @@ fn the_status_page_shows_hostile_names_as_text() {
     assert_eq!(told_alerts.json()["alerts"][1]["reason"], "no_policy", "{told_alerts:?}");
     let hold = json!({ "scope": "server", "name": SECOND, "reason": hostile });
     assert_eq!(on.service.post("/api/v1/holds", OPERATOR, &hold).0, 201);
-    let page = told(client().get(format!("{}/", on.service.url)));
-    assert_eq!(page.status, 200, "{page:?}");
-    let shown = |text: &str| page.text.matches(text).count();
-    assert_eq!(shown("<img"), 0, "{}", page.text);
-    assert!(shown("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;") >= 2, "{}", page.text);
-    assert!(page.headers.contains("content-security-policy: default-src 'none'"), "{}", page.headers);
+    let cookie = session(&on.service.url, VIEWER);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let first = &told_alerts.json()["alerts"][0];
+    for path in [
+        "/".to_owned(),
+        "/holds".to_owned(),
+        "/incidents".to_owned(),
+        format!("/incidents/{}", text(&first["incidentId"])),
+        format!("/remediations/{}", text(&first["remediationId"])),
+    ] {
+        let page = told(client().get(format!("{}{path}", on.service.url)).header("cookie", &cookie));
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        let shown = |text: &str| page.text.matches(text).count();
+        assert_eq!(shown("<img"), 0, "{path}: {}", page.text);
+        assert!(shown("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;") >= 1, "{path}: {}", page.text);
+        assert!(page.headers.contains("content-security-policy: default-src 'none'"), "{}", page.headers);
+    }
+}
+
+/// The cookie of a person who logs in to the pages.
+fn session(url: &str, token: &str) -> String {
+    let request = client().post(format!("{url}/login")).header("origin", url);
+    let answer = told(request.form(&[("token", token), ("next", "/")]));
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let set = answer.headers.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    set.split(';').next().unwrap().to_owned()
 }

@@ -113,7 +113,7 @@ async fn play(
 fn invite(url: &str, endpoint: &str, keys: &Keys, out: &mut Out) -> Result<(), Failure> {
     let lines = [
         String::new(),
-        format!("It stays up until Ctrl-C. Status page: {url}/"),
+        format!("It stays up until Ctrl-C. Dashboard, with one of the tokens below: {url}/"),
         String::new(),
         "Tokens (good for this demo only):".to_owned(),
         format!("  viewer    {}", keys.viewer.secret),
