@@ -50,6 +50,7 @@ until-cleared = until somebody clears it
 guards-asked = Guards asked: { $count }
 recorded = All that was recorded, row { $seq }
 raw-delivery = Raw delivery
+raw-answer = Raw answer of the cloud
 server-page = Server
 why = Why?
 alarm-halted = Nothing is sent:

@@ -50,6 +50,7 @@ until-cleared = 解除されるまで
 guards-asked = 確認したガード: { $count }
 recorded = 記録全体、{ $seq } 行目
 raw-delivery = 生の受信内容
+raw-answer = クラウドの生の応答
 server-page = サーバー
 why = なぜ?
 alarm-halted = 何も送信しません:

@@ -50,6 +50,7 @@ until-cleared = 해제할 때까지
 guards-asked = 확인한 가드: { $count }
 recorded = 기록 전체, { $seq }번 행
 raw-delivery = 원본 수신
+raw-answer = 클라우드 응답 원문
 server-page = 서버
 why = 이유?
 alarm-halted = 아무것도 보내지 않음:

@@ -54,6 +54,7 @@ fn not_sent(cause: String) -> AttemptReport {
         return_message: None,
         http_status: None,
         body_sha256: None,
+        answer: None,
         raises_hold: false,
         server_date_ms: None,
     }

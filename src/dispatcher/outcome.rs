@@ -55,6 +55,7 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
         return_message: report.return_message,
         http_status: report.http_status,
         body_sha256: report.body_sha256,
+        answer: report.answer,
     };
     let mut halted = false;
     let mut stopping_since = None;
@@ -170,8 +171,9 @@ async fn write_outcome(
         return Ok(());
     }
     let actor = Actor::service("dispatcher");
-    let mut event = event_about(&remediation, "attempt_outcome", actor.clone(), now)
-        .with_detail(&json!({ "try": number, "cause": with.cause, "bodySha256": with.body_sha256 }));
+    let mut event = event_about(&remediation, "attempt_outcome", actor.clone(), now).with_detail(&json!({
+        "try": number, "cause": with.cause, "bodySha256": with.body_sha256, "answer": with.answer,
+    }));
     event.attempt_id = Some(attempt_id);
     event.outcome = Some(outcome.as_str().to_owned());
     event.request_id.clone_from(&with.request_id);
@@ -234,6 +236,8 @@ fn from_journal(answer: &AnswerLine) -> AttemptOutcome {
         return_message: answer.return_message.clone(),
         http_status: answer.http_status,
         body_sha256: answer.body_sha256.clone(),
+        // The journal keeps the verdict and the hash, not the text.
+        answer: None,
     }
 }
 

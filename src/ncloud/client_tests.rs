@@ -218,3 +218,15 @@ async fn bad_configuration_is_refused() {
         assert!(InterruptClient::new(&bad).is_err(), "{bad:?}");
     }
 }
+
+#[tokio::test]
+async fn the_answer_is_kept_as_it_came_but_for_our_keys() {
+    let body = "{\"error\":{\"errorCode\":\"200\",\"message\":\"no such key EXAMPLE-ACCESS-KEY-0001\"}}";
+    let report =
+        check(&http("401 Unauthorized", "content-type: application/json\r\n", body), Outcome::Rejected).await;
+    let kept = report.answer.unwrap();
+    assert!(kept.contains("no such key [key]") && !kept.contains("EXAMPLE-ACCESS-KEY"), "{kept}");
+    let long = format!("<html>{}", "x".repeat(10_000));
+    let report = check(&http("500 Oops", "", &long), Outcome::Unknown).await;
+    assert_eq!(report.answer.unwrap().chars().count(), outcome::ANSWER_CHARS_MAX);
+}

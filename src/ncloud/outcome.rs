@@ -6,7 +6,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::text::safe;
+use super::text::{safe, shown};
 use super::wire::{self, Answer, CloudError, Layer, WireError};
 use crate::domain::remediation::Outcome;
 use crate::domain::server::{RegionCode, ServerNo};
@@ -96,6 +96,9 @@ impl AnswerBody {
     }
 }
 
+/// Most characters of an answer that the audit keeps; its hash is that of the whole.
+pub const ANSWER_CHARS_MAX: usize = 2048;
+
 /// What is remembered of one attempt. All texts are safe to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptReport {
@@ -113,6 +116,8 @@ pub struct AttemptReport {
     pub http_status: Option<u16>,
     /// SHA-256 (hex) of the bytes of the body that were read, if the head of an answer came.
     pub body_sha256: Option<String>,
+    /// The body itself, its first [`ANSWER_CHARS_MAX`] characters, without characters that could harm a terminal.
+    pub answer: Option<String>,
     /// The cloud refuses our keys (401, 403 or the gateway's codes for it): nothing more may be sent.
     pub raises_hold: bool,
     /// `Date` header in epoch milliseconds.
@@ -141,6 +146,7 @@ fn unanswered(outcome: Outcome, cause: &str) -> AttemptReport {
         return_message: None,
         http_status: None,
         body_sha256: None,
+        answer: None,
         raises_hold: false,
         server_date_ms: None,
     }
@@ -177,6 +183,8 @@ fn answered(status: u16, server_date_ms: Option<i64>, body: &AnswerBody, asked: 
         return_message,
         http_status: Some(status),
         body_sha256: Some(hex::encode(Sha256::digest(body.bytes()))),
+        answer: Some(shown(&String::from_utf8_lossy(body.bytes()), ANSWER_CHARS_MAX))
+            .filter(|text| !text.is_empty()),
         raises_hold: auth_refused || matches!(status, 401 | 403),
         server_date_ms,
     }

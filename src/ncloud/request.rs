@@ -89,6 +89,12 @@ impl Cloud {
         Self::at(&config.endpoint, config)
     }
 
+    /// A text of the cloud in which neither key stands.
+    pub(super) fn without_keys(&self, text: &str) -> String {
+        let hidden = |text: &str, key: &SecretString| text.replace(key.expose_secret(), "[key]");
+        hidden(&hidden(text, &self.access_key), &self.secret_key)
+    }
+
     /// Another host of the same cloud, with the same keys.
     pub(super) fn at(endpoint: &str, config: &CloudConfig) -> Result<Self, ClientError> {
         let access_key = config.access_key.expose_secret();

@@ -55,6 +55,8 @@ pub struct AttemptOutcome {
     pub http_status: Option<u16>,
     /// SHA-256 of the answer's body.
     pub body_sha256: Option<String>,
+    /// The body itself, as much of it as is kept; told in the audit only.
+    pub answer: Option<String>,
 }
 
 /// An attempt that somebody still looks at.

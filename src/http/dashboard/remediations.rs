@@ -51,6 +51,8 @@ pub(super) struct Told {
     pub(super) word: Option<String>,
     pub(super) says: String,
     pub(super) trace: Vec<Check>,
+    /// What the cloud answered, as it came.
+    pub(super) answer: Option<String>,
     /// All that was recorded of it.
     pub(super) raw: String,
 }
@@ -64,6 +66,7 @@ impl Told {
             detail.get("trace").and_then(|trace| serde_json::from_value(trace.clone()).ok());
         let raw = serde_json::to_string_pretty(&detail).unwrap_or_default();
         Self {
+            answer: text("answer"),
             word: text("to").or_else(|| item.event.decision.clone()),
             says,
             trace: trace.unwrap_or_default().0,
