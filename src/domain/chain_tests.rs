@@ -188,7 +188,8 @@ fn rows_that_were_pruned_need_a_checkpoint_that_tells_of_them() {
 
     let none = "no checkpoint tells of them";
     let not_pruned = pruned(|before| checkpoint(before, false, false));
-    let of_another_hash = pruned(|before| checkpoint(&Row { hash: "other".into(), ..copy(before) }, false, true));
+    let of_another_hash =
+        pruned(|before| checkpoint(&Row { hash: "other".into(), ..copy(before) }, false, true));
     let of_another_row = pruned(|before| checkpoint(&Row { seq: 1, ..copy(before) }, false, true));
     for rows in [not_pruned, of_another_hash, of_another_row] {
         let (seq, what) = fault(&[], &rows, &[], 5);

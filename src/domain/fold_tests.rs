@@ -309,7 +309,8 @@ fn rows_that_events_of_an_older_version_may_have_made_are_not_told() {
 }
 
 /// Each kind with all that names its row, the row, and a column of it.
-fn one_of_each_kind() -> Vec<(&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>)> {
+fn one_of_each_kind()
+-> Vec<(&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>)> {
     vec![
         ("service_started", json!({ "epoch": 3, "version": "1" }), "owner", "3", "version", Some("1")),
         ("delivery_received", json!({ "bodySha256": "b" }), "delivery", "d", "body_sha256", Some("b")),
