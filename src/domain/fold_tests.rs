@@ -369,6 +369,16 @@ fn each_kind_tells_its_row_and_one_that_names_none_changes_nothing() {
 }
 
 #[test]
+fn a_hold_is_its_authors_and_a_person_who_sets_one_is_its_author() {
+    let mut set = event("hold_set", &json!({ "id": 1, "author": "somebody else" }));
+    for (actor, author) in [(Actor::person("kim"), "kim"), (Actor::service("dispatcher"), "somebody else")] {
+        set.actor = actor;
+        let told = report(std::slice::from_ref(&set), 1, &[row("hold", "1", &[("author", Some(author))])]);
+        assert_eq!(told.differences, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_history_that_begins_in_the_middle_knows_no_first_joining_and_no_first_end() {
     let joined = noticed("alert_decided", "duplicate", &json!({ "fingerprint": "g", "noticedAt": at(7) }));
     let told = report(&[joined], 9, &[row("remediation_alert", "r/g", &[("joined_at", Some("1"))])]);
