@@ -38,6 +38,8 @@ plant() {
   fi
   cp "$copy/.kept" "$file"
   printf '%-34s %-15s %s\n' "$name" "$verdict" "cargo test $*"
+  # What it said, so that a test that failed for another reason does not pass for one that saw the bug.
+  if [ "$verdict" = caught ]; then grep -m 1 -A 3 'panicked at' "$copy/.log" | sed 's/^/    /' || true; fi
 }
 wanted=("$@")
 

@@ -2,6 +2,8 @@
 //! No input may make a reader panic, run for long or take much memory, and what comes through must be clean.
 #![no_main]
 
+mod audit;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -28,6 +30,8 @@ fuzz_target!(|data: &[u8]| {
         "credential" => credential(data),
         "config" => config(data),
         "cloud" => cloud(data),
+        "audit" => audit::verifier(data),
+        "journal" => audit::journal(data),
         other => panic!("FUZZ_TARGET={other}: no such target"),
     }
 });
@@ -96,13 +100,16 @@ fn credential(data: &[u8]) {
     assert!(verdict.is_err());
 }
 
+/// A file of its own, in memory where there is some.
+fn place(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let memory = std::path::Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let file = dir.path().join(name);
+    (dir, file)
+}
+
 fn config(data: &[u8]) {
-    static PLACE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
-        let memory = std::path::Path::new("/dev/shm");
-        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-        let file = dir.path().join("unhang.toml");
-        (dir, file)
-    });
+    static PLACE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| place("unhang.toml"));
     std::fs::write(&PLACE.1, data).unwrap();
     if let Err(problems) = unhang::config::load(Some(&PLACE.1), &Environment::default()) {
         assert!(!problems.is_empty());

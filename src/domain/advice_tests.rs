@@ -22,6 +22,8 @@ fn the_command_that_changes_it_is_named() {
     told(advice(Reason::Cooldown, "until x", "cooldown 24h"), "unhang dump-collected win-app-01");
     told(advice(Reason::DumpWindow, "until x", "no dump"), "nobody can override");
     told(advice(Reason::Storm, "storm 12 in KR", "no storm"), "unhang storm clear 12 ");
+    told(advice(Reason::Storm, "the sender left alerts out", "a complete group"), "max_alerts 0");
+    told(advice(Reason::NotEligible, "KVM windows", "the eligibility table"), "only Windows on a listed");
     told(advice(Reason::NoPolicy, "0", "p wants a=\"b\""), "p wants a=\"b\"");
     told(advice(Reason::UnknownOpen, "0193 is unknown", "none"), "unhang settle 0193 ");
     told(advice(Reason::Duplicate, "0193 is awaiting_approval", "none"), "unhang approve 0193 ");

@@ -167,6 +167,12 @@ mod tests {
             assert_eq!(fault(&changed, &ring).unwrap().0, 2, "{from}");
         }
         assert_eq!(fault(&[lines[0].as_str(), lines[2].as_str()].join("\n"), &ring).unwrap().0, 2);
+        // Sealed by whoever has the key, and yet of an earlier row.
+        let before: Head = serde_json::from_str(&lines[2]).unwrap();
+        let back = Head::sealed(Some(&key), before.at, (1, "h1".to_owned()), 3, before.mac);
+        let back = format!("{}\n{}", lines.join("\n"), serde_json::to_string(&back).unwrap());
+        assert!(fault(&back, &ring).unwrap().1.contains("it is of row 1, the one before it of row 2"));
+        assert_eq!(fault(&file(&[None, None]).join("\n"), &ring), None, "nobody has a key yet");
         let unsigned = file(&[Some(&key), None]);
         assert!(fault(&unsigned.join("\n"), &ring).unwrap().1.contains("without a key"));
         assert!(fault(&lines.join("\n"), &KeyRing::default()).unwrap().1.contains("needs key"));

@@ -370,3 +370,7 @@ impl Inspection {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

@@ -181,6 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn an_order_by_hand_asks_only_what_can_answer_it() {
+        let deaf = |ask: Ask, has_address: bool| {
+            Wanted { ask, timeout: SignedDuration::from_secs(3) }.is_deaf_to_orders(has_address)
+        };
+        let url = || "http://127.0.0.1:9090".to_owned();
+        let query = |query: &str| Ask::Promql { url: url(), query: query.to_owned() };
+        for has_address in [false, true] {
+            assert!(deaf(Ask::Alertmanager { url: url() }, has_address));
+            assert!(deaf(Ask::CloudInsight, has_address));
+            assert_eq!(deaf(Ask::TcpClosed { ports: vec![3389] }, has_address), !has_address);
+            assert_eq!(deaf(query("up{instance=\"$ip\"} == 0"), has_address), !has_address);
+            assert!(!deaf(query("up{name=\"$name\"} == 0"), has_address));
+        }
+    }
+
+    #[test]
     fn each_signal_is_a_line_and_only_agreement_passes() {
         let no = || Seen::Disagrees("3389 answers".into());
         let unclear = || Seen::CouldNotTell("no answer".into());

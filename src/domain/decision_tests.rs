@@ -108,6 +108,41 @@ fn exactly_one_policy_must_match() {
 }
 
 #[test]
+fn what_each_policy_would_have_wanted_is_told() {
+    let wanted = |change: fn(&mut Rules)| {
+        let mut case = case(Mode::Auto);
+        case.alert.labels.clear();
+        change(&mut case.rules);
+        case.decided().trace.0[0].limit.clone()
+    };
+    assert_eq!(wanted(|_| {}), "hung-windows wants alertname=\"WindowsVmHung\"");
+    assert_eq!(wanted(|rules| rules.policies.clear()), "exactly 1; none is configured");
+    let listens = wanted(|rules| rules.policies[0].sources = vec!["alertmanager".to_owned()]);
+    assert_eq!(listens, "hung-windows wants alertname=\"WindowsVmHung\"");
+    let deaf = wanted(|rules| {
+        rules.policies[0].sources = vec!["grafana".to_owned(), "other".to_owned()];
+        rules.policies[0].mode = Mode::Off;
+    });
+    let all = "hung-windows wants alertname=\"WindowsVmHung\", source grafana or other, to be switched on";
+    assert_eq!(deaf, all);
+}
+
+#[test]
+fn a_policy_that_names_its_sources_hears_no_other_and_one_that_denies_a_name_leaves_it_alone() {
+    let listens_to = |name: &'static str| {
+        case(Mode::Auto).with(|case| case.rules.policies[0].sources = vec![name.to_owned()])
+    };
+    check(listens_to("alertmanager"), "remediate");
+    check(listens_to("grafana"), "ignored no_policy");
+    let denied = |name: &'static str| {
+        case(Mode::Auto).with(|case| case.rules.policies[0].deny_servers = vec![name.to_owned()])
+    };
+    check(denied("90000001"), "suppressed denied_server");
+    check(denied("win-app-01"), "suppressed denied_server");
+    check(denied("win-app-02"), "remediate");
+}
+
+#[test]
 fn the_target_must_be_one_known_eligible_server() {
     let target = |fact: TargetFact| case(Mode::Auto).with(|c| c.facts.target = fact);
     check(target(TargetFact::Missing { labels: vec!["x".into()] }), "suppressed target_missing");

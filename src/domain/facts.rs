@@ -235,3 +235,46 @@ pub struct Gap {
     /// The start that ended it.
     pub until: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::Mode;
+    use super::super::testing;
+    use super::*;
+
+    fn named(rules: &[&str], labels: &[(&str, &str)]) -> Named {
+        let mut policy = testing::policy(Mode::Auto);
+        policy.targets =
+            rules.iter().map(|rule| super::super::policy::TargetRule::parse(rule).unwrap()).collect();
+        let mut alert = testing::alert();
+        alert.labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        target_name(&policy, &alert)
+    }
+
+    #[test]
+    fn the_first_label_that_is_there_decides_and_no_later_one_mends_it() {
+        const RULES: [&str; 3] = ["label:no", "label:instance as ip", "label:host as name"];
+        let labels = vec!["no".to_owned(), "instance".to_owned(), "host".to_owned()];
+        assert_eq!(named(&RULES, &[("other", "1")]), Named::Missing { labels: labels.clone() });
+        assert_eq!(named(&RULES, &[("no", " "), ("instance", "")]), Named::Missing { labels });
+        let no = TargetName::No(ServerNo::parse("7").unwrap());
+        assert_eq!(named(&RULES, &[("no", " 7 "), ("instance", "10.0.0.1")]), Named::Target(no));
+        for ip in ["10.0.0.1", "10.0.0.1:9182"] {
+            let found = named(&RULES, &[("instance", ip), ("host", "win-app-01")]);
+            assert_eq!(found, Named::Target(TargetName::Ip("10.0.0.1".parse().unwrap())), "{ip}");
+        }
+        for ip in ["::1", "[::1]", "[::1]:9182"] {
+            let found = named(&RULES, &[("instance", ip)]);
+            assert_eq!(found, Named::Target(TargetName::Ip("::1".parse().unwrap())), "{ip}");
+        }
+        let name = TargetName::Name("win-app-01".to_owned());
+        assert_eq!(named(&RULES, &[("host", "win-app-01")]), Named::Target(name));
+        let long = "x".repeat(256);
+        for bad in [("no", "7x"), ("instance", "host:9182"), ("host", "win\u{7}app"), ("host", long.as_str())]
+        {
+            let found = named(&RULES, &[bad, ("host", "win-app-01")][..1 + usize::from(bad.0 != "host")]);
+            let label = format!("label {}", bad.0);
+            assert!(matches!(&found, Named::Malformed { label: told, .. } if *told == label), "{found:?}");
+        }
+    }
+}

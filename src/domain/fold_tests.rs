@@ -307,3 +307,98 @@ fn rows_that_events_of_an_older_version_may_have_made_are_not_told() {
     let second = report(&old, 1, &rows);
     assert_eq!(second.differences, ["remediation r was made by an event, and is not in the table"]);
 }
+
+/// Each kind with all that names its row, the row, and a column of it.
+fn one_of_each_kind()
+-> Vec<(&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>)> {
+    vec![
+        ("service_started", json!({ "epoch": 3, "version": "1" }), "owner", "3", "version", Some("1")),
+        ("delivery_received", json!({ "bodySha256": "b" }), "delivery", "d", "body_sha256", Some("b")),
+        ("incident_opened", json!({ "serverName": "n" }), "incident", "i", "server_name", Some("n")),
+        ("incident_closed", json!({}), "incident", "i", "closed_at", Some("10000")),
+        ("remediation_waits", json!({}), "remediation", "r", "reason", None),
+        ("attempt_intent", json!({ "nonce": "n" }), "attempt", "7", "nonce", Some("n")),
+        ("attempt_outcome", json!({ "cause": "c" }), "attempt", "7", "cause", Some("c")),
+        ("evidence", json!({ "kind": "k" }), "attempt", "7", "evidence", Some("{\"kind\":\"k\"}")),
+        ("settlement", json!({ "verdict": "v" }), "settlement", "r/test", "verdict", Some("v")),
+        ("hold_set", json!({ "id": 1, "author": "kim" }), "hold", "1", "author", Some("kim")),
+        ("hold_cleared", json!({ "id": 1 }), "hold", "1", "cleared_by", Some("test")),
+        ("silence_set", json!({ "id": 1, "comment": "c" }), "silence", "1", "comment", Some("c")),
+        ("silence_ended", json!({ "id": 1 }), "silence", "1", "expired_by", Some("test")),
+        ("dump_collected", json!({ "id": 1 }), "dump_collected", "1", "person", Some("test")),
+        ("storm_opened", json!({ "id": 1, "why": "w" }), "storm", "1", "why", Some("w")),
+        ("storm_cleared", json!({ "id": 1 }), "storm", "1", "cleared_by", Some("test")),
+        ("quarantine_opened", json!({ "id": 1, "why": "w" }), "quarantine", "1", "why", Some("w")),
+        ("quarantine_cleared", json!({ "id": 1 }), "quarantine", "1", "cleared_by", Some("test")),
+        ("policy_demoted", json!({ "why": "w" }), "policy_standing", "p", "why", Some("w")),
+        ("policy_promoted", json!({ "reason": "r" }), "policy_standing", "p", "promoted_by", Some("test")),
+        ("breaker_reset", json!({ "reason": "r" }), "breaker_reset", "p/test/10000/1", "reason", Some("r")),
+        ("target_reported", json!({ "reason": "r" }), "target_report", "p/test/10000/1", "reason", Some("r")),
+        ("watch_gap", json!({ "from": at(1), "until": at(2) }), "watch_gap", "1000/2000/1", "", None),
+        ("attestation", json!({ "id": 1, "said": { "kind": "k" } }), "attestation", "1", "kind", Some("k")),
+        ("service_stopped", json!({ "epoch": 3 }), "owner", "3", "stopped_at", Some("10000")),
+    ]
+}
+
+#[test]
+fn each_kind_tells_its_row_and_one_that_names_none_changes_nothing() {
+    let cases = one_of_each_kind();
+    for (kind, detail, table, key, column, value) in &cases {
+        let mut full = attempt(kind, detail);
+        full.delivery_id = Some("d".to_owned());
+        full.incident_id = Some("i".to_owned());
+        full.remediation_id = Some("r".to_owned());
+        full.policy = Some("p".to_owned());
+        let fields: &[(&str, Option<&str>)] = if column.is_empty() { &[] } else { &[(column, *value)] };
+        for first_seq in [1, 9] {
+            let report = report(std::slice::from_ref(&full), first_seq, &[row(table, key, fields)]);
+            assert_eq!((report.rows, report.differences), (1, Vec::new()), "{kind} as row {first_seq}");
+        }
+        let other = report(&[full], 1, &[row(table, key, &[("no_such", None), (column, Some("other"))])]);
+        assert_eq!(other.differences.len(), usize::from(!column.is_empty()), "{kind}: {other:?}");
+    }
+    // Every rule has been asked with nothing to go by, those above too.
+    for (kind, _) in RULES {
+        let report = report(&[event(kind, &json!({}))], 1, &[]);
+        assert_eq!(report, DeepReport::default(), "{kind}");
+    }
+    let with_rows = ["alert_decided", "ordered_by_hand", "delivery_repeated", "delivery_replayed"];
+    let asked = |kind: &str| cases.iter().any(|case| case.0 == kind) || with_rows.contains(&kind);
+    let unasked: Vec<&str> = RULES.iter().map(|(kind, _)| *kind).filter(|kind| !asked(kind)).collect();
+    assert_eq!(unasked, ["delivery_unreadable", "remediation_moved"], "they are told of elsewhere");
+}
+
+#[test]
+fn a_hold_is_its_authors_and_a_person_who_sets_one_is_its_author() {
+    let mut set = event("hold_set", &json!({ "id": 1, "author": "somebody else" }));
+    for (actor, author) in [(Actor::person("kim"), "kim"), (Actor::service("dispatcher"), "somebody else")] {
+        set.actor = actor;
+        let told = report(std::slice::from_ref(&set), 1, &[row("hold", "1", &[("author", Some(author))])]);
+        assert_eq!(told.differences, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_history_that_begins_in_the_middle_knows_no_first_joining_and_no_first_end() {
+    let joined = noticed("alert_decided", "duplicate", &json!({ "fingerprint": "g", "noticedAt": at(7) }));
+    let told = report(&[joined], 9, &[row("remediation_alert", "r/g", &[("joined_at", Some("1"))])]);
+    assert_eq!((told.rows, told.differences), (1, Vec::new()));
+    assert!(told.fields_not_told.contains("remediation_alert.joined_at"));
+
+    let ended = |detail: &Value| event("alert_decided", detail);
+    let full = ended(&json!({ "fingerprint": "f", "status": "resolved", "endedAt": at(3) }));
+    let stored = row("resolved_notice", "f", &[("ended_at", Some("9000")), ("noticed_at", Some("10000"))]);
+    let told = report(std::slice::from_ref(&full), 9, std::slice::from_ref(&stored));
+    assert_eq!(told.differences, Vec::<String>::new());
+    assert!(told.fields_not_told.contains("resolved_notice.ended_at"));
+
+    // An older event behind one that told it: from then on nobody knows.
+    let older = ended(&json!({ "fingerprint": "f", "status": "resolved" }));
+    let told = report(&[full.clone(), older.clone()], 1, std::slice::from_ref(&stored));
+    assert_eq!((told.differences, told.fields_not_told.len()), (Vec::new(), 2));
+    // A replay by a person noted no end, and an end that is no time tells nothing.
+    let mut replay = older;
+    replay.actor = Actor::person("kim");
+    let odd = ended(&json!({ "fingerprint": "f", "status": "resolved", "endedAt": "soon" }));
+    assert_eq!(report(&[replay, odd], 1, &[]), DeepReport::default());
+}

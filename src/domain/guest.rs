@@ -373,5 +373,13 @@ mod tests {
         assert_eq!(said.check(now - SignedDuration::from_mins(6)).unwrap_err().0, "at");
         let odd = read(&set.replace("\"dumpFile\":\"x\"", "\"dumpFile\":\"\\u0007\"")).unwrap();
         assert_eq!(odd.check(now).unwrap_err().0, "settings.dumpFile");
+        let wrong = |text: &str| read(text).unwrap().check(now).unwrap_err().0;
+        assert_eq!(wrong(&set.replace("\"dumpFile\":\"x\"", "\"dumpFile\":\" \"")), "settings.dumpFile");
+        assert_eq!(wrong(&set.replace("Enabled\":1", "Enabled\":8")), "settings.crashDumpEnabled");
+        let found = format!("{found},\"bugcheckCode\":\"0x80\"}}");
+        assert!(read(&found).unwrap().check(now).is_ok());
+        assert_eq!(wrong(&found.replace("\"sizeBytes\":1", "\"sizeBytes\":0")), "sizeBytes");
+        assert_eq!(wrong(&found.replace("C:\\\\M.DMP", "")), "path");
+        assert_eq!(wrong(&found.replace("0x80", &"8".repeat(CODE_MAX + 1))), "bugcheckCode");
     }
 }

@@ -222,6 +222,51 @@ impl Maintenance {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_mute_runs_from_its_first_moment_to_before_its_last() {
+        let labels = Labels::from([("a".to_owned(), "1".to_owned())]);
+        let matchers = Matchers(vec![super::super::matcher::Matcher::equal("a", "1")]);
+        let (author, comment) = ("kim".to_owned(), String::new());
+        let silence = Silence { id: 1, matchers, author, comment, starts_at: at(10), ends_at: at(20) };
+        let once = Schedule::Once { from: at(10), until: at(20) };
+        for (second, runs) in [(9, false), (10, true), (19, true), (20, false)] {
+            assert_eq!(silence.mutes(&labels, at(second)), runs, "{second}");
+            assert_eq!(once.running_until(at(second)), runs.then(|| at(20)), "{second}");
+        }
+        assert!(!silence.mutes(&Labels::new(), at(10)));
+    }
+
+    #[test]
+    fn one_selector_that_fits_is_enough_for_a_window() {
+        let none = || Maintenance {
+            name: "patch day".to_owned(),
+            schedule: Schedule::Once { from: at(10), until: at(20) },
+            servers: Vec::new(),
+            name_pattern: None,
+            region: None,
+            matchers: Matchers(Vec::new()),
+        };
+        let labels = Labels::from([("a".to_owned(), "1".to_owned())]);
+        let covers = |window: Maintenance| {
+            let (no, region) = (ServerNo::parse("90000001").unwrap(), RegionCode::parse("KR").unwrap());
+            window.covers(&no, "win-app-01", &region, &labels, at(10)).is_some()
+        };
+        let region = |code: &str| RegionCode::parse(code).ok();
+        let matchers = |value: &str| Matchers(vec![super::super::matcher::Matcher::equal("a", value)]);
+        assert!(covers(Maintenance { servers: vec!["90000001".to_owned()], ..none() }));
+        assert!(covers(Maintenance { servers: vec!["win-app-01".to_owned()], ..none() }));
+        assert!(covers(Maintenance { name_pattern: NamePattern::parse("win-.*"), ..none() }));
+        assert!(covers(Maintenance { region: region("KR"), ..none() }));
+        assert!(covers(Maintenance { matchers: matchers("1"), ..none() }));
+        assert!(!covers(none()));
+        let other = Maintenance { servers: vec!["90000002".to_owned()], region: region("SGN"), ..none() };
+        assert!(!covers(Maintenance { matchers: matchers("2"), ..other }));
+    }
+
     #[test]
     fn a_name_pattern_matches_whole_names() {
         let pattern = |text: &str| NamePattern::parse(text).unwrap();

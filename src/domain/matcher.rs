@@ -83,7 +83,9 @@ impl Matcher {
         let regex = match operator {
             Operator::Equal | Operator::NotEqual => None,
             Operator::Matches | Operator::NotMatches => {
-                Some(Regex::new(&format!("^(?:{value})$")).map_err(|e| fail(&e.to_string()))?)
+                // Read by itself first: brackets that only close together with ours would undo the anchors.
+                let own = Regex::new(value).and_then(|_| Regex::new(&format!("^(?:{value})$")));
+                Some(own.map_err(|error| fail(&error.to_string()))?)
             }
         };
         Ok(Self { label: label.to_owned(), operator, value: value.to_owned(), regex })
@@ -171,6 +173,11 @@ mod tests {
         check(&["a=~\"x|y\""], &[("a", "yy")], false);
         check(&["a!~\"x.*\""], &[("a", "xy")], false);
         check(&["missing=\"\""], &[("a", "1")], true);
+        check(
+            &["a_b=1", "a:b=2", "a.b=3", "a-b=4"],
+            &[("a_b", "1"), ("a:b", "2"), ("a.b", "3"), ("a-b", "4")],
+            true,
+        );
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_bad_matcher_says_what_is_wrong() {
-        for bad in ["", "abc", "=x", "a=\"x", "a=~\"(\"", "a b=\"x\""] {
+        for bad in ["", "abc", "=x", "a=\"x", "a=~\"(\"", "a b=\"x\"", "a=~\"x)|(?:y\"", "a!~\"x)|(?:y\""] {
             assert!(Matcher::parse(bad).is_err(), "{bad}");
         }
     }

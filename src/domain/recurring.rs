@@ -197,6 +197,44 @@ mod tests {
         check(&night, "2026-10-25T02:30:00Z", None);
     }
 
+    /// Zones and an instant at which their clock is set: by an hour, by half of one, and at midnight.
+    const SET: [(&str, &str); 8] = [
+        ("Europe/Berlin", "2026-03-29T01:00:00Z"),
+        ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+        ("America/New_York", "2026-03-08T07:00:00Z"),
+        ("America/New_York", "2026-11-01T06:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+        ("Africa/Cairo", "2026-04-23T22:00:00Z"),
+        ("Africa/Cairo", "2026-10-29T21:00:00Z"),
+    ];
+
+    #[test]
+    fn a_clock_that_is_set_loses_no_window_and_makes_none_come_twice_shorter_or_longer() {
+        let (length, step) = (SignedDuration::from_mins(90), SignedDuration::from_mins(5));
+        for (zone, set) in SET {
+            let set: Timestamp = set.parse().unwrap();
+            let there = |at: Timestamp| at.to_zoned(TimeZone::get(zone).unwrap());
+            assert_ne!(there(set).offset(), there(set - step).offset(), "{zone} at {set}");
+            for cron in ["0 0 * * *", "30 0 * * *", "45 1 * * *", "0 2 * * *", "30 2 * * *", "0 3 * * *"] {
+                let daily = Recurring::parse(cron, zone, length).unwrap();
+                let begin = set - SignedDuration::from_hours(40);
+                let looks = (0..=40 * 2 * 12).map(|n| begin + step * n);
+                let mut lengths = std::collections::BTreeMap::<Timestamp, SignedDuration>::new();
+                for end in looks.filter_map(|now| daily.running_until(now)) {
+                    *lengths.entry(end).or_default() += step;
+                }
+                // Those that were running when we began and when we ended were not seen whole.
+                lengths
+                    .retain(|end, _| *end - length >= begin && *end <= set + SignedDuration::from_hours(40));
+                assert!(lengths.values().all(|seen| *seen == length), "{cron} {zone} {set}: {lengths:?}");
+                let days: Vec<_> = lengths.keys().map(|end| there(*end - length).date()).collect();
+                let one_each = days.windows(2).all(|two| two[0].tomorrow().ok() == Some(two[1]));
+                assert!(one_each && days.len() >= 3, "{cron} {zone} {set}: {days:?}");
+            }
+        }
+    }
+
     #[test]
     fn the_29th_of_february_comes_in_leap_years_only() {
         let leap = window("0 0 29 2 *", "Asia/Seoul", 24);

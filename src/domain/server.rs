@@ -228,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn region_codes_are_short_and_plain() {
+        for good in ["KR", "SGN", "FKR-2"] {
+            assert_eq!(RegionCode::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "kr", "K R", "KR_1", "KR\n", "ABCDEFGHIJKLMNOPQRSTU"] {
+            assert!(RegionCode::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn unknown_codes_are_never_eligible() {
         let table = Eligibility::default();
         let mut server = sample();

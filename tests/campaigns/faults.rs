@@ -5,7 +5,7 @@
 //! that the exit code asked for.
 //!
 //! `UNHANG_FAULTS` is the number of faults per story, spread over all its calls; 0 means every call, which also lets
-//! each fault last.
+//! each fault last. `UNHANG_FAULT_PAIRS` is the number of plays with two faults, each any call, once or lasting.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use simulator::{Behaviour, Script};
 
 use crate::shim::Order;
-use crate::story::{FIRST, SECOND, Sender, Stage, THIRD, seed, setting, state_of};
+use crate::story::{Dice, FIRST, SECOND, Sender, Stage, THIRD, seed, setting, state_of};
 use crate::support::{
     LEAD, OPERATOR, PATIENCE, Service, Settings, VIEWER, alert, delivery, eventually, now_text,
 };
@@ -222,12 +222,19 @@ fn begin(story: Story, beginning: &[(String, Vec<u8>)]) -> Stage {
     stage
 }
 
-/// Plays the story with one order in force from the start of the process.
-fn with_fault(story: Story, beginning: &[(String, Vec<u8>)], order: Order, lasts: bool, seed: u64) -> bool {
-    let what = format!("{story:?}, {order}");
+/// Plays the story with orders in force from the start of the process. How often they struck.
+fn with_faults(
+    story: Story,
+    beginning: &[(String, Vec<u8>)],
+    orders: &[Order],
+    lasts: bool,
+    seed: u64,
+) -> u64 {
+    let lines: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    let what = format!("{story:?}, {}", lines.join(" and "));
     let stage = begin(story, beginning);
     let mut sender = Sender::default();
-    stage.shim.order(order);
+    stage.shim.orders(orders);
     let mut running = match stage.shim.start(&stage.site) {
         Ok(service) => {
             story.play(&service, &mut sender, if lasts { LASTING } else { LONG_ENOUGH });
@@ -238,7 +245,7 @@ fn with_fault(story: Story, beginning: &[(String, Vec<u8>)], order: Order, lasts
             None
         }
     };
-    let fired = stage.shim.fired() > 0;
+    let fired = stage.shim.fired();
     stage.shim.disarm();
     if let Some(service) = &running
         && service.ended().is_none()
@@ -304,10 +311,10 @@ fn every_fault(story: Story) {
     let (mut played, mut hit) = (0, 0);
     let mut play = |order: Order, lasts: bool| {
         played += 1;
-        hit += u64::from(with_fault(story, &beginning, order, lasts, seed));
+        hit += u64::from(with_faults(story, &beginning, &[order], lasts, seed) > 0);
     };
-    for ((group, calls), share) in counted.into_iter().zip([wanted / 2, wanted / 6, wanted / 12, wanted / 4])
-    {
+    let shares = [wanted / 2, wanted / 6, wanted / 12, wanted / 4];
+    for ((group, calls), share) in counted.into_iter().zip(shares) {
         if wanted == 0 {
             for k in 1..=calls {
                 let files = group == "any-db" || group == "any-file";
@@ -328,6 +335,40 @@ fn every_fault(story: Story) {
     }
     println!("counts: {story:?} {played} plays, {hit} met their fault");
     assert!(hit * 2 > played, "{story:?}: only {hit} of {played} plays met their fault");
+    pairs_of_faults(story, &beginning, &counted, seed);
+}
+
+/// Two faults in one play, each at any call of any group, once or from then on.
+fn pairs_of_faults(
+    story: Story,
+    beginning: &[(String, Vec<u8>)],
+    counted: &[(&'static str, u64)],
+    seed: u64,
+) {
+    let pairs = setting("UNHANG_FAULT_PAIRS").unwrap_or(1);
+    let mut dice = Dice::new(seed);
+    let (mut one, mut both) = (0_u64, 0_u64);
+    for pair in 0..pairs {
+        let mut lasting = false;
+        let orders: Vec<Order> = (0..2)
+            .map(|_| {
+                let (group, calls) = counted[dice.index(counted.len())];
+                let files = group == "any-db" || group == "any-file";
+                let action = if files && dice.below(3) == 0 { "full" } else { "fail" };
+                let order = Order::before(group).nth(1 + dice.below(calls.max(1))).with(action);
+                let lasts = dice.below(3) == 0;
+                lasting |= lasts;
+                if lasts { order.ever() } else { order }
+            })
+            .collect();
+        let struck = with_faults(story, beginning, &orders, lasting, seed);
+        one += u64::from(struck > 0);
+        both += u64::from(struck > 1);
+        if pair % 50 == 49 {
+            println!("{story:?}: pair {} of {pairs}", pair + 1);
+        }
+    }
+    println!("counts: {story:?} {pairs} pairs, {one} met a fault, {both} more than one");
 }
 
 #[test]

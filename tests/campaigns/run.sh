@@ -63,7 +63,9 @@ for wanted; do
     power_loss) campaign power_loss UNHANG_STATES="$(part 50000)" UNHANG_RECORDINGS="$(part 20)" ;;
     two_processes) campaign two_processes UNHANG_PAIRS="$(part 2000)" ;;
     # 0: every call of every story.
-    faults) campaign faults UNHANG_FAULTS="$([ "$share" -eq 1 ] && printf 0 || part 2000)" ;;
+    faults)
+      campaign faults UNHANG_FAULTS="$([ "$share" -eq 1 ] && printf 0 || part 2000)" UNHANG_FAULT_PAIRS="$(part 500)"
+      ;;
     clocks) campaign clocks ;;
   esac
 done

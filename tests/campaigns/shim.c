@@ -8,7 +8,8 @@
  * SHIM_STORE is the store's path, SHIM_CLOUD the port of the cloud.
  *
  * An order is one line: EVENT before|after NTH kill|stop|fail|full once|ever TEXT GATE_EVENT GATE_TEXT, "-" for none. It
- * counts calls of EVENT whose bytes hold TEXT, from the moment on when a call of GATE_EVENT held GATE_TEXT.
+ * counts calls of EVENT whose bytes hold TEXT, from the moment on when a call of GATE_EVENT held GATE_TEXT. Two lines are
+ * two orders, in force side by side.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -55,7 +56,7 @@ struct page {
   uint64_t hits;           /* 40 */
   uint64_t spare[2];
   uint64_t counts[64]; /* 64: calls per event */
-  char order[512];     /* 576: the order, or empty */
+  char order[512];     /* 576: the orders, or empty */
 };
 
 struct order {
@@ -68,7 +69,9 @@ struct order {
 static unsigned char kinds[FDS];
 static char names[FDS][24]; /* base name of a recorded file */
 static struct page *page;
-static struct order order;
+#define ORDERS 2
+static struct order orders[ORDERS];
+static int armed;
 static uint64_t generation;
 static const char *store;
 static int cloud_port, record_fd = -1;
@@ -173,57 +176,73 @@ static int group_of(int event) {
   return event <= BEGIN ? ANY_DB : event <= FILE_STAT ? ANY_FILE : event <= CLIENT_SEND ? ANY_CLIENT : ANY_CLOUD;
 }
 
-static void take_order(void) {
+static void read_order(const char *line, struct order *order) {
   char event[32], side[16], action[16], often[16], gate[32];
   unsigned long long nth;
-  memset(&order, 0, sizeof order);
-  generation = page->generation;
-  if (sscanf(page->order, "%31s %15s %llu %15s %15s %127s %31s %127s", event, side, &nth, action, often, order.text,
-             gate, order.gate_text) != 8)
+  if (sscanf(line, "%31s %15s %llu %15s %15s %127s %31s %127s", event, side, &nth, action, often, order->text, gate,
+             order->gate_text) != 8)
     return;
-  order.event = event_named(event);
-  order.gate = gate[0] == '-' ? -1 : event_named(gate);
-  if (order.event < 0 || (gate[0] != '-' && order.gate < 0)) {
-    fprintf(stderr, "shim: unknown event in %s\n", page->order);
+  order->event = event_named(event);
+  order->gate = gate[0] == '-' ? -1 : event_named(gate);
+  if (order->event < 0 || (gate[0] != '-' && order->gate < 0)) {
+    fprintf(stderr, "shim: unknown event in %s\n", line);
     abort();
   }
-  order.side = strcmp(side, "after") == 0 ? AFTER : BEFORE;
-  order.action = strcmp(action, "kill") == 0 ? KILL : strcmp(action, "stop") == 0 ? STOP :
+  order->side = strcmp(side, "after") == 0 ? AFTER : BEFORE;
+  order->action = strcmp(action, "kill") == 0 ? KILL : strcmp(action, "stop") == 0 ? STOP :
     strcmp(action, "full") == 0 ? FULL : FAIL;
-  order.ever = strcmp(often, "ever") == 0;
-  order.nth = nth;
-  order.open = order.gate < 0;
-  order.armed = 1;
+  order->ever = strcmp(often, "ever") == 0;
+  order->nth = nth;
+  order->open = order->gate < 0;
+  order->armed = 1;
+}
+
+static void take_orders(void) {
+  char text[sizeof page->order], *rest = text;
+  memset(orders, 0, sizeof orders);
+  generation = page->generation;
+  snprintf(text, sizeof text, "%s", page->order);
+  armed = 0;
+  for (int n = 0; n < ORDERS && rest; n++) {
+    char *line = strsep(&rest, "\n");
+    read_order(line, &orders[n]);
+    armed |= orders[n].armed;
+  }
 }
 
 /* The error that fits the call. */
 #define NATURAL -1
 
+/* Counts a call for one order. What is to be done now, or -1. */
+static int judge(struct order *order, int event, int side, const void *bytes, size_t size) {
+  if (!order->armed) return -1;
+  if (!order->open && order->gate == event && holds(bytes, size, order->gate_text)) page->gate_open = order->open = 1;
+  int named = order->event == event || order->event == group_of(event);
+  if (!named || !order->open || order->side != side || !holds(bytes, size, order->text)) return -1;
+  page->hits = ++order->hits;
+  if (order->hits != order->nth && !(order->ever && order->hits > order->nth)) return -1;
+  page->fired++;
+  return order->action;
+}
+
 /* Counts a call and carries out an order that speaks of it. Nonzero: the call fails, with this error. */
 static int strike(int event, int side, const void *bytes, size_t size) {
   if (!page) return 0;
-  int group = group_of(event), act = -1;
+  int act = -1;
   if (side == BEFORE) {
     __atomic_fetch_add(&page->counts[event], 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&page->counts[group], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->counts[group_of(event)], 1, __ATOMIC_RELAXED);
   }
-  if (!order.armed && page->generation == generation) return 0;
+  if (!armed && page->generation == generation) return 0;
   pthread_mutex_lock(&order_lock);
-  if (page->generation != generation) take_order();
-  if (order.armed) {
-    if (!order.open && order.gate == event && holds(bytes, size, order.gate_text)) page->gate_open = order.open = 1;
-    int named = order.event == event || order.event == group;
-    if (named && order.open && order.side == side && holds(bytes, size, order.text)) {
-      page->hits = ++order.hits;
-      if (order.hits == order.nth || (order.ever && order.hits > order.nth)) {
-        act = order.action;
-        page->fired++;
-        if (act == KILL) {
-          kill(getpid(), SIGKILL);
-          for (;;) pause();
-        }
-      }
+  if (page->generation != generation) take_orders();
+  for (int n = 0; n < ORDERS; n++) {
+    int now = judge(&orders[n], event, side, bytes, size);
+    if (now == KILL) {
+      kill(getpid(), SIGKILL);
+      for (;;) pause();
     }
+    if (now >= 0) act = now;
   }
   pthread_mutex_unlock(&order_lock);
   if (act == STOP) kill(getpid(), SIGSTOP);

@@ -144,10 +144,16 @@ impl Shim {
         started
     }
 
-    /// Gives an order; it replaces the one before, and its counting begins now.
+    /// Gives an order; it replaces what was ordered before, and its counting begins now.
     pub(crate) fn order(&self, order: Order) {
-        let mut text = order.to_string().into_bytes();
-        assert!(text.len() < 500, "{order}");
+        self.orders(&[order]);
+    }
+
+    /// Gives one order or two, in force side by side.
+    pub(crate) fn orders(&self, orders: &[Order]) {
+        let lines: Vec<String> = orders.iter().map(ToString::to_string).collect();
+        let mut text = lines.join("\n").into_bytes();
+        assert!(text.len() < 500 && orders.len() <= 2, "{lines:?}");
         text.push(0);
         self.put(FIRED, 0);
         self.page.write_all_at(&text, ORDER).unwrap();
@@ -160,7 +166,7 @@ impl Shim {
         self.put(GENERATION, self.get(GENERATION) + 1);
     }
 
-    /// How often the order was carried out.
+    /// How often orders were carried out.
     pub(crate) fn fired(&self) -> u64 {
         self.get(FIRED)
     }
