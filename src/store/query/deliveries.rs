@@ -98,6 +98,17 @@ pub struct DeliveryDetail {
     pub alerts: Vec<AlertRow>,
 }
 
+/// Alerts of one delivery that got the same decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionCount {
+    /// Delivery.
+    pub delivery_id: String,
+    /// Decision word.
+    pub decision: String,
+    /// How many.
+    pub alerts: i64,
+}
+
 const DELIVERY_COLUMNS: &str = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, \
      d.alert_count, d.truncated, d.repeat_of, d.replay_of, d.actor FROM delivery d ";
 
@@ -185,6 +196,27 @@ impl Store {
             answer: serde_json::from_str(&answer).unwrap_or(serde_json::Value::Null),
             alerts: self.alerts_where(" WHERE delivery_id = ? ORDER BY idx", id).await?,
         }))
+    }
+
+    /// How many alerts of these deliveries got which decision.
+    pub async fn decisions_of(&self, ids: &[String]) -> Result<Vec<DecisionCount>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT delivery_id, decision, count(*) AS alerts FROM alert WHERE delivery_id IN \
+             (SELECT value FROM json_each(?)) GROUP BY delivery_id, decision ORDER BY delivery_id, decision",
+        )
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(&self.readers)
+        .await
+        .doing("counting decisions")?;
+        rows.iter()
+            .map(|row| {
+                Ok(DecisionCount {
+                    delivery_id: row.text("delivery_id")?,
+                    decision: row.text("decision")?,
+                    alerts: row.int("alerts")?,
+                })
+            })
+            .collect()
     }
 
     async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {
