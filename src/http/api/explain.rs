@@ -273,7 +273,10 @@ async fn senders(door: &Door, config: &Config, until: Timestamp) -> Result<Vec<S
         }
     };
     let told = names.into_iter().map(|source| Sender {
-        last_delivery_at: words.iter().find(|word| word.source == source).and_then(|word| word.last_delivery_at),
+        last_delivery_at: words
+            .iter()
+            .find(|word| word.source == source)
+            .and_then(|word| word.last_delivery_at),
         refused_since_start: refused(&source),
         since: door.service.started_at,
         source,

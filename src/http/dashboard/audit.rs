@@ -16,7 +16,7 @@ use super::super::problem::Problem;
 use super::plain::visible;
 use super::remediations::Told;
 use super::search::{FoundAs, look};
-use super::view::View;
+use super::view::{Time, View};
 use super::{enter, page, query, see_other};
 use crate::config::Role;
 use crate::domain::chain::ChainSeen;
@@ -124,6 +124,12 @@ impl Audit<'_> {
     /// The value of a filter, for its field.
     fn value(&self, name: &str) -> &str {
         self.pairs.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A limit in time as the reader's clock shows it.
+    fn local(&self, name: &str) -> Time {
+        let at = if name == "since" { &self.filter.since } else { &self.filter.until };
+        self.v.at_opt(at.as_ref())
     }
 
     /// Whether one of the filters is in use that are usually out of sight.
@@ -255,7 +261,12 @@ fn rows(ascending: bool, found: Page<AuditItem>) -> Vec<Row> {
 }
 
 impl Links {
-    fn of(pairs: &[(&'static str, String)], page: &PageRequest, limit: Option<i64>, found: &Page<AuditItem>) -> Self {
+    fn of(
+        pairs: &[(&'static str, String)],
+        page: &PageRequest,
+        limit: Option<i64>,
+        found: &Page<AuditItem>,
+    ) -> Self {
         let to = |seq: Option<i64>, ascending: bool| {
             let mut all = pairs.to_vec();
             all.extend(ascending.then(|| ("order", "asc".to_owned())));
@@ -315,14 +326,19 @@ impl Row {
 fn facts(item: &AuditItem) -> Vec<Fact> {
     let event = &item.event;
     let text = |text: &Option<String>| text.clone();
-    let audit = |name: &str, value: &Option<String>| Some(format!("/audit?{}", query(&[(name, value.as_deref()?)])));
+    let audit =
+        |name: &str, value: &Option<String>| Some(format!("/audit?{}", query(&[(name, value.as_deref()?)])));
     let of = |folder: &str, value: &Option<String>| Some(format!("/{folder}/{}", value.as_deref()?));
     let all = [
         ("seq", Some(item.seq.to_string()), None),
         ("at", Some(event.at.to_string()), None),
         ("kind", Some(event.kind.clone()), None),
         ("actor", Some(format!("{} ({})", event.actor.name, event.actor.kind.as_str())), None),
-        ("serverInstanceNo", text(&event.server_instance_no), audit("serverInstanceNo", &event.server_instance_no)),
+        (
+            "serverInstanceNo",
+            text(&event.server_instance_no),
+            audit("serverInstanceNo", &event.server_instance_no),
+        ),
         ("regionCode", text(&event.region_code), None),
         ("requestId", text(&event.request_id), audit("requestId", &event.request_id)),
         ("traceId", text(&event.trace_id), audit("traceId", &event.trace_id)),

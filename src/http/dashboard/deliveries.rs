@@ -44,6 +44,22 @@ struct Line {
     decided: Vec<DecisionCount>,
 }
 
+impl Line {
+    /// Servers that the alerts are about, where they are few.
+    fn servers(&self) -> Vec<&str> {
+        let both = self.decided.iter().filter_map(|one| one.servers.as_ref());
+        let mut all: Vec<&str> =
+            both.flat_map(|(least, greatest)| [least.as_str(), greatest.as_str()]).collect();
+        all.sort_unstable();
+        all.dedup();
+        let several = self.row.alert_count > 2 && all.len() > 1;
+        if several {
+            all.push("…")
+        }
+        all
+    }
+}
+
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct Delivery<'v> {
@@ -248,6 +264,9 @@ async fn execute(sent: &Sent, door: &Door, id: &str) -> Result<String, Problem> 
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Problem> {
     serde_json::from_value(answer).map_err(|error| {
         tracing::error!(%error, "the answer to a replay cannot be read");
-        Problem::new(super::Code::Internal, "the answer cannot be shown; look at the audit before you repeat it")
+        Problem::new(
+            super::Code::Internal,
+            "the answer cannot be shown; look at the audit before you repeat it",
+        )
     })
 }
