@@ -46,6 +46,8 @@
   const typed = () => {
     const at = document.activeElement;
     if (at && at.closest("main form, main details[open] pre")) return true;
+    // A list would move under the eyes of whoever reads one of its rows.
+    if (document.querySelector("main .rows details[open]")) return true;
     for (const field of document.querySelectorAll("main form input:not([type=hidden]), main form textarea")) {
       if (field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue) return true;
     }

@@ -136,6 +136,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("journal", Box::pin(quarantine::keep_stamping(s()))),
         room("housekeeping", Box::pin(housekeeping::run(s()))),
         room("audit heads", Box::pin(heads::run(s()))),
+        room("audit watch", Box::pin(heads::watch::run(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })

@@ -3,6 +3,8 @@
 //! Never: fails the service, or begins a file anew without a word. A head that cannot be written is told in the log and
 //! shows as an old figure.
 
+pub mod watch;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};

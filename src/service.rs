@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, ClockWatch, DateDemand, Moment, SeenDate};
 use crate::config::{Config, DateRule};
+use crate::domain::chain::ChainSeen;
 use crate::domain::claim::Health;
 use crate::domain::limits::WATCH_GAP_MIN;
 use crate::journal::Journal;
@@ -50,6 +51,7 @@ pub struct Service {
     clock_watch: ClockWatch,
     reads: Mutex<Reads>,
     said: Mutex<Health>,
+    chain: Mutex<ChainSeen>,
 }
 
 /// Reads of the cloud that failed one after the other.
@@ -89,6 +91,7 @@ impl Service {
             clock_watch: ClockWatch::starting_at(Moment::now()),
             reads: Mutex::default(),
             said: Mutex::default(),
+            chain: Mutex::default(),
         }
     }
 
@@ -219,6 +222,18 @@ impl Service {
             }
         }
         *said = health.clone();
+    }
+
+    /// How far the audit has been verified since the start.
+    pub fn chain(&self) -> ChainSeen {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how far the audit has been verified, and shows it as figures.
+    pub fn note_chain(&self, seen: ChainSeen) {
+        self.metrics.audit_verified.set(seen.seq);
+        self.metrics.audit_broken.set(i64::from(seen.fault.is_some()));
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// The file that is given up for an outcome when the disk is full.

@@ -168,6 +168,10 @@ pub struct Metrics {
     pub hold_file_check: Seconds,
     /// When the newest head of the audit was written.
     pub audit_head: Seconds,
+    /// The last audit row that has been verified since the start.
+    pub audit_verified: Gauge,
+    /// 1 while a fault in the chain of the audit is known.
+    pub audit_broken: Gauge,
 }
 
 impl Default for Metrics {
@@ -206,6 +210,8 @@ impl Metrics {
             heartbeat_age: Family::default(),
             hold_file_check: Seconds::default(),
             audit_head: Seconds::default(),
+            audit_verified: Gauge::default(),
+            audit_broken: Gauge::default(),
             registry: Registry::default(),
         };
         metrics.register_work(&mut registry);
@@ -235,6 +241,10 @@ impl Metrics {
         registry.register("policy_demoted", "Policies that were demoted", self.policy_demoted.clone());
         let budget = self.budget_remaining.clone();
         registry.register("budget_remaining", "Attempts that a budget still allows", budget);
+        let verified = self.audit_verified.clone();
+        registry.register("audit_verified_seq", "Last audit row that has been verified", verified);
+        let broken = self.audit_broken.clone();
+        registry.register("audit_broken", "Whether the chain of the audit is broken", broken);
         let quarantine = self.quarantine_open.clone();
         registry.register("quarantine_open", "Whether the store is in quarantine", quarantine);
     }

@@ -95,6 +95,19 @@ pub struct ChainReport {
     pub deep: Option<DeepReport>,
 }
 
+/// How far a walk that goes on beside the work has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChainSeen {
+    /// The last row that is known to be whole; 0 before the first.
+    pub seq: i64,
+    /// When that was seen.
+    pub at: Option<Timestamp>,
+    /// The walk has come to the end of the audit at least once.
+    pub complete: bool,
+    /// What is wrong.
+    pub fault: Option<ChainFault>,
+}
+
 /// The way along one run of rows.
 #[derive(Debug, Clone)]
 struct Walk {
@@ -277,6 +290,14 @@ impl Inspection {
     /// The first fault so far.
     pub fn fault(&self) -> Option<&ChainFault> {
         self.fault.as_ref()
+    }
+
+    /// The first fault, at what is the end for now. `ever` is the number of rows that had been written before the last
+    /// ones were read.
+    pub fn fault_at_end(&self, ever: i64) -> Option<ChainFault> {
+        let end = self.walk.last_seq;
+        let cut = if end < ever { self.judge_end(end, ever) } else { None };
+        self.fault.clone().or(cut).or_else(|| self.judge_begins())
     }
 
     /// The folded state, to be compared with the tables; once.

@@ -91,6 +91,12 @@ routes! {
     "/remediations/{id}/deny" { post APPROVER => dashboard::remediations::deny }
     "/remediations/{id}/cancel" { post OPERATOR => dashboard::remediations::cancel }
     "/remediations/{id}/settle" { post APPROVER => dashboard::remediations::settle }
+    "/deliveries" { get VIEWER => dashboard::deliveries::list }
+    "/deliveries/{id}" { get VIEWER => dashboard::deliveries::one }
+    "/deliveries/{id}/replay" { post OPERATOR => dashboard::deliveries::replay }
+    "/audit" { get VIEWER => dashboard::audit::list }
+    "/explain" { get VIEWER => dashboard::explain::why }
+    "/explain/payload" { post VIEWER => dashboard::explain::payload }
     "/holds" { get VIEWER => dashboard::holds::show, post OPERATOR => dashboard::holds::set }
     "/holds/{id}/clear" { post OPERATOR => dashboard::holds::clear }
     "/silences" { post OPERATOR => dashboard::holds::silence }

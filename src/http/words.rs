@@ -35,7 +35,7 @@ macro_rules! catalogues {
     };
 }
 
-catalogues! { "common" "now" "incidents" "holds" }
+catalogues! { "common" "now" "incidents" "holds" "deliveries" "audit" "explain" }
 
 static ENGLISH: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::English));
 static KOREAN: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::Korean));

@@ -38,9 +38,9 @@ pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
-    AlertRow, AttemptRow, AuditFilter, AuditItem, DeliveryDetail, DeliverySummary, IncidentRow, LastWord,
-    PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow,
-    UnreadableDelivery,
+    AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail, DeliverySummary,
+    IncidentRow, LastWord, PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts,
+    StormRow, UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};

@@ -80,6 +80,14 @@ impl Store {
         Ok((seq, hash, seq - first.unwrap_or(seq) + 1))
     }
 
+    /// The number of audit rows that were ever written.
+    pub async fn audit_ever(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0)")
+            .fetch_one(&self.readers)
+            .await
+            .doing("reading how many audit rows were ever written")
+    }
+
     /// The kind of the newest event of one of these kinds that tells of a file. Reads the whole audit where there is none.
     pub async fn newest_told_of(&self, kinds: &[&str], file: &str) -> Result<Option<String>, StoreError> {
         let kinds =

@@ -5,9 +5,10 @@
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use jiff::Timestamp;
 
 use super::super::auth::Viewer;
-use super::super::body::{Params, seq_cursor};
+use super::super::body::{self, Params, seq_cursor};
 use super::super::door::Door;
 use super::super::problem::Problem;
 use super::export::{Export, Format};
@@ -16,7 +17,11 @@ use crate::store::{AuditFilter, PAGE_MAX, PageRequest};
 /// Rows of an export at most.
 const EXPORT_MAX: i64 = 1_000_000;
 
-fn filter(params: &mut Params) -> Result<AuditFilter, Problem> {
+/// The filters of a query. `time` reads its times: people also write them as their clock shows them.
+pub(in super::super) fn filter(
+    params: &mut Params,
+    time: impl Fn(&str) -> Result<Timestamp, String>,
+) -> Result<AuditFilter, Problem> {
     Ok(AuditFilter {
         server_instance_no: params.text("serverInstanceNo"),
         request_id: params.text("requestId"),
@@ -30,8 +35,8 @@ fn filter(params: &mut Params) -> Result<AuditFilter, Problem> {
         outcome: params.text("outcome"),
         reason: params.text("reason"),
         actor: params.text("actor"),
-        since: params.time("since")?,
-        until: params.time("until")?,
+        since: params.read("since", &time)?,
+        until: params.read("until", &time)?,
     })
 }
 
@@ -42,7 +47,7 @@ pub(in super::super) async fn list(
     req: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&req)?;
-    let filter = filter(&mut params)?;
+    let filter = filter(&mut params, body::time)?;
     let formats = [("json", None), ("ndjson", Some(Format::Ndjson)), ("csv", Some(Format::Csv))];
     let format = params.choice("format", &formats)?.flatten();
     let ascending = params.choice("order", &[("desc", false), ("asc", true)])?.unwrap_or(false);

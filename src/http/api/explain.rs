@@ -5,14 +5,15 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::auth::Viewer;
 use super::super::body::{self, Params};
 use super::super::door::{Door, UNKNOWN_SOURCE};
 use super::super::problem::{Code, Problem};
-use super::story;
-use crate::config::{Config, SourceKind};
+use super::story::{self, Story};
+use crate::config::{Config, SourceConfig, SourceKind};
 use crate::domain::alert::{Alert, Envelope, Parsed};
 use crate::domain::guard::{Trace, Verdict};
 use crate::domain::limits::later;
@@ -20,7 +21,7 @@ use crate::domain::policy::Trust;
 use crate::domain::server::{Server, ServerNo};
 use crate::intake::{self, AlertAnswer};
 use crate::sources::{ParseLimits, Unreadable, parse};
-use crate::store::{AlertRow, AuditFilter, AuditItem, PageRequest, RemediationRow};
+use crate::store::{AlertRow, AuditFilter, AuditItem, PageRequest, RemediationRow, UnreadableDelivery};
 use crate::telemetry::DeliveryLabels;
 
 /// The last moment of a minute after its first.
@@ -31,15 +32,73 @@ const DECISIONS_MAX: usize = 20;
 const EVENTS_MAX: i64 = 200;
 
 /// Whom a question is about.
-struct Who {
+pub(in super::super) struct Who {
     /// As a person would call it.
-    called: String,
+    pub(in super::super) called: String,
     /// Its number, where it is known or was given.
-    no: Option<ServerNo>,
+    pub(in super::super) no: Option<ServerNo>,
     /// As the inventory knows it.
-    server: Option<Server>,
+    pub(in super::super) server: Option<Server>,
     /// Everything that an alert may call it.
     names: Vec<String>,
+}
+
+/// Everything that is known of one server up to a time.
+pub(in super::super) struct Why {
+    /// Whom it is about.
+    pub(in super::super) who: Who,
+    /// Up to when.
+    pub(in super::super) until: Timestamp,
+    /// The story.
+    pub(in super::super) told: Story,
+    /// Decisions, newest first.
+    pub(in super::super) decisions: Vec<AlertRow>,
+    orders: Vec<AuditItem>,
+    /// Remediations, newest first, each with its events.
+    pub(in super::super) remediations: Vec<(RemediationRow, Vec<AuditItem>)>,
+    /// Deliveries that could not be read.
+    pub(in super::super) unreadable: Vec<UnreadableDelivery>,
+    /// When each source last spoke.
+    pub(in super::super) senders: Vec<Sender>,
+    /// What a notice like the one that matters would lead to now.
+    pub(in super::super) today: Option<Judged>,
+}
+
+/// What would be decided about one alert, with every guard.
+pub(in super::super) struct Judged {
+    /// The decision.
+    pub(in super::super) answer: AlertAnswer,
+    /// The guards.
+    pub(in super::super) trace: Trace,
+}
+
+/// When a source last spoke, and what of it was refused since the service started.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct Sender {
+    /// Its name.
+    pub(in super::super) source: String,
+    /// Its newest delivery.
+    pub(in super::super) last_delivery_at: Option<Timestamp>,
+    refused_since_start: Refused,
+    since: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused {
+    unauthenticated: u64,
+    unreadable: u64,
+    overloaded: u64,
+    store_failed: u64,
+}
+
+impl Sender {
+    /// How many of its deliveries were refused since the service started.
+    pub(in super::super) fn refused(&self) -> u64 {
+        let of = &self.refused_since_start;
+        of.unauthenticated + of.unreadable + of.overloaded + of.store_failed
+    }
 }
 
 /// `GET /api/v1/explain?serverInstanceNo=&server=&at=`: of any server, at any time.
@@ -60,15 +119,47 @@ pub(in super::super) async fn why(
         (None, None) => return Err(Problem::query("serverInstanceNo", "missing; expected a server number")),
         (Some(_), Some(_)) => return Err(Problem::query("server", "serverInstanceNo is given as well")),
     };
+    let why = ask_why(&door, called, at).await?;
+    let live = why.remediations.iter().map(|(row, _)| row).find(|row| row.finished_at.is_none());
+    let told_remediations: Vec<Value> = why
+        .remediations
+        .iter()
+        .map(|(row, events)| json!({ "remediation": row, "events": events }))
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "serverInstanceNo": why.who.no,
+        "serverName": why.who.server.as_ref().map(|server| &server.name),
+        "known": why.who.server.is_some(),
+        "names": why.who.names,
+        "at": why.until,
+        "headline": why.told.headline,
+        "wouldHaveToChange": why.told.would_have_to_change,
+        "story": why.told.lines,
+        "decisions": why.decisions,
+        "orders": why.orders,
+        "remediations": told_remediations,
+        "unreadableDeliveries": why.unreadable,
+        "liveRemediation": live,
+        "senders": why.senders,
+        "now": why.today.as_ref().map_or(Value::Null, with_trace),
+    })))
+}
+
+/// Everything about a server, by its number, name or address, up to a time; up to now where none is given.
+pub(in super::super) async fn ask_why(
+    door: &Door,
+    called: String,
+    at: Option<Timestamp>,
+) -> Result<Why, Problem> {
     let service = &door.service;
     let (config, now) = (service.config(), service.clock.now());
     // Whoever asks for 03:12 means that whole minute.
     let asked = at.map(|at| if at.as_second() % 60 == 0 { later(at, MINUTE_END) } else { at });
     let until = asked.unwrap_or(now);
-    let who = who(&door, called).await?;
-    let decisions = decisions(&door, &who, until).await?;
-    let remediations = remediations(&door, &who, until).await?;
-    let orders = orders(&door, &who, until).await?;
+    let who = who(door, called).await?;
+    let decisions = decisions(door, &who, until).await?;
+    let remediations = remediations(door, &who, until).await?;
+    let orders = orders(door, &who, until).await?;
     let unreadable = service.store.unreadable_that_name(&who.names, until).await?;
     let sources = story::Sources {
         who: &who.called,
@@ -79,29 +170,11 @@ pub(in super::super) async fn why(
     };
     let told = story::tell(&sources, until.min(now));
     let today = match story::alert_of(&sources, until.min(now)) {
-        Some(row) => decided_today(&door, &config, row, now).await?,
-        None => Value::Null,
+        Some(row) => decided_today(door, &config, row, now).await?,
+        None => None,
     };
-    let live = remediations.iter().map(|(row, _)| row).find(|row| row.finished_at.is_none());
-    let told_remediations: Vec<Value> =
-        remediations.iter().map(|(row, events)| json!({ "remediation": row, "events": events })).collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "serverInstanceNo": who.no,
-        "serverName": who.server.as_ref().map(|server| &server.name),
-        "known": who.server.is_some(),
-        "names": who.names,
-        "at": until,
-        "headline": told.headline,
-        "wouldHaveToChange": told.would_have_to_change,
-        "story": told.lines,
-        "decisions": decisions,
-        "orders": orders,
-        "remediations": told_remediations,
-        "unreadableDeliveries": unreadable,
-        "liveRemediation": live,
-        "senders": senders(&door, &config, until).await?,
-        "now": today,
-    })))
+    let senders = senders(door, &config, until).await?;
+    Ok(Why { who, until, told, decisions, orders, remediations, unreadable, senders, today })
 }
 
 async fn who(door: &Door, called: String) -> Result<Who, Problem> {
@@ -182,7 +255,7 @@ async fn orders(door: &Door, who: &Who, until: Timestamp) -> Result<Vec<AuditIte
 }
 
 /// When each source last spoke, and what was refused since the service started: silence of a sender is an answer too.
-async fn senders(door: &Door, config: &Config, until: Timestamp) -> Result<Vec<Value>, Problem> {
+async fn senders(door: &Door, config: &Config, until: Timestamp) -> Result<Vec<Sender>, Problem> {
     let alerting = config.sources.iter().filter(|source| source.kind != SourceKind::Guest);
     let mut names: Vec<String> = alerting.map(|source| source.name.clone()).collect();
     let words = door.service.store.last_words(&names, until).await?;
@@ -192,30 +265,34 @@ async fn senders(door: &Door, config: &Config, until: Timestamp) -> Result<Vec<V
             let labels = DeliveryLabels { source: source.to_owned(), result };
             door.service.metrics.deliveries.get(&labels).map_or(0, |counter| counter.get())
         };
-        json!({
-            "unauthenticated": count("unauthenticated"), "unreadable": count("unreadable"),
-            "overloaded": count("overloaded"), "storeFailed": count("store_failed"),
-        })
+        Refused {
+            unauthenticated: count("unauthenticated"),
+            unreadable: count("unreadable"),
+            overloaded: count("overloaded"),
+            store_failed: count("store_failed"),
+        }
     };
-    let told = names.iter().map(|name| {
-        let last = words.iter().find(|word| word.source == *name).and_then(|word| word.last_delivery_at);
-        json!({
-            "source": name, "lastDeliveryAt": last, "refusedSinceStart": refused(name),
-            "since": door.service.started_at,
-        })
+    let told = names.into_iter().map(|source| Sender {
+        last_delivery_at: words
+            .iter()
+            .find(|word| word.source == source)
+            .and_then(|word| word.last_delivery_at),
+        refused_since_start: refused(&source),
+        since: door.service.started_at,
+        source,
     });
     Ok(told.collect())
 }
 
-/// The alert that the headline is about decided again with the facts of this moment: `null` where it could not be read.
+/// The alert that the headline is about decided again with the facts of this moment; `None` where it could not be read.
 async fn decided_today(
     door: &Door,
     config: &Config,
     told: &AlertRow,
     now: Timestamp,
-) -> Result<Value, Problem> {
+) -> Result<Option<Judged>, Problem> {
     let alert = told.alert.clone().and_then(|alert| serde_json::from_value::<Alert>(alert).ok());
-    let Some(mut alert) = alert else { return Ok(Value::Null) };
+    let Some(mut alert) = alert else { return Ok(None) };
     // The question is what a notice like it would lead to now, not what this old one would.
     alert.sender_time = None;
     let source = config.sources.iter().find(|source| source.name == told.source);
@@ -223,11 +300,12 @@ async fn decided_today(
     let envelope = Envelope { alerts: vec![Parsed::Alert(Box::new(alert))], truncated: 0 };
     let mut store = door.service.store.clone();
     let explained = intake::explain(&mut store, &told.source, trust, &envelope, None, config, now).await?;
-    Ok(explained.into_iter().next().map_or(Value::Null, |(answer, trace)| with_trace(&answer, &trace)))
+    Ok(explained.into_iter().next().map(|(answer, trace)| Judged { answer, trace }))
 }
 
 /// An answer with every guard, and apart from them those that would have to change their mind.
-fn with_trace(answer: &AlertAnswer, trace: &Trace) -> Value {
+fn with_trace(judged: &Judged) -> Value {
+    let Judged { answer, trace } = judged;
     let in_the_way: Vec<_> = trace
         .0
         .iter()
@@ -241,6 +319,16 @@ fn with_trace(answer: &AlertAnswer, trace: &Trace) -> Value {
     value
 }
 
+/// What a payload would lead to.
+pub(in super::super) struct Verdicts {
+    source: String,
+    /// Alerts that the sender left out.
+    pub(in super::super) truncated: u64,
+    config_hash: String,
+    /// Each alert.
+    pub(in super::super) alerts: Vec<Judged>,
+}
+
 /// `POST /api/v1/explain?source=`: a payload in, guards and verdicts out.
 pub(in super::super) async fn payload(
     _viewer: Viewer,
@@ -251,16 +339,38 @@ pub(in super::super) async fn payload(
     let mut params = Params::of(&req)?;
     let name = params.text("source");
     params.finish()?;
-    let service = &door.service;
-    let (config, now) = (service.config(), service.clock.now());
-    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    let source =
-        config.sources.iter().find(|source| Some(&source.name) == name.as_ref()).ok_or_else(|| {
-            Problem::query("source", format!("expected the name of a source: {}", names.join(", ")))
-        })?;
+    let config = door.service.config();
+    source_named(&config, name.as_deref()).map_err(|expected| Problem::query("source", expected))?;
     body::refuse_encoding(&req)?;
     let bytes = body::read(&req, payload, config.server.body_bytes_max, door.body_timeout()).await?;
-    let envelope = parse(source, &ParseLimits::from(&config.server), &bytes, None, now).map_err(|error| {
+    let verdicts = judge(&door, name.as_deref(), &bytes).await?;
+    let alerts: Vec<Value> = verdicts.alerts.iter().map(with_trace).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "source": verdicts.source,
+        "truncatedAlerts": verdicts.truncated,
+        "configHash": verdicts.config_hash,
+        "alerts": alerts,
+    })))
+}
+
+fn source_named<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c SourceConfig, String> {
+    let found = config.sources.iter().find(|source| Some(source.name.as_str()) == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+        format!("expected the name of a source: {}", names.join(", "))
+    })
+}
+
+/// Decides a payload as if its source had sent it now, and keeps nothing.
+pub(in super::super) async fn judge(
+    door: &Door,
+    source: Option<&str>,
+    bytes: &[u8],
+) -> Result<Verdicts, Problem> {
+    let service = &door.service;
+    let (config, now) = (service.config(), service.clock.now());
+    let source = source_named(&config, source).map_err(|expected| Problem::body("source", expected))?;
+    let envelope = parse(source, &ParseLimits::from(&config.server), bytes, None, now).map_err(|error| {
         let code = match error {
             Unreadable::NotJson(_) => Code::UnreadableJson,
             Unreadable::WrongShape(_) => Code::WrongShape,
@@ -271,11 +381,10 @@ pub(in super::super) async fn payload(
     let mut store = service.store.clone();
     let explained =
         intake::explain(&mut store, &source.name, source.trust, &envelope, None, &config, now).await?;
-    let alerts: Vec<Value> = explained.iter().map(|(answer, trace)| with_trace(answer, trace)).collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "source": source.name,
-        "truncatedAlerts": envelope.truncated,
-        "configHash": config.hash,
-        "alerts": alerts,
-    })))
+    Ok(Verdicts {
+        source: source.name.clone(),
+        truncated: envelope.truncated,
+        config_hash: config.hash.clone(),
+        alerts: explained.into_iter().map(|(answer, trace)| Judged { answer, trace }).collect(),
+    })
 }

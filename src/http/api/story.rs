@@ -28,33 +28,33 @@ pub(super) struct Sources<'r> {
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Line {
+pub(in super::super) struct Line {
     /// When.
-    at: Timestamp,
+    pub(in super::super) at: Timestamp,
     /// What.
-    text: String,
+    pub(in super::super) text: String,
 }
 
 /// What would have to change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Change {
+pub(in super::super) struct Change {
     /// The guard; none where it is a person's turn.
     #[serde(flatten)]
-    check: Option<Check>,
+    pub(in super::super) check: Option<Check>,
     /// In plain words, with the command.
-    change: String,
+    pub(in super::super) change: String,
 }
 
 /// The story.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Story {
+pub(in super::super) struct Story {
     /// The one sentence that matters.
-    pub(super) headline: String,
+    pub(in super::super) headline: String,
     /// What would have to change.
-    pub(super) would_have_to_change: Vec<Change>,
+    pub(in super::super) would_have_to_change: Vec<Change>,
     /// What happened, oldest first.
-    pub(super) lines: Vec<Line>,
+    pub(in super::super) lines: Vec<Line>,
 }
 
 /// What the headline is about.

@@ -79,7 +79,7 @@ async fn load_one<'v>(view: &'v View, door: &Door, id: &str) -> Result<Incident<
 
 impl Decided {
     /// Name of the alert, as its sender calls it.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let labels = self.row.alert.as_ref().and_then(|alert| alert.get("labels"));
         let name = labels.and_then(|labels| labels.get("alertname")).and_then(Value::as_str);
         name.or(self.row.fingerprint.as_deref()).unwrap_or("–").to_owned()

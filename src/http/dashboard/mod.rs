@@ -3,11 +3,16 @@
 //! Never: changes anything on GET, or does anything that `hands` would refuse through the API.
 
 pub(super) mod assets;
+pub(super) mod audit;
+pub(super) mod deliveries;
+pub(super) mod explain;
 pub(super) mod holds;
 pub(super) mod incidents;
 pub(super) mod login;
 pub(super) mod now;
+mod plain;
 pub(super) mod remediations;
+mod search;
 mod view;
 
 use std::collections::BTreeMap;
@@ -34,8 +39,6 @@ use view::View;
 const FORM_MAX: usize = 64 * 1024;
 /// Time in which a form must have arrived.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest form field, in characters; a pasted payload is longer.
-const FIELD_MAX: usize = 60_000;
 const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// A page that renews itself says so, so that it does not keep its session alive.
@@ -164,6 +167,10 @@ impl Form {
 
 /// Reads a form of our own page.
 async fn form(req: &HttpRequest, payload: Payload) -> Result<Form, Problem> {
+    form_up_to(req, payload, FORM_MAX).await
+}
+
+async fn form_up_to(req: &HttpRequest, payload: Payload, max: usize) -> Result<Form, Problem> {
     body::refuse_encoding(req)?;
     if !req.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Problem::new(Code::ContentType, "this takes a form of the page"));
@@ -171,16 +178,13 @@ async fn form(req: &HttpRequest, payload: Payload) -> Result<Form, Problem> {
     if !from_here(req) {
         return Err(Problem::new(Code::ForeignOrigin, "pages of other origins may not change anything here"));
     }
-    let bytes = body::read(req, payload, FORM_MAX, FORM_TIMEOUT).await?;
+    let bytes = body::read(req, payload, max, FORM_TIMEOUT).await?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_bad| Problem::new(Code::InvalidBody, "the form is not UTF-8"))?;
     let pairs = Query::<Vec<(String, String)>>::from_query(text)
         .map_err(|_bad| Problem::new(Code::InvalidBody, "the form cannot be read"))?;
     let mut fields = BTreeMap::new();
     for (name, value) in pairs.into_inner() {
-        if value.chars().count() > FIELD_MAX {
-            return Err(Problem::body(&name, format!("expected at most {FIELD_MAX} characters")));
-        }
         if fields.insert(name.clone(), value).is_some() {
             return Err(Problem::body(&name, "expected once, given twice"));
         }
@@ -209,13 +213,24 @@ async fn sent(
     needed: Role,
     payload: Payload,
 ) -> Result<Sent, HttpResponse> {
+    sent_up_to(req, door, page, needed, (payload, FORM_MAX)).await
+}
+
+/// As [`sent`], with a form of at most so many bytes.
+async fn sent_up_to(
+    req: &HttpRequest,
+    door: &Door,
+    page: &'static str,
+    needed: Role,
+    (payload, max): (Payload, usize),
+) -> Result<Sent, HttpResponse> {
     let Some(caller) = caller(req, door, Use::Counts) else {
         let view = View::of(req, door, None, page);
         let problem = Problem::new(Code::Unauthenticated, "your session is over: log in, then do it again");
         return Err(failed(&view, &problem));
     };
     let view = admitted(req, door, &caller, page, needed).await?;
-    let form = form(req, payload).await.map_err(|problem| failed(&view, &problem))?;
+    let form = form_up_to(req, payload, max).await.map_err(|problem| failed(&view, &problem))?;
     if !door.sessions.is_form_token(&caller.bound_to, form.text("form")) {
         let detail = "this form is not of your session: load the page again";
         return Err(failed(&view, &Problem::new(Code::ForeignOrigin, detail)));

@@ -7,10 +7,12 @@ use std::fmt;
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::ACCEPT_LANGUAGE;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::auth::Person;
+use super::super::body::time;
 use super::super::caller::Caller;
 use super::super::door::Door;
 use super::super::problem::Problem;
@@ -106,6 +108,10 @@ impl View {
         if let Some(detail) = hold_file(&service.config().store.hold_file) {
             self.alarms.push(Alarm { title: "alarm-hold-file", detail });
         }
+        if let Some(fault) = service.chain().fault {
+            let detail = format!("{}: {}", fault.seq, fault.what);
+            self.alarms.push(Alarm { title: "alarm-chain", detail });
+        }
         if let Some(open) = service.store.open_quarantine().await? {
             self.alarms.push(Alarm { title: "alarm-quarantine", detail: open.why });
         }
@@ -168,6 +174,21 @@ impl View {
     #[expect(clippy::wrong_self_convention, reason = "now is that of the page")]
     pub(super) fn from_now(&self, at: &Timestamp) -> Time {
         Time { at: *at, shown: self.distance(at), left: true }
+    }
+
+    /// A time as a person or a form writes it: with its offset, or as the reader's clock shows it.
+    pub(super) fn time_of(&self, text: &str) -> Result<Timestamp, String> {
+        time(text).or_else(|expected| {
+            let local: DateTime = text.parse().map_err(|_neither| expected.clone())?;
+            local.to_zoned(self.zone.clone()).map(|at| at.timestamp()).map_err(|_out_of_range| expected)
+        })
+    }
+
+    /// A time for the field of a form, as the reader's clock shows it.
+    pub(super) fn field_of(&self, at: &Timestamp) -> String {
+        let there = at.to_zoned(self.zone.clone());
+        let ms = if there.millisecond() == 0 { "" } else { "%.3f" };
+        there.strftime(&format!("%Y-%m-%dT%H:%M:%S{ms}")).to_string()
     }
 
     fn clock_text(&self, at: &Timestamp) -> String {

@@ -3,6 +3,7 @@
 mod api;
 mod deliveries;
 mod pages;
+mod pages_records;
 mod roles;
 
 use std::net::SocketAddr;

@@ -7,9 +7,9 @@ use crate::config::Role;
 const ROLES: [Role; 4] = [Role::Viewer, Role::Operator, Role::Approver, Role::Admin];
 
 /// A browser of one person: its cookie and the token of its forms.
-struct Browser<'r> {
+pub(super) struct Browser<'r> {
     rig: &'r Rig,
-    cookie: String,
+    pub(super) cookie: String,
     form: String,
 }
 
@@ -29,7 +29,7 @@ fn form_of(page: &Told) -> String {
 }
 
 impl<'r> Browser<'r> {
-    async fn log_in(rig: &'r Rig, role: &str) -> Browser<'r> {
+    pub(super) async fn log_in(rig: &'r Rig, role: &str) -> Browser<'r> {
         let told = log_in(rig, &token(role), &origin(rig)).await;
         assert_eq!((told.status, told.header("location")), (303, "/"), "{told:?}");
         let cookie = cookie_of(&told);
@@ -39,11 +39,11 @@ impl<'r> Browser<'r> {
         browser
     }
 
-    async fn get(&self, path: &str) -> Told {
+    pub(super) async fn get(&self, path: &str) -> Told {
         self.rig.send(self.rig.request("get", path).header("cookie", &self.cookie)).await
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Told {
+    pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Told {
         let mut all = vec![("form", self.form.as_str())];
         all.extend_from_slice(fields);
         let request = self.rig.request("post", path).header("cookie", &self.cookie);

@@ -98,6 +98,21 @@ pub struct DeliveryDetail {
     pub alerts: Vec<AlertRow>,
 }
 
+/// Alerts of one delivery that got the same decision for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionCount {
+    /// Delivery.
+    pub delivery_id: String,
+    /// Decision word.
+    pub decision: String,
+    /// Reason word.
+    pub reason: Option<String>,
+    /// How many.
+    pub alerts: i64,
+    /// The least and the greatest number of their servers: the same, where it is one server.
+    pub servers: Option<(String, String)>,
+}
+
 const DELIVERY_COLUMNS: &str = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, \
      d.alert_count, d.truncated, d.repeat_of, d.replay_of, d.actor FROM delivery d ";
 
@@ -185,6 +200,30 @@ impl Store {
             answer: serde_json::from_str(&answer).unwrap_or(serde_json::Value::Null),
             alerts: self.alerts_where(" WHERE delivery_id = ? ORDER BY idx", id).await?,
         }))
+    }
+
+    /// How many alerts of these deliveries got which decision.
+    pub async fn decisions_of(&self, ids: &[String]) -> Result<Vec<DecisionCount>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT delivery_id, decision, reason, count(*) AS alerts, min(server_no) AS least, \
+             max(server_no) AS greatest FROM alert WHERE delivery_id IN (SELECT value FROM json_each(?)) \
+             GROUP BY delivery_id, decision, reason ORDER BY delivery_id, decision, reason",
+        )
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(&self.readers)
+        .await
+        .doing("counting decisions")?;
+        rows.iter()
+            .map(|row| {
+                Ok(DecisionCount {
+                    delivery_id: row.text("delivery_id")?,
+                    decision: row.text("decision")?,
+                    reason: row.text_opt("reason")?,
+                    alerts: row.int("alerts")?,
+                    servers: row.text_opt("least")?.zip(row.text_opt("greatest")?),
+                })
+            })
+            .collect()
     }
 
     async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {

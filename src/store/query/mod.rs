@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub(super) use audit::audit_after;
 pub use audit::{AuditFilter, AuditItem};
-pub use deliveries::{AlertRow, DeliveryDetail, DeliverySummary};
+pub use deliveries::{AlertRow, DecisionCount, DeliveryDetail, DeliverySummary};
 pub use figures::{ServerRow, StoreCounts};
 pub use guards::{ResetRow, StormRow};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};

@@ -1,0 +1,16 @@
+why-title = Why did something happen to a server, or not?
+server-called = Server: number, name or address
+why-at = At (your time; empty: now)
+not-in-inventory = not in the inventory
+as-of = as of
+would-change = What would have to change
+why-now = A notice like it would now lead to
+story = The story
+unreadable-title = Deliveries that name it and could not be read
+senders-title = When each sender last spoke
+refused-since-start = { $count } refused since the start
+payload-title = What would a payload lead to?
+payload-what = Paste a delivery as the source sends it. It is decided with the facts of now; nothing is kept and nothing is sent.
+payload = Payload
+judge = Show the verdicts
+no-alert-inside = There is no alert in it.

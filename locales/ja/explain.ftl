@@ -1,0 +1,16 @@
+why-title = サーバーに何かが起きた、または起きなかったのはなぜ?
+server-called = サーバー: 番号、名前、またはアドレス
+why-at = 時刻 (自分のタイムゾーン、空欄は現在)
+not-in-inventory = インベントリにありません
+as-of = 基準時刻
+would-change = 何が変わる必要があるか
+why-now = 同じ通知がいま来たら
+story = 経過
+unreadable-title = このサーバーに触れていて読めなかった受信
+senders-title = 各ソースの最後の受信
+refused-since-start = 開始後に { $count } 件を拒否
+payload-title = このペイロードはどう判定される?
+payload-what = ソースが送るとおりに貼り付けてください。現在の事実で判定し、何も保存も送信もしません。
+payload = ペイロード
+judge = 判定を見る
+no-alert-inside = アラートが入っていません。

@@ -1,0 +1,16 @@
+why-title = 서버에 왜 조치가 있었거나 없었습니까?
+server-called = 서버: 번호, 이름 또는 주소
+why-at = 시각 (내 시간대, 비우면 지금)
+not-in-inventory = 인벤토리에 없음
+as-of = 기준 시각
+would-change = 무엇이 바뀌어야 합니까
+why-now = 같은 알림이 지금 온다면
+story = 경과
+unreadable-title = 이 서버를 언급했지만 읽을 수 없던 수신
+senders-title = 소스별 마지막 수신
+refused-since-start = 시작 후 { $count }건 거부
+payload-title = 이 페이로드는 어떻게 판정됩니까?
+payload-what = 소스가 보내는 그대로 붙여 넣으십시오. 지금의 사실로 판정하며 아무것도 저장하거나 보내지 않습니다.
+payload = 페이로드
+judge = 판정 보기
+no-alert-inside = 알림이 들어 있지 않습니다.
