@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
+use super::notify::public_url;
 use super::section::Section;
 use super::size::{MIB, size, size_text};
 use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, VerifyConfig};
@@ -30,6 +31,7 @@ pub(super) fn server(mut section: Section<'_>) -> ServerConfig {
         body_timeout: section.duration("body_timeout", SignedDuration::from_secs(10), SECOND..=MINUTE),
         deliveries_per_second: section.whole("deliveries_per_second", 2000, 1..=100_000),
         queue_max: section.whole("queue_max", 1024, 1..=100_000),
+        public_url: public_url(&mut section),
         trusted_proxies: networks(&mut section, "trusted_proxies"),
     };
     section.finish();

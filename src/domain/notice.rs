@@ -36,6 +36,9 @@ pub const LOOKED_AT: [&str; 16] = [
     "storm_opened",
 ];
 
+/// The label, and its value, of every alert that we post into Alertmanager. One that comes back with it never acts.
+pub const OWN_LABEL: (&str, &str) = ("sent_by", "unhang");
+
 /// Longest name or identifier that is passed on, in characters.
 const WORD_MAX: usize = 128;
 /// Longest sentence that is passed on, in characters.

@@ -106,14 +106,19 @@ fn an_event_that_is_not_looked_at_tells_nothing_and_odd_ones_neither() {
         assert_eq!(ended_by(&broken), None, "{detail}");
     }
     for kind in LOOKED_AT {
-        let mut event = event(kind, &json!({ "id": 1, "from": "unknown", "to": "confirmed", "scope": "global" }));
+        let mut event =
+            event(kind, &json!({ "id": 1, "from": "unknown", "to": "confirmed", "scope": "global" }));
         event.outcome = Some("accepted".into());
-        assert!(message_for(&event).is_some() || ended_by(&event).is_some(), "{kind} is looked at for nothing");
+        assert!(
+            message_for(&event).is_some() || ended_by(&event).is_some(),
+            "{kind} is looked at for nothing"
+        );
     }
 }
 
 /// Everything that a chat, a terminal or an eye might fall for.
-const HOSTILE: &str = "<!channel> <http://evil.example|Approve> @here & *x* `y`\n\u{202e}gpj.exe\u{200b}\u{1b}[2J";
+const HOSTILE: &str =
+    "<!channel> <http://evil.example|Approve> @here & *x* `y`\n\u{202e}gpj.exe\u{200b}\u{1b}[2J";
 
 #[test]
 fn hostile_texts_become_plain_and_never_a_mark() {
@@ -129,14 +134,23 @@ fn hostile_texts_become_plain_and_never_a_mark() {
     assert!(!whole.chars().any(|c| c.is_control() || deceives(c)), "{whole:?}");
     let links = Links { public_url: Some("https://unhang.example".into()) };
     for kind in Kind::ALL {
-        let message = Message { kind: *kind, who: Some(HOSTILE.into()), reason: Some(HOSTILE.into()), ..message.clone() };
+        let message = Message {
+            kind: *kind,
+            who: Some(HOSTILE.into()),
+            reason: Some(HOSTILE.into()),
+            ..message.clone()
+        };
         let text = Wording::default().text(Style::Slack, &message, &links);
         // Only our own marks are left: one bold title, and one link at the end.
         let (words, link) = text.rsplit_once('\n').unwrap();
         assert!(!words.contains(['<', '>']), "{text}");
         assert!(link.starts_with("<https://unhang.example/") && link.matches('<').count() == 1, "{text}");
         assert!(!link.contains("evil"), "{text}");
-        assert!(!text.contains("@here") && !text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "").contains('&'), "{text}");
+        assert!(
+            !text.contains("@here")
+                && !text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "").contains('&'),
+            "{text}"
+        );
         assert_eq!(words.matches('`').count() % 2, 0, "{text}");
     }
 }
@@ -145,19 +159,23 @@ fn hostile_texts_become_plain_and_never_a_mark() {
 fn long_texts_are_cut() {
     assert_eq!(plain(&"가".repeat(500), 3), "가가가…");
     assert_eq!(plain("a\r\nb\tc", 10), "a  b c");
-    let mut hold = event("hold_set", &json!({ "id": 1, "scope": "global", "name": "", "reason": "x".repeat(5000) }));
+    let mut hold =
+        event("hold_set", &json!({ "id": 1, "scope": "global", "name": "", "reason": "x".repeat(5000) }));
     hold.policy = None;
     let message = message_for(&hold).unwrap();
     assert_eq!(message.reason.unwrap().chars().count(), SENTENCE_MAX + 1);
     let mut wording = Wording::default();
-    wording.set(Kind::HoldSet, "{% for i in range(100) %}0123456789012345678901234567890123456789{% endfor %}").unwrap();
+    wording
+        .set(Kind::HoldSet, "{% for i in range(100) %}0123456789012345678901234567890123456789{% endfor %}")
+        .unwrap();
     let text = wording.text(Style::Plain, &message_for(&hold).unwrap(), &Links::default());
     assert_eq!(text.chars().count(), 3001);
 }
 
 #[test]
 fn without_an_address_of_pages_the_command_is_told() {
-    let message = message_for(&moved_to("settling", "awaiting_approval")).unwrap().about(Some("win-1"), Some("Hung"));
+    let message =
+        message_for(&moved_to("settling", "awaiting_approval")).unwrap().about(Some("win-1"), Some("Hung"));
     let text = Wording::default().text(Style::Plain, &message, &Links::default());
     assert_eq!(
         text,
@@ -177,7 +195,9 @@ fn without_an_address_of_pages_the_command_is_told() {
 #[test]
 fn a_template_is_tried_before_it_is_taken() {
     let mut wording = Wording::default();
-    wording.set(Kind::Unknown, "{{ server }} ({{ server_no }}): {{ detail }} {{ link | url('Settle') }}").unwrap();
+    wording
+        .set(Kind::Unknown, "{{ server }} ({{ server_no }}): {{ detail }} {{ link | url('Settle') }}")
+        .unwrap();
     let message = message_for(&moved_to("intent", "unknown")).unwrap().about(Some("<!here>"), None);
     let text = wording.text(Style::Slack, &message, &Links::default());
     assert_eq!(text, "&lt;!here&gt; (4299): why it moved ");

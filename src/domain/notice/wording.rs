@@ -176,7 +176,8 @@ fn words(style: Style, message: &Message, links: &Links) -> Value {
     let next = links.next(message);
     let text = |text: &Option<String>| Value::from(text.clone());
     let time = |at: Timestamp| Value::from(at.to_string());
-    let server = if message.server_name.is_some() { &message.server_name } else { &message.server_instance_no };
+    let server =
+        if message.server_name.is_some() { &message.server_name } else { &message.server_instance_no };
     Value::from_pairs([
         ("title", Value::from(message.kind.title())),
         ("kind", Value::from(message.kind.as_str())),
@@ -208,9 +209,7 @@ fn words(style: Style, message: &Message, links: &Links) -> Value {
 fn shown(style: Style, next: &Next) -> Value {
     match (&next.link, &next.command) {
         (Some(link), _) => linked(style, link, next.label),
-        (None, Some(command)) => {
-            Value::from_safe_string(format!("{}: {}", next.label, code(style, command)))
-        }
+        (None, Some(command)) => Value::from_safe_string(format!("{}: {}", next.label, code(style, command))),
         (None, None) => Value::from(()),
     }
 }
