@@ -63,7 +63,7 @@ pub(super) struct ListArgs {
     /// Messages of this receiver only
     #[arg(long, value_name = "NAME")]
     receiver: Option<String>,
-    /// waiting, standing, delivered or given_up
+    /// `waiting`, `standing`, `delivered` or `given_up`
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
     /// Messages at most

@@ -70,7 +70,7 @@ fn receiver(mut section: Section<'_>, name: Option<String>, vault: Vault<'_>) ->
     let kind = kind?;
     let (sign_key, bearer) = match kind {
         ReceiverKind::Slack => (None, None),
-        ReceiverKind::Webhook => (Some(sign_key(secret?)?), None),
+        ReceiverKind::Webhook => (Some(sign_key(&secret?)?), None),
         ReceiverKind::Alertmanager => (None, secret),
     };
     Some(ReceiverConfig {
@@ -165,7 +165,7 @@ fn secret(section: &mut Section<'_>, kind: Option<ReceiverKind>, vault: Vault<'_
     }
     let secret = vault.credential(section)?;
     match kind {
-        Some(ReceiverKind::Webhook) if sign_key(secret.clone()).is_none() => {
+        Some(ReceiverKind::Webhook) if sign_key(&secret).is_none() => {
             section.problem(
                 "",
                 "the secret of a webhook is whsec_ and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)` gives",
@@ -181,7 +181,7 @@ fn secret(section: &mut Section<'_>, kind: Option<ReceiverKind>, vault: Vault<'_
 }
 
 /// The key of a `whsec_` secret.
-fn sign_key(secret: SecretString) -> Option<SignKey> {
+fn sign_key(secret: &SecretString) -> Option<SignKey> {
     let text = secret.expose_secret().strip_prefix(SECRET_PREFIX)?;
     let bytes = STANDARD.decode(text).ok().filter(|bytes| SECRET_BYTES.contains(&bytes.len()))?;
     Some(SignKey::new(bytes))

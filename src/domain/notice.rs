@@ -121,7 +121,7 @@ pub fn message_for(event: &AuditEvent) -> Option<Message> {
 /// The standing condition that an event ends.
 pub fn ended_by(event: &AuditEvent) -> Option<String> {
     let said = Said::of(event);
-    match event.kind.as_str() {
+    let condition = match event.kind.as_str() {
         "remediation_moved" => said.of_state(said.state("from")?),
         "storm_cleared" => said.numbered("storm"),
         "hold_cleared" => said.numbered("hold"),
@@ -130,7 +130,8 @@ pub fn ended_by(event: &AuditEvent) -> Option<String> {
         "breaker_reset" | "breaker_closed" => said.of_policy("breaker"),
         "source_heard_again" => event.source.as_ref().map(|source| format!("silent/{source}")),
         _ => None,
-    }
+    };
+    condition.map(|condition| plain(&condition, WORD_MAX))
 }
 
 impl Message {
@@ -160,7 +161,7 @@ impl Message {
     }
 
     /// The end of the audit, for receivers that keep it where the store is not.
-    pub fn of_head(head: Head) -> Self {
+    pub fn of_head(head: &Head) -> Self {
         let detail = Some(format!("row {} has the hash {}", head.seq, head.hash));
         Self { detail, ..Self { head: Some(head.clone()), ..Self::new(Kind::AuditHead, head.at) } }
     }
@@ -175,6 +176,7 @@ impl Message {
 
     fn make_plain(&mut self) {
         let words = [
+            &mut self.condition,
             &mut self.server_instance_no,
             &mut self.region_code,
             &mut self.source,

@@ -39,7 +39,7 @@ pub(super) async fn work(service: Arc<Service>, poster: Poster, name: String, ma
             match retry_now(&service, &name).await {
                 Ok(()) => seen = Some(Arc::clone(&config)),
                 Err(error) => {
-                    tracing::warn!(receiver = name, error = %chain(&error), "the outbox cannot be written")
+                    tracing::warn!(receiver = name, error = %chain(&error), "the outbox cannot be written");
                 }
             }
         }
@@ -101,14 +101,14 @@ async fn next(
         message: waiting.message.clone(),
         ends_at: ends_at(receiver, &waiting, now),
     };
-    let posted = poster.post(receiver, &outgoing, &config.links(), service.clock.wall()).await;
+    let answered = poster.post(receiver, &outgoing, &config.links(), service.clock.wall()).await;
     let now = service.clock.now();
     let over = waiting.ends_at.is_some_and(|at| at <= outgoing.ends_at);
     let count = |result: &'static str| {
         let labels = NotifyLabels { receiver: receiver.name.clone(), result };
         service.metrics.notify_deliveries.get_or_create(&labels).inc();
     };
-    let (tried, result) = match posted {
+    let (tried, result) = match answered {
         Ok(_answer) => {
             count("delivered");
             let again = (standing && !over).then(|| later(now, receiver.repeat));

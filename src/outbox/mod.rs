@@ -125,8 +125,8 @@ impl Crew {
 async fn sweep(service: &Service) -> Result<(), StoreError> {
     let (config, now) = (service.config(), service.clock.now());
     for name in service.store.receivers_with_messages().await? {
-        let give_up = config.receiver(&name).map_or(ORPHANED_FOR, |receiver| receiver.give_up);
-        let (receiver, before) = (name.clone(), earlier(now, give_up));
+        let tried_for = config.receiver(&name).map_or(ORPHANED_FOR, |receiver| receiver.give_up);
+        let (receiver, before) = (name.clone(), earlier(now, tried_for));
         let given_up = service
             .store
             .write(move |tx| {
@@ -160,7 +160,7 @@ async fn tell_head(service: &Service) -> Result<(), StoreError> {
     let Ok(Some(head)) = heads::newest(&config.audit.heads_file).await else { return Ok(()) };
     for receiver in wanted {
         let place = (head.seq, head.mac.as_str());
-        making::keep(service, receiver, place, Message::of_head(head.clone())).await?;
+        making::keep(service, receiver, place, Message::of_head(&head)).await?;
     }
     Ok(())
 }

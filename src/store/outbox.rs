@@ -211,7 +211,7 @@ impl Tx {
         for one in given {
             match one {
                 ForReceiver::Ends { condition, at } => {
-                    self.end_condition(receiver, condition, *at, now).await?
+                    self.end_condition(receiver, condition, *at, now).await?;
                 }
                 ForReceiver::Tells(message) => self.keep_message(receiver, message, now).await?,
             }

@@ -106,11 +106,11 @@ impl Links {
         if message.kind == Kind::Test {
             return Some(format!("{base}/"));
         }
-        let event = match message.kind {
-            Kind::AuditHead => return Some(format!("{base}/audit")),
-            Kind::HeadsMissing => "audit_heads_missing",
-            other => other.as_str(),
-        };
+        if message.kind == Kind::AuditHead {
+            return Some(format!("{base}/audit"));
+        }
+        let missing = message.kind == Kind::HeadsMissing;
+        let event = if missing { "audit_heads_missing" } else { message.kind.as_str() };
         let filter = [("policy", &message.policy), ("source", &message.source)];
         let filter = filter.into_iter().filter_map(|(name, value)| {
             let value = value.as_deref().filter(|value| is_safe(value))?;

@@ -86,7 +86,7 @@ pub struct ReceiverState {
 }
 
 /// A message waits when it was never taken, when the last try failed, or when its end was not told.
-const WAITS: &str = "(delivered_at IS NULL OR attempts > 0 OR ends_at <= ";
+const WAITS: &str = "(delivered_at IS NULL OR attempts > 0 OR coalesce(ends_at, 9223372036854775807) <= ";
 
 fn message_row(row: &SqliteRow, now: Timestamp) -> Result<MessageRow, StoreError> {
     let (attempts, ends_at) = (row.int("attempts")?, row.time_opt("ends_at")?);
