@@ -23,6 +23,7 @@ use crate::http;
 use crate::inventory;
 use crate::journal::Journal;
 use crate::ncloud::{ClientError, Clients, Insight, InterruptClient, Reader, Tracer};
+use crate::outbox;
 use crate::quarantine;
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
@@ -112,6 +113,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let listen = config.server.listen;
     let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
     let service = Arc::new(Service::new(store, journal, clock, config, metrics, epoch));
+    outbox::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     quarantine::begin(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
     let left = dispatcher::rescue(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     if left > 0 {
@@ -137,6 +139,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("housekeeping", Box::pin(housekeeping::run(s()))),
         room("audit heads", Box::pin(heads::run(s()))),
         room("audit watch", Box::pin(heads::watch::run(s()))),
+        room("outbox", Box::pin(outbox::run(s()))),
     ];
     tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })

@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod journal;
 pub mod moves;
 pub mod ncloud;
+pub mod outbox;
 pub mod quarantine;
 pub mod service;
 pub mod signals;

@@ -114,6 +114,22 @@ pub struct BudgetLabels {
     pub budget: String,
 }
 
+/// Labels of the counter of messages to people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NotifyLabels {
+    /// Configured receiver.
+    pub receiver: String,
+    /// `delivered`, `failed`, `refused` or `given_up`.
+    pub result: &'static str,
+}
+
+/// Labels by receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReceiverLabels {
+    /// Configured receiver.
+    pub receiver: String,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// All figures. Those that the store knows are read from it at each scrape.
@@ -172,6 +188,12 @@ pub struct Metrics {
     pub audit_verified: Gauge,
     /// 1 while a fault in the chain of the audit is known.
     pub audit_broken: Gauge,
+    /// Tries to tell people, by receiver and result.
+    pub notify_deliveries: Family<NotifyLabels, Counter>,
+    /// Messages that a receiver has not taken.
+    pub notify_waiting: Family<ReceiverLabels, Gauge>,
+    /// Age of the oldest of them.
+    pub notify_oldest_waiting: Family<ReceiverLabels, Seconds>,
 }
 
 impl Default for Metrics {
@@ -212,11 +234,15 @@ impl Metrics {
             audit_head: Seconds::default(),
             audit_verified: Gauge::default(),
             audit_broken: Gauge::default(),
+            notify_deliveries: Family::default(),
+            notify_waiting: Family::default(),
+            notify_oldest_waiting: Family::default(),
             registry: Registry::default(),
         };
         metrics.register_work(&mut registry);
         metrics.register_state(&mut registry);
         metrics.register_times_and_sizes(&mut registry);
+        metrics.register_outbox(&mut registry);
         Self { registry, ..metrics }
     }
 
@@ -267,6 +293,15 @@ impl Metrics {
         registry.register_with_unit("store", "Size of the store", Unit::Bytes, self.store_bytes.clone());
         let free = self.disk_free_bytes.clone();
         registry.register_with_unit("disk_free", "Room on the disk of the store", Unit::Bytes, free);
+    }
+
+    fn register_outbox(&self, registry: &mut Registry) {
+        let (help, tries) = ("Tries to tell people by receiver and result", self.notify_deliveries.clone());
+        registry.register("notify_deliveries", help, tries);
+        let (help, waiting) = ("Messages that a receiver has not taken", self.notify_waiting.clone());
+        registry.register("notify_waiting", help, waiting);
+        let (help, oldest) = ("Age of the oldest message that waits", self.notify_oldest_waiting.clone());
+        registry.register_with_unit("notify_oldest_waiting", help, Unit::Seconds, oldest);
     }
 
     /// The exposition in OpenMetrics text.

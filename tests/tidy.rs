@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use unhang::domain::guard::Reason;
 use unhang::telemetry::{
-    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, OutcomeLabels, PolicyLabels,
-    SourceLabels, StateLabels,
+    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, NotifyLabels, OutcomeLabels,
+    PolicyLabels, ReceiverLabels, SourceLabels, StateLabels,
 };
 
 /// The aim for the length of a file.
@@ -334,6 +334,13 @@ fn figures() -> BTreeSet<String> {
     let policy = || PolicyLabels { policy: "p".to_owned() };
     metrics.breaker_open.get_or_create(&policy()).set(1);
     metrics.policy_demoted.get_or_create(&policy()).set(1);
+    let receiver = || "r".to_owned();
+    metrics
+        .notify_deliveries
+        .get_or_create(&NotifyLabels { receiver: receiver(), result: "delivered" })
+        .inc();
+    metrics.notify_waiting.get_or_create(&ReceiverLabels { receiver: receiver() }).set(1);
+    metrics.notify_oldest_waiting.get_or_create(&ReceiverLabels { receiver: receiver() }).set(1.0);
     let text = metrics.encode().unwrap_or_default();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()

@@ -16,6 +16,7 @@ mod guest;
 mod hands;
 mod hold;
 mod hold_file;
+mod notify;
 mod out;
 mod place;
 mod quarantine;
@@ -75,6 +76,8 @@ enum Command {
     Breaker(guards::BreakerCommand),
     #[command(subcommand)]
     Policy(guards::PolicyCommand),
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     Why(why::WhyArgs),
     DumpCollected(guest::DumpCollectedArgs),
     #[command(subcommand)]
@@ -140,6 +143,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Storm(command) => Box::pin(guards::storm(command, out)).await,
         Command::Breaker(command) => Box::pin(guards::breaker(command, out)).await,
         Command::Policy(command) => Box::pin(guards::policy(command, out)).await,
+        Command::Notify(command) => Box::pin(notify::run(command, out)).await,
         Command::Why(args) => Box::pin(why::run(args, out)).await,
         Command::DumpCollected(args) => Box::pin(guest::dump_collected(args, out)).await,
         Command::Token(command) => token::run(&command, out),

@@ -2,12 +2,13 @@
 //!
 //! Never: contains a secret or anything derived from one.
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
-    ServerConfig, SourceConfig, StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
+    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -26,6 +27,7 @@ pub(super) fn hash(config: &Config) -> String {
         signal_secrets: _,
         audit,
         dashboard,
+        notify,
     } = config;
     let AuditConfig { key, old_keys: _, heads_file, heads_named: _, heads_every } = audit;
     let DashboardConfig { idle, session_max, zone, proxy_login } = dashboard;
@@ -53,6 +55,7 @@ pub(super) fn hash(config: &Config) -> String {
             "idle": idle, "sessionMax": session_max, "zone": zone,
             "proxyLogin": proxy_login.as_ref().map(|p| json!({ "header": p.header, "from": p.from })),
         },
+        "notify": notify.iter().map(receiver_value).collect::<Vec<_>>(),
     });
     hex::encode(Sha256::digest(whole.to_string()))
 }
@@ -69,13 +72,14 @@ fn server_value(server: &ServerConfig) -> Value {
         queue_max,
         streams_max,
         write_timeout,
+        public_url,
         trusted_proxies,
     } = server;
     json!({
         "listen": listen, "bodyBytesMax": body_bytes_max, "alertsMax": alerts_max,
         "labelBytesMax": label_bytes_max, "labelsMax": labels_max, "bodyTimeout": body_timeout,
         "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "streamsMax": streams_max,
-        "writeTimeout": write_timeout, "trustedProxies": trusted_proxies,
+        "writeTimeout": write_timeout, "publicUrl": public_url, "trustedProxies": trusted_proxies,
     })
 }
 
@@ -142,4 +146,25 @@ fn credential_value(credential: &CredentialConfig) -> Value {
 fn token_value(token: &TokenConfig) -> Value {
     let TokenConfig { name, role, sha256: _ } = token;
     json!({ "name": name, "role": role.as_str() })
+}
+
+fn receiver_value(receiver: &ReceiverConfig) -> Value {
+    let ReceiverConfig {
+        name,
+        kind,
+        url,
+        url_is_secret,
+        sign_key: _,
+        bearer,
+        events,
+        timeout,
+        give_up,
+        repeat,
+        wording,
+    } = receiver;
+    let url = (!url_is_secret).then(|| url.expose_secret());
+    json!({
+        "name": name, "kind": kind.as_str(), "url": url, "bearer": bearer.is_some(), "events": events,
+        "timeout": timeout, "giveUp": give_up, "repeat": repeat, "templates": wording,
+    })
 }

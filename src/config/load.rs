@@ -15,8 +15,8 @@ use super::problem::{Findings, Problem};
 use super::secret::Vault;
 use super::section::Section;
 use super::{
-    Config, SourceConfig, SourceKind, audit, cloud, dashboard, hash, maintenance, policies, rules, service,
-    sources, tokens,
+    Config, SourceConfig, SourceKind, audit, cloud, dashboard, hash, maintenance, notify, policies, rules,
+    service, sources, tokens,
 };
 use crate::domain::policy::{Policy, Rules};
 
@@ -119,6 +119,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let people = tokens::tokens(written);
     let audit = audit::audit(root.section("audit"), vault, &store);
     let dashboard = dashboard::dashboard(root.section("dashboard"));
+    let receivers = notify::notify(root.sections("notify"), vault);
     root.finish();
     if people.len() == people_written {
         tokens::judge(&policies, &people, findings);
@@ -140,6 +141,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         signal_secrets,
         audit,
         dashboard,
+        notify: receivers,
     };
     cloud::judge_insight(&config.cloud, &config.rules.policies, findings);
     judge_examples(is_local(&config.cloud.endpoint), findings);

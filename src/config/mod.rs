@@ -10,8 +10,10 @@ mod environment;
 mod hash;
 mod load;
 mod maintenance;
+mod notify;
 mod policies;
 mod problem;
+mod receiver;
 mod rules;
 mod secret;
 mod section;
@@ -34,6 +36,7 @@ use crate::domain::activity::ActivityRules;
 use crate::domain::audit_key::{AuditKey, KeyRing};
 use crate::domain::guest::Binding;
 use crate::domain::matcher::Matchers;
+use crate::domain::notice::Links;
 use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
 
@@ -41,6 +44,7 @@ pub use audit::audit_key_from;
 pub use environment::Environment;
 pub use load::{Loaded, load};
 pub use problem::{Problem, check_report};
+pub use receiver::{ReceiverConfig, ReceiverKind, SignKey};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -71,6 +75,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `[dashboard]`
     pub dashboard: DashboardConfig,
+    /// `[[notify]]`
+    pub notify: Vec<ReceiverConfig>,
 }
 
 impl Config {
@@ -78,6 +84,18 @@ impl Config {
     pub fn signal_secret(&self, policy: &str, index: usize) -> Option<&SecretString> {
         let all = &self.signal_secrets;
         all.iter().find(|one| one.policy == policy && one.index == index).map(|one| &one.secret)
+    }
+}
+
+impl Config {
+    /// Where messages point to.
+    pub fn links(&self) -> Links {
+        Links { public_url: self.server.public_url.clone() }
+    }
+
+    /// A receiver by its name.
+    pub fn receiver(&self, name: &str) -> Option<&ReceiverConfig> {
+        self.notify.iter().find(|one| one.name == name)
     }
 }
 
@@ -115,6 +133,8 @@ pub struct ServerConfig {
     pub streams_max: usize,
     /// A client that takes nothing of its answer for so long is cut off (default 1 min).
     pub write_timeout: SignedDuration,
+    /// Address under which people reach the pages, for links in messages; none: messages carry commands.
+    pub public_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed for IP lists and whose `X-Forwarded-Proto` for the login; empty: the
     /// peer address counts.
     pub trusted_proxies: Vec<IpNet>,

@@ -88,6 +88,11 @@ impl Vault<'_> {
         Some(secret)
     }
 
+    /// A text that is secret, from the file or the environment variable that a key names.
+    pub(super) fn text(&self, section: &mut Section<'_>, key: &'static str) -> Option<SecretString> {
+        if key.ends_with("_env") { self.variable(section, key) } else { self.file(section, key) }
+    }
+
     fn variable(&self, section: &mut Section<'_>, key: &'static str) -> Option<SecretString> {
         let name = section.text(key)?;
         let Some(value) = self.env.get(&name) else {

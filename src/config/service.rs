@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
+use super::notify::public_url;
 use super::section::Section;
 use super::size::{MIB, size, size_text};
 use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, VerifyConfig};
@@ -32,6 +33,7 @@ pub(super) fn server(mut section: Section<'_>) -> ServerConfig {
         queue_max: section.whole("queue_max", 1024, 1..=100_000),
         streams_max: section.whole("streams_max", 500, 0..=4096),
         write_timeout: section.duration("write_timeout", MINUTE, SECOND..=HOUR),
+        public_url: public_url(&mut section),
         trusted_proxies: networks(&mut section, "trusted_proxies"),
     };
     section.finish();

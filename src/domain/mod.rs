@@ -23,6 +23,7 @@ pub mod ids;
 pub mod ladder;
 pub mod limits;
 pub mod matcher;
+pub mod notice;
 pub mod policy;
 pub mod recurring;
 pub mod remediation;

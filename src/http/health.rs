@@ -19,7 +19,7 @@ use crate::domain::claim::Health;
 use crate::domain::remediation::State;
 use crate::service::{Service, hold_file};
 use crate::store::{StoreError, free_bytes};
-use crate::telemetry::{BudgetLabels, PolicyLabels, SourceLabels, StateLabels, chain};
+use crate::telemetry::{BudgetLabels, PolicyLabels, ReceiverLabels, SourceLabels, StateLabels, chain};
 
 /// Longest wait for the store's answer to `/readyz`.
 const PING_MAX: Duration = Duration::from_secs(1);
@@ -125,6 +125,7 @@ async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(
         metrics.last_delivery.get_or_create(&SourceLabels { source }).set(seconds);
     }
     refresh_guards(service, config, now).await?;
+    refresh_outbox(service, config, now).await?;
     for source in config.sources.iter().filter(|source| source.heartbeat.is_some()) {
         let last = service.store.last_heartbeat(&source.name).await?;
         let age = last.map_or(f64::INFINITY, |at| now.duration_since(at).as_secs_f64());
@@ -136,6 +137,21 @@ async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(
     for budget in budgets.into_iter().filter(|budget| budget.scope != "server") {
         let labels = BudgetLabels { scope: budget.scope, name: budget.name, budget: budget.budget };
         metrics.budget_remaining.get_or_create(&labels).set(number(budget.remaining));
+    }
+    Ok(())
+}
+
+/// Receivers. One that the configuration no longer has must not stay behind.
+async fn refresh_outbox(service: &Service, config: &Config, now: Timestamp) -> Result<(), StoreError> {
+    let metrics = &service.metrics;
+    metrics.notify_waiting.clear();
+    metrics.notify_oldest_waiting.clear();
+    for receiver in &config.notify {
+        let state = service.store.receiver_state(&receiver.name, now).await?;
+        let labels = ReceiverLabels { receiver: receiver.name.clone() };
+        metrics.notify_waiting.get_or_create(&labels).set(state.waiting);
+        let waited = state.waiting_since.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0));
+        metrics.notify_oldest_waiting.get_or_create(&labels).set(waited);
     }
     Ok(())
 }

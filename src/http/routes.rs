@@ -67,6 +67,7 @@ routes! {
     "/api/v1/holds/{id}" { delete OPERATOR => api::mutes::clear_hold }
     "/api/v1/silences" { get VIEWER => api::mutes::silences, post OPERATOR => api::mutes::set_silence }
     "/api/v1/silences/{id}" { delete OPERATOR => api::mutes::end_silence }
+    "/api/v1/notifications" { get VIEWER => api::notifications::list }
     "/api/v1/budgets" { get VIEWER => api::overview::budgets }
     "/api/v1/policies" { get VIEWER => api::overview::policies }
     "/api/v1/servers" { get VIEWER => api::overview::servers }

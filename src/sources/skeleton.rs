@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::wire::{self, OnceMap};
 use super::{ParseLimits, Unreadable};
 use crate::domain::alert::{Alert, AlertStatus, Envelope, Labels, Parsed};
+use crate::domain::notice::OWN_LABEL;
 
 /// What tells one sender of this skeleton from the other.
 #[derive(Debug)]
@@ -108,7 +109,10 @@ fn entry(
         wire::fingerprint_of(labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
     });
     let name = labels.get("alertname").filter(|name| !name.is_empty());
-    let never_actionable = (dialect.unmeasured)(&labels, &entry.annotations.unwrap_or_default().0);
+    let own = labels.get(OWN_LABEL.0).is_some_and(|value| value == OWN_LABEL.1);
+    let own = own.then(|| "an alert of unhang itself that came back".to_owned());
+    let never_actionable =
+        own.or_else(|| (dialect.unmeasured)(&labels, &entry.annotations.unwrap_or_default().0));
     Ok(Alert {
         fingerprint,
         status,

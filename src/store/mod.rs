@@ -15,6 +15,7 @@ mod heartbeat;
 mod incidents;
 mod lock;
 mod open;
+mod outbox;
 mod quarantine;
 mod query;
 mod remediations;
@@ -36,11 +37,12 @@ pub use hands::{IdempotentAnswer, NewHold, NewSilence, SettlementRow};
 pub use incidents::JoinedIncident;
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
+pub use outbox::{ForReceiver, NewMessage, Tried, Waiting};
 pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail, DeliverySummary,
-    IncidentRow, LastWord, PAGE_MAX, Page, PageRequest, RemediationRow, ResetRow, ServerRow, StoreCounts,
-    StormRow, UnreadableDelivery,
+    IncidentRow, LastWord, MessageRow, MessageState, PAGE_MAX, Page, PageRequest, ReceiverState,
+    RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow, UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};

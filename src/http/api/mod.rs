@@ -10,6 +10,7 @@ pub(super) mod guards;
 pub(super) mod guest;
 pub(super) mod incidents;
 pub(super) mod mutes;
+pub(super) mod notifications;
 pub(super) mod overview;
 pub(super) mod quarantine;
 pub(super) mod remediations;

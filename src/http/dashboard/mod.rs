@@ -99,8 +99,12 @@ fn to_login(req: &HttpRequest, door: &Door, page: &'static str) -> HttpResponse 
         return html(StatusCode::OK, &Again { v: &view });
     }
     let here = req.uri().path_and_query().map_or("/", |here| here.as_str());
-    let next = form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
-    see_other(&format!("/login?{next}"))
+    see_other(&format!("/login?{}", query(&[("next", here)])))
+}
+
+/// A query string of these pairs.
+fn query(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// The whole page, or the page that says what went wrong.

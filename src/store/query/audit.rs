@@ -129,6 +129,27 @@ pub(in crate::store) async fn audit_after(
     rows.iter().map(audit_item).collect()
 }
 
+/// Audit rows of some kinds (a JSON list) behind a place up to another, oldest first.
+pub(in crate::store) async fn audit_of_kinds(
+    readers: &sqlx::SqlitePool,
+    (after, last): (i64, i64),
+    kinds: &str,
+    limit: i64,
+) -> Result<Vec<AuditItem>, StoreError> {
+    let sql = format!(
+        "{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? AND +kind IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(after)
+        .bind(last)
+        .bind(kinds)
+        .bind(limit)
+        .fetch_all(readers)
+        .await
+        .doing("reading the audit")?;
+    rows.iter().map(audit_item).collect()
+}
+
 impl Store {
     /// Rows behind a place up to another, oldest first.
     pub async fn audit_between(

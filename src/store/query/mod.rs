@@ -6,16 +6,18 @@ mod audit;
 mod deliveries;
 mod figures;
 mod guards;
+mod outbox;
 mod remediations;
 mod why;
 
 use serde::Serialize;
 
-pub(super) use audit::audit_after;
 pub use audit::{AuditFilter, AuditItem};
+pub(super) use audit::{audit_after, audit_of_kinds};
 pub use deliveries::{AlertRow, DecisionCount, DeliveryDetail, DeliverySummary};
 pub use figures::{ServerRow, StoreCounts};
 pub use guards::{ResetRow, StormRow};
+pub use outbox::{MessageRow, MessageState, ReceiverState};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
 pub use why::{LastWord, UnreadableDelivery};
 
