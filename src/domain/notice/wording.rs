@@ -132,13 +132,13 @@ impl Wording {
             return Err(WordingError(format!("longer than {TEMPLATE_BYTES_MAX} bytes")));
         }
         self.0.insert(kind, template.to_owned());
-        for message in [Message::new(kind, Timestamp::UNIX_EPOCH), sample(kind)] {
-            for style in [Style::Slack, Style::Plain] {
-                let tried = self.try_text(style, &message, &Links::default());
-                let text = tried.map_err(|error| WordingError(told(&error)))?;
-                if text.trim().is_empty() {
-                    return Err(WordingError("gives an empty text".to_owned()));
-                }
+        for style in [Style::Slack, Style::Plain] {
+            let try_with = |message: &Message| {
+                self.try_text(style, message, &Links::default()).map_err(|error| WordingError(told(&error)))
+            };
+            try_with(&Message::new(kind, Timestamp::UNIX_EPOCH))?;
+            if try_with(&sample(kind))?.trim().is_empty() {
+                return Err(WordingError("gives an empty text".to_owned()));
             }
         }
         Ok(())
