@@ -351,6 +351,13 @@ fn labels_of_strangers_do_nothing_in_a_chat() {
     let chat_url = chat.url("/odd");
     let service = site.try_start_with(&[("CHAT", chat_url.as_str())]).unwrap();
     service.wait_for_inventory(1);
+    // One of our own that Alertmanager hands back is no order, whatever policy would take it.
+    let mut own = alert(&server(0), "firing", &now_text());
+    own["labels"]["odd"] = json!("yes");
+    own["labels"]["alertname"] = json!("UnhangUnknown");
+    own["labels"]["sent_by"] = json!("unhang");
+    let (status, answer) = service.deliver(&delivery(&[own], "own")).unwrap();
+    assert_eq!((status, &answer["alerts"][0]["decision"]), (202, &json!("ignored")), "{answer}");
     let mut hostile = alert(&server(0), "firing", &now_text());
     hostile["labels"]["odd"] = json!("yes");
     hostile["labels"]["alertname"] =
@@ -476,4 +483,126 @@ fn a_real_alertmanager_keeps_the_alert_while_it_stands_and_ends_it_then() {
     let (_, list) = service.get("/api/v1/notifications?state=standing", VIEWER);
     assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
     assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
+}
+
+/// Writes into a stopped store, as the service does.
+fn append_holds(site: &Site, count: i64) {
+    use unhang::domain::audit::{Actor, AuditEvent};
+    use unhang::domain::audit_key::AuditKey;
+    use unhang::store::Store;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let key = AuditKey::new(crate::support::AUDIT_KEY.to_owned().into()).unwrap();
+        let (store, writer) = Store::open(&site.store(), Some(key), |_| {}).await.unwrap();
+        let writer = tokio::spawn(writer);
+        let now = jiff::Timestamp::now();
+        for first in (0..count).step_by(1000) {
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        for id in first..(first + 1000).min(count) {
+                            let event = AuditEvent::new(now, "hold_set", Actor::person("oncall")).with_detail(
+                                &json!({ "id": 1_000_000 + id, "scope": "server", "name": "1",
+                                    "reason": format!("hold {id}, {}", "long words ".repeat(60)), "until": null }),
+                            );
+                            tx.append(&event).await?;
+                        }
+                        Ok(())
+                    })
+                })
+                .await
+                .unwrap();
+        }
+        drop(store);
+        writer.await.unwrap();
+    });
+}
+
+/// Most memory that the process ever had, in KiB.
+fn peak_memory(service: &Service) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_backlog_of_ten_thousand_is_kept_in_bounded_memory_and_told_in_order() {
+    const COUNT: i64 = 10_000;
+    let receiver = Receiver::start();
+    let (_cloud, site, _) = stage(1, |plain| Settings { more: hook("hook", &receiver, ""), ..plain });
+    let service = start(&site, 1);
+    let before = peak_memory(&service);
+    assert_eq!(service.stop().0, 0);
+    append_holds(&site, COUNT);
+    receiver.behave(Mode::Answer(503));
+    let service = start(&site, 1);
+    eventually("all of them to wait", || {
+        let (_, list) = service.get("/api/v1/notifications?limit=1", VIEWER);
+        (list["receivers"][0]["waiting"] == COUNT).then_some(())
+    });
+    let begun = Instant::now();
+    receiver.behave(Mode::Take);
+    reload(&service);
+    let enough = 2000;
+    eventually("two thousand to arrive", || (receiver.kinds().len() >= enough).then_some(()));
+    let each = begun.elapsed() / u32::try_from(enough).unwrap();
+    let taken: Vec<i64> = receiver
+        .posts()
+        .iter()
+        .filter(|post| post.taken)
+        .map(|post| post.json()["data"]["number"].as_i64().unwrap() - 1_000_000)
+        .collect();
+    let wanted: Vec<i64> = (0..i64::try_from(taken.len()).unwrap()).collect();
+    assert_eq!(taken, wanted);
+    let grown = peak_memory(&service).saturating_sub(before);
+    println!("a backlog of {COUNT}: {grown} KiB more memory, {each:?} for each message");
+    assert!(grown < 64 * 1024, "{grown} KiB");
+}
+
+#[test]
+fn a_restored_store_tells_what_comes_after_it_with_identities_of_its_own() {
+    let receiver = Receiver::start();
+    let (_cloud, site, _) = stage(1, |plain| Settings { more: hook("hook", &receiver, ""), ..plain });
+    let service = start(&site, 1);
+    hold(&service, "before the copy");
+    receiver.wait_for("of before", |post| post.body.contains("before the copy"));
+    let copy = site.dir.path().join("copy.db");
+    let config = site.config.display().to_string();
+    let (code, said, trouble) = site.run(&["backup", &copy.display().to_string(), "--config", &config]);
+    assert_eq!(code, 0, "{said}{trouble}");
+    hold(&service, "after the copy");
+    let forgotten = receiver.wait_for("of after", |post| post.body.contains("after the copy"));
+    assert_eq!(service.stop().0, 0);
+    for more in ["-wal", "-shm"] {
+        let _not_there = std::fs::remove_file(format!("{}{more}", site.store().display()));
+    }
+    std::fs::copy(&copy, site.store()).unwrap();
+    let service = site.start();
+    hold(&service, "after the restore");
+    let told = receiver.wait_for("of the restored", |post| post.body.contains("after the restore"));
+    assert_ne!(told.id(), forgotten.id());
+    // Somebody cut the audit, or set the place: the receiver goes on at the end instead of waiting for ever.
+    assert_eq!(service.stop().0, 0);
+    write_sql(&site, "UPDATE outbox_cursor SET seq = 1000000");
+    let service = site.start();
+    eventually("the receiver to be at the end", || {
+        let (_, list) = service.get("/api/v1/notifications?limit=1", VIEWER);
+        (list["receivers"][0]["auditRowsBehind"] == 0).then_some(())
+    });
+    hold(&service, "after the cut");
+    receiver.wait_for("of after the cut", |post| post.body.contains("after the cut"));
+    let ids: Vec<String> = receiver.posts().iter().map(|post| post.id().to_owned()).collect();
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+}
+
+fn write_sql(site: &Site, sql: &'static str) {
+    use sqlx::Connection as _;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(site.store());
+        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(sql).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    });
 }

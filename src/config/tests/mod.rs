@@ -5,6 +5,7 @@
 mod audit;
 mod hiding;
 mod mistakes;
+mod notify;
 mod shipped;
 
 use std::path::Path;
