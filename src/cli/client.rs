@@ -10,7 +10,8 @@ use reqwest::{Method, Url, redirect};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::out::{Format, Out, Table, clean};
+use super::out::{Format, Out, clean};
+use super::table::Table;
 use crate::config::Environment;
 use crate::telemetry::chain;
 
@@ -18,6 +19,8 @@ use crate::telemetry::chain;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait of somebody who needs to know soon, and for the connection alone.
 const HASTY: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
+/// Silence after which a stream is lost: three heartbeats of the service.
+const SILENCE: Duration = Duration::from_secs(45);
 /// Most pages that are read of one list.
 const PAGES_MAX: usize = 100;
 
@@ -57,14 +60,12 @@ impl Client {
     }
 
     fn build(url: &str, token: String, (all, connect): (Duration, Duration)) -> Result<Self, Failure> {
-        let base = Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| Failure::usage("--url: expected an address such as http://127.0.0.1:8080"))?;
-        let mut builder = reqwest::Client::builder()
-            .timeout(all)
-            .connect_timeout(connect)
-            .redirect(redirect::Policy::none());
+        let base = address(url)?;
+        Self::finish(reqwest::Client::builder().timeout(all).connect_timeout(connect), base, token)
+    }
+
+    fn finish(builder: reqwest::ClientBuilder, base: Url, token: String) -> Result<Self, Failure> {
+        let mut builder = builder.redirect(redirect::Policy::none());
         if is_this_machine(&base) {
             builder = builder.no_proxy();
         } else if base.scheme() == "http" {
@@ -72,6 +73,33 @@ impl Client {
         }
         let http = builder.build().map_err(|error| Failure::usage(chain(&error)))?;
         Ok(Self { http, base, token })
+    }
+
+    /// A client for an answer that goes on: silence longer than three heartbeats is a lost connection.
+    pub(super) fn patient(args: &ServiceArgs) -> Result<Self, Failure> {
+        let base = address(&args.url)?;
+        let builder = reqwest::Client::builder().read_timeout(SILENCE).connect_timeout(TIMEOUT);
+        Self::finish(builder, base, token(args)?)
+    }
+
+    /// Opens an answer that goes on.
+    pub(super) async fn follow(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        last: Option<&str>,
+    ) -> Result<Following, Failure> {
+        let mut request = self.request(Method::GET, path, query);
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let answer = request.send().await.map_err(|error| self.lost(&error, false))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Following(answer));
+        }
+        let text = answer.text().await.map_err(|error| self.lost(&error, false))?;
+        Err(refusal(status.as_u16(), &serde_json::from_str(&text).unwrap_or(Value::Null), false))
     }
 
     /// Asks for something.
@@ -89,7 +117,7 @@ impl Client {
                 items.append(more);
             }
             let Some(cursor) = page.get("nextCursor").and_then(Value::as_str) else { break };
-            query = vec![("cursor", cursor.to_owned())];
+            query = vec![("limit", "1000".to_owned()), ("cursor", cursor.to_owned())];
         }
         Ok(items)
     }
@@ -118,12 +146,8 @@ impl Client {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> Result<Value, Failure> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
-        }
         let acts = method != Method::GET;
-        let mut request = self.http.request(method, url).query(query).bearer_auth(&self.token);
+        let mut request = self.request(method, path, query);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -137,6 +161,14 @@ impl Client {
         if status.is_success() { Ok(value) } else { Err(refusal(status.as_u16(), &value, acts)) }
     }
 
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        self.http.request(method, url).query(query).bearer_auth(&self.token)
+    }
+
     fn lost(&self, error: &reqwest::Error, acts: bool) -> Failure {
         let where_to = self.base.as_str().trim_end_matches('/');
         let why = chain(&error.without_url_ref());
@@ -147,6 +179,23 @@ impl Client {
         }
         Failure::unreachable(format!("cannot reach the service at {where_to}: {why}"))
     }
+}
+
+/// An answer that goes on.
+pub(super) struct Following(reqwest::Response);
+
+impl Following {
+    /// The next piece; `None` when the answer has ended or the connection is lost.
+    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+        self.0.chunk().await.ok().flatten().map(|piece| piece.to_vec())
+    }
+}
+
+fn address(url: &str) -> Result<Url, Failure> {
+    Url::parse(url)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| Failure::usage("--url: expected an address such as http://127.0.0.1:8080"))
 }
 
 /// The causes of an error below its own line, which names the whole address.

@@ -16,13 +16,15 @@ const VALUES: [(&str, &str); 5] =
 
 /// The words of a command line as a shell reads them, with a value for each word that stands for one.
 fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     // The brackets of an optional part are no part of it.
     for c in line.chars().filter(|c| !matches!(c, '[' | ']')) {
         match c {
-            '"' => quoted = !quoted,
-            '#' if !quoted && word.is_empty() => break,
-            c if c.is_whitespace() && !quoted => words.push(std::mem::take(&mut word)),
+            c if quote == Some(c) => quote = None,
+            '"' | '\'' if quote.is_none() => quote = Some(c),
+            // A remark, or what the shell does with the answer.
+            '#' | '|' | '>' if quote.is_none() && word.is_empty() => break,
+            c if c.is_whitespace() && quote.is_none() => words.push(std::mem::take(&mut word)),
             c => word.push(c),
         }
     }
@@ -82,6 +84,8 @@ fn every_command_line_in_the_documents_is_accepted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let more = ["README.md", "config/windows/README.md", "config/prometheus/unhang-alerts.rules.yml"];
+    // The reference is the help itself, whose examples another test reads.
+    let docs = docs.filter(|path| !path.ends_with("CLI.md"));
     let files = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
     let (mut count, mut refused) = (0, Vec::new());
     for path in files.chain(more.map(|name| root.join(name))) {
@@ -95,6 +99,40 @@ fn every_command_line_in_the_documents_is_accepted() {
     }
     assert!(refused.is_empty(), "{}", refused.join("\n"));
     assert!(count > 50, "only {count} command lines were found");
+}
+
+/// Every command with the words that lead to it.
+fn commands(before: &[String], command: &clap::Command) -> Vec<(Vec<String>, clap::Command)> {
+    let mut path = before.to_vec();
+    path.push(command.get_name().to_owned());
+    let mut all = vec![(path.clone(), command.clone())];
+    all.extend(command.get_subcommands().flat_map(|one| commands(&path, one)));
+    all
+}
+
+#[test]
+fn every_command_has_examples_that_are_accepted_and_name_it() {
+    let (mut faults, mut count) = (Vec::new(), 0);
+    for (path, command) in commands(&[], &Cli::command()) {
+        let name = path.join(" ");
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let Some(examples) = after.strip_prefix("Examples:\n") else {
+            faults.push(format!("{name}: its help has no examples"));
+            continue;
+        };
+        let lines: Vec<&str> = examples.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+        if !lines.iter().any(|line| line.starts_with(&name)) {
+            faults.push(format!("{name}: no example of its help names it"));
+        }
+        for line in lines.iter().filter(|line| line.starts_with("unhang ")) {
+            count += 1;
+            // What follows three blanks is said about it.
+            let own = line.split("   ").next().unwrap_or_default();
+            faults.extend(refusal(own, false).map(|why| format!("{name}: {why}")));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(count > 80, "only {count} examples");
 }
 
 #[test]

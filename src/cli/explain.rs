@@ -11,8 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::failure::Failure;
-use super::out::{Format, Out, Table, clean};
+use super::out::{Format, Out, clean};
 use super::place::ConfigArgs;
+use super::table::Table;
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
 use crate::domain::facts::{Facts, Heartbeat, TargetFact, TargetName};

@@ -3,60 +3,120 @@
 //! Never: lifts one without saying why.
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::{Client, ServiceArgs, print_answer, text_of};
 use super::failure::Failure;
-use super::out::{Format, Out, Table, clean};
-use super::when;
+use super::listing::{Column, LookArgs, at, column, items, joined, one_of, whole, wide, word};
+use super::look::OpenOrAll;
+use super::out::{Format, Out};
+use super::table::fitted;
 
 /// Too many servers at once: list storms, or clear one
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
+#[command(
+    visible_alias = "storms",
+    after_help = "\
 Examples:
-  unhang storm list
-  unhang storm clear 3 --reason \"the switch is back; the servers never hung\"")]
+  unhang storm list --state open
+  unhang storm show 3
+  unhang storm clear 3 --reason \"the switch is back; the servers never hung\""
+)]
 pub(super) enum StormCommand {
-    List(ListArgs),
+    List(StormListArgs),
+    Show(StormShowArgs),
     Clear(ClearArgs),
 }
 
 /// A run of bad outcomes: list the breakers, or reset one
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
+#[command(
+    visible_alias = "breakers",
+    after_help = "\
 Examples:
   unhang breaker list
-  unhang breaker reset hung-windows --reason \"the cloud's fault, over since 03:10\"")]
+  unhang breaker show hung-windows
+  unhang breaker reset hung-windows --reason \"the cloud's fault, over since 03:10\""
+)]
 pub(super) enum BreakerCommand {
-    List(ListArgs),
+    List(BreakerListArgs),
+    Show(BreakerShowArgs),
     Reset(ResetArgs),
 }
 
 /// How far a policy may go: list, promote, demote
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
+#[command(
+    visible_alias = "policies",
+    after_help = "\
 Examples:
   unhang policy list
+  unhang policy show hung-windows
   unhang policy demote hung-windows --reason \"it named the wrong server: label from a template\"
-  unhang policy promote hung-windows --reason \"rule corrected, ten approvals were right\"")]
+  unhang policy promote hung-windows --reason \"rule corrected, ten approvals were right\""
+)]
 pub(super) enum PolicyCommand {
-    List(ListArgs),
+    List(PolicyListArgs),
+    Show(PolicyShowArgs),
     Promote(PromoteArgs),
     Demote(DemoteArgs),
 }
 
-/// Show them as they stand
+/// List storms, newest first
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  unhang storm list --output json\n  unhang breaker list\n  unhang policy list"
-)]
-pub(super) struct ListArgs {
-    /// How it is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+#[command(after_help = "Examples:\n  unhang storm list --state open\n  unhang storm list --output json")]
+pub(super) struct StormListArgs {
+    /// Which
+    #[arg(long, value_enum, default_value_t = OpenOrAll::All)]
+    state: OpenOrAll,
     #[command(flatten)]
-    service: ServiceArgs,
+    look: LookArgs,
+}
+
+/// Show a storm
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang storm show 3")]
+pub(super) struct StormShowArgs {
+    /// Its number
+    id: u64,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// List the breaker of each policy
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang breaker list\n  unhang breaker list --output json")]
+pub(super) struct BreakerListArgs {
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// Show the breaker of a policy
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang breaker show hung-windows")]
+pub(super) struct BreakerShowArgs {
+    /// The policy
+    policy: String,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// List policies with the mode in force and their record
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang policy list\n  unhang policy list --output json")]
+pub(super) struct PolicyListArgs {
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// Show a policy: its limits, its standing, its record
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang policy show hung-windows")]
+pub(super) struct PolicyShowArgs {
+    /// The policy
+    policy: String,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 /// Why, and through which service.
@@ -120,25 +180,54 @@ pub(super) struct DemoteArgs {
     say: Say,
 }
 
+const STORMS: &[Column] = &[
+    column("id", |row| text_of(row, "id")),
+    column("region", |row| text_of(row, "regionCode")),
+    column("since", |row| at(row, "openedAt")),
+    column("cleared", |row| at(row, "clearedAt")),
+    column("by", |row| word(row, "clearedBy")),
+    column("servers", |row| row.get("servers").and_then(Value::as_array).map_or(0, Vec::len).to_string()),
+    column("why", |row| text_of(row, "why")),
+    wide("policies", |row| joined(row, "policies")),
+    wide("their numbers", |row| joined(row, "servers")),
+    wide("cleared because", |row| word(row, "reason")),
+];
+
+const BREAKERS: &[Column] = &[
+    column("policy", |row| text_of(row, "policy")),
+    column("breaker", |row| text_of(row, "state")),
+    column("until", |row| at(row, "until")),
+    column("bad in a row", |row| text_of(row, "badInARow")),
+    column("last reset", |row| row.get("lastReset").map_or_else(|| "-".to_owned(), |reset| at(reset, "at"))),
+];
+
+const POLICIES: &[Column] = &[
+    column("policy", |row| text_of(row, "name")),
+    column("mode", |row| text_of(row, "mode")),
+    column("in force", |row| text_of(row, "effectiveMode")),
+    column("shadow", |row| sum(row, &["shadowHits"])),
+    column("approved", |row| {
+        format!("{} of {}", sum(row, &["approvalsGiven"]), sum(row, &["approvalsAsked"]))
+    }),
+    column("good", |row| sum(row, &["confirmed"])),
+    column("bad", |row| sum(row, &["unconfirmed", "unknown", "rejected"])),
+    column("wrong", |row| sum(row, &["wrongTarget"])),
+    wide("hash", |row| text_of(row, "hash")),
+];
+
+fn sum(row: &Value, fields: &[&str]) -> String {
+    let count = |field: &&str| row.pointer(&format!("/record/{field}")).and_then(Value::as_i64);
+    fields.iter().filter_map(count).sum::<i64>().to_string()
+}
+
 /// `storm`
 pub(super) async fn storm(command: StormCommand, out: &mut Out) -> Result<(), Failure> {
     match command {
         StormCommand::Clear(args) => post(&["storms", &args.id.to_string(), "clear"], &args.say, out).await,
+        StormCommand::Show(args) => one_of("storms", "id", &args.id.to_string(), &args.look, out).await,
         StormCommand::List(args) => {
-            let headings = ["id", "region", "since", "cleared", "by", "servers", "why"];
-            let row = |row: &Value| {
-                let servers = row.get("servers").and_then(Value::as_array).map_or(0, Vec::len);
-                [
-                    text_of(row, "id"),
-                    text_of(row, "regionCode"),
-                    at(row, "openedAt"),
-                    at(row, "clearedAt"),
-                    text_of(row, "clearedBy"),
-                    servers.to_string(),
-                    text_of(row, "why"),
-                ]
-            };
-            list("storms", &args, headings, row, out).await.map(|_rows| ())
+            let query = [("state", args.state.as_str().to_owned())];
+            whole("storms", &query, &args.look, STORMS, out).await.map(drop)
         }
     }
 }
@@ -147,20 +236,8 @@ pub(super) async fn storm(command: StormCommand, out: &mut Out) -> Result<(), Fa
 pub(super) async fn breaker(command: BreakerCommand, out: &mut Out) -> Result<(), Failure> {
     match command {
         BreakerCommand::Reset(args) => post(&["breakers", &args.policy, "reset"], &args.say, out).await,
-        BreakerCommand::List(args) => {
-            let headings = ["policy", "breaker", "until", "bad in a row", "last reset"];
-            let row = |row: &Value| {
-                let reset = row.get("lastReset").map_or_else(|| "-".to_owned(), |reset| at(reset, "at"));
-                [
-                    text_of(row, "policy"),
-                    text_of(row, "state"),
-                    at(row, "until"),
-                    text_of(row, "badInARow"),
-                    reset,
-                ]
-            };
-            list("breakers", &args, headings, row, out).await.map(|_rows| ())
-        }
+        BreakerCommand::Show(args) => one_of("breakers", "policy", &args.policy, &args.look, out).await,
+        BreakerCommand::List(args) => whole("breakers", &[], &args.look, BREAKERS, out).await.map(drop),
     }
 }
 
@@ -169,37 +246,19 @@ pub(super) async fn policy(command: PolicyCommand, out: &mut Out) -> Result<(), 
     match command {
         PolicyCommand::Promote(args) => post(&["policies", &args.policy, "promote"], &args.say, out).await,
         PolicyCommand::Demote(args) => post(&["policies", &args.policy, "demote"], &args.say, out).await,
+        PolicyCommand::Show(args) => one_of("policies", "name", &args.policy, &args.look, out).await,
         PolicyCommand::List(args) => {
-            let headings = ["policy", "mode", "in force", "shadow", "approved", "good", "bad", "wrong"];
-            let row = |row: &Value| {
-                let count = |field: &str| row.pointer(&format!("/record/{field}")).and_then(Value::as_i64);
-                let sum =
-                    |fields: &[&str]| fields.iter().filter_map(|field| count(field)).sum::<i64>().to_string();
-                [
-                    text_of(row, "name"),
-                    text_of(row, "mode"),
-                    text_of(row, "effectiveMode"),
-                    sum(&["shadowHits"]),
-                    format!("{} of {}", sum(&["approvalsGiven"]), sum(&["approvalsAsked"])),
-                    sum(&["confirmed"]),
-                    sum(&["unconfirmed", "unknown", "rejected"]),
-                    sum(&["wrongTarget"]),
-                ]
-            };
-            let rows = list("policies", &args, headings, row, out).await?;
+            let answer = whole("policies", &[], &args.look, POLICIES, out).await?;
             let demoted =
                 |row: &Value| Some((text_of(row, "name"), row.pointer("/standing/demoted/why")?.clone()));
-            for (name, why) in rows.iter().filter_map(demoted).filter(|_| args.output == Format::Text) {
+            let text = args.look.output == Format::Text;
+            for (name, why) in items(&answer).iter().filter_map(demoted).filter(|_| text) {
                 let why = why.as_str().unwrap_or_default();
-                out.line(format_args!("{} was demoted: {}", clean(&name), clean(why)))?;
+                out.line(fitted(&format!("{name} was demoted: {why}"), args.look.wide))?;
             }
             Ok(())
         }
     }
-}
-
-fn at(row: &Value, field: &str) -> String {
-    text_of(row, field).parse::<Timestamp>().map_or_else(|_none| "-".to_owned(), when::short)
 }
 
 async fn post(path: &[&str], say: &Say, out: &mut Out) -> Result<(), Failure> {
@@ -209,28 +268,4 @@ async fn post(path: &[&str], say: &Say, out: &mut Out) -> Result<(), Failure> {
     let body = json!({ "reason": say.reason });
     let answer = Client::new(&say.service)?.post(path, &body, None).await?;
     print_answer(&answer, say.output, out)
-}
-
-async fn list<const N: usize>(
-    what: &str,
-    args: &ListArgs,
-    headings: [&str; N],
-    row: impl Fn(&Value) -> [String; N],
-    out: &mut Out,
-) -> Result<Vec<Value>, Failure> {
-    let rows = Client::new(&args.service)?.list(&[what]).await?;
-    if args.output == Format::Json {
-        out.json(&json!({ "items": rows }))?;
-        return Ok(rows);
-    }
-    let mut table = Table::new(&headings);
-    for one in &rows {
-        table.row(row(one));
-    }
-    if table.is_empty() {
-        out.line(format_args!("no {what}"))?;
-    } else {
-        table.print(out, false)?;
-    }
-    Ok(rows)
 }

@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, ServiceArgs, print_answer, text_of};
 use super::failure::Failure;
 use super::hold_file::{self, Set, Words};
-use super::out::{Format, Out, Table, clean};
+use super::listing::{LookArgs, one_of};
+use super::out::{Format, Out, clean};
 use super::place::ConfigArgs;
+use super::table::Table;
 use super::when;
 use crate::clock::Clock;
 use crate::config::Environment;
@@ -20,16 +22,20 @@ use crate::store::Store;
 
 /// Stop all acting in a scope; works on a file when the service or the store is down
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
+#[command(
+    visible_alias = "holds",
+    after_help = "\
 Examples:
   unhang hold set --reason \"stop everything\"
   unhang hold set --file --reason \"stop everything, the service does not answer\"
   unhang hold list
-  unhang hold clear 7 --reason \"over\"")]
+  unhang hold clear 7 --reason \"over\""
+)]
 pub(super) enum HoldCommand {
     Set(SetArgs),
     Clear(ClearArgs),
     List(ListArgs),
+    Show(ShowArgs),
 }
 
 /// Where the hold file is.
@@ -155,11 +161,24 @@ Asks the service; without a token, or when it is down, reads the store.")]
 pub(super) struct ListArgs {
     #[command(flatten)]
     place: FileArgs,
+    /// Whole cells, however wide
+    #[arg(long)]
+    wide: bool,
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
     #[command(flatten)]
     service: ServiceArgs,
+}
+
+/// Show a hold
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang hold show 7")]
+pub(super) struct ShowArgs {
+    /// Its number
+    id: u64,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 /// Runs one of the commands.
@@ -168,6 +187,7 @@ pub(super) async fn run(command: HoldCommand, out: &mut Out) -> Result<(), Failu
         HoldCommand::Set(args) => set(args, out).await,
         HoldCommand::Clear(args) => clear(args, out).await,
         HoldCommand::List(args) => list(args, out).await,
+        HoldCommand::Show(args) => one_of("holds", "id", &args.id.to_string(), &args.look, out).await,
     }
 }
 
@@ -284,7 +304,7 @@ async fn list(args: ListArgs, out: &mut Out) -> Result<(), Failure> {
         let file = json!({ "path": file.as_ref().map(|path| path.display().to_string()), "content": said });
         out.json(&json!({ "items": rows, "holdFile": file, "complete": trouble.is_none() }))?;
     } else {
-        print(&rows, file.as_deref(), said.as_deref(), trouble.is_none(), out)?;
+        print(&rows, file.as_deref(), said.as_deref(), (trouble.is_none(), args.wide), out)?;
     }
     trouble.map_or(Ok(()), Err)
 }
@@ -309,7 +329,7 @@ fn print(
     rows: &[Value],
     file: Option<&std::path::Path>,
     said: Option<&str>,
-    complete: bool,
+    (complete, wide): (bool, bool),
     out: &mut Out,
 ) -> Result<(), Failure> {
     match (file, said) {
@@ -326,7 +346,7 @@ fn print(
         }
         (None, None) => out.line("hold file: none that is known here; --hold-file or --config names one")?,
     }
-    let mut table = Table::new(&["id", "scope", "name", "author", "since", "until", "reason"]);
+    let mut table = Table::new(&["id", "scope", "name", "author", "since", "until", "reason"]).keep("id");
     for row in rows {
         let at =
             |field| text_of(row, field).parse::<Timestamp>().map_or_else(|_none| "-".to_owned(), when::short);
@@ -341,7 +361,7 @@ fn print(
         ]);
     }
     if !table.is_empty() {
-        table.print(out, false)?;
+        table.print(out, wide)?;
     } else if complete {
         out.line("no holds in the store")?;
     }

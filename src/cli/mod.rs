@@ -4,11 +4,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod audit;
 mod client;
 mod demo;
+mod event;
 mod explain;
 mod failure;
 mod guards;
@@ -16,6 +17,9 @@ mod guest;
 mod hands;
 mod hold;
 mod hold_file;
+mod listing;
+mod look;
+mod manual;
 mod notify;
 mod out;
 mod place;
@@ -23,6 +27,9 @@ mod quarantine;
 mod serve;
 mod silence;
 mod simulate;
+mod status;
+mod table;
+mod tail;
 mod token;
 mod upkeep;
 mod when;
@@ -41,11 +48,13 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  unhang demo                                 watch the whole loop on this machine, nothing to set up
-  unhang check-config --config unhang.toml    every problem at once
-  unhang serve --config unhang.toml           run the service
-  unhang why 90000001                         why was nothing sent?
-  unhang hold set --reason \"stop everything\"  nothing is sent until it is cleared
+  unhang demo                                  watch the whole loop on this machine, nothing to set up
+  unhang check-config --config unhang.toml     every problem at once
+  unhang serve --config unhang.toml            run the service
+  unhang status                                what needs a person now?
+  unhang why 90000001                          why was nothing sent?
+  unhang tail                                  what happens, as it happens
+  unhang hold set --reason \"stop everything\"   nothing is sent until it is cleared
 
 Exit codes: 0 done, 1 the thing asked for is not so, 2 bad usage or configuration,
 3 cannot reach the store or the service.";
@@ -79,6 +88,20 @@ enum Command {
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
     Why(why::WhyArgs),
+    Status(status::StatusArgs),
+    Tail(tail::TailArgs),
+    #[command(subcommand)]
+    Incident(look::IncidentCommand),
+    #[command(subcommand)]
+    Remediation(look::RemediationCommand),
+    #[command(subcommand)]
+    Delivery(look::DeliveryCommand),
+    #[command(subcommand)]
+    Server(look::ServerCommand),
+    #[command(subcommand)]
+    Source(look::SourceCommand),
+    #[command(subcommand)]
+    Budget(look::BudgetCommand),
     DumpCollected(guest::DumpCollectedArgs),
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -86,6 +109,8 @@ enum Command {
     Migrate(upkeep::MigrateArgs),
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
     Version(VersionArgs),
 }
 
@@ -145,11 +170,21 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Policy(command) => Box::pin(guards::policy(command, out)).await,
         Command::Notify(command) => Box::pin(notify::run(command, out)).await,
         Command::Why(args) => Box::pin(why::run(args, out)).await,
+        Command::Status(args) => Box::pin(status::run(args, out)).await,
+        Command::Tail(args) => Box::pin(tail::run(args, out)).await,
+        Command::Incident(command) => Box::pin(look::incident(command, out)).await,
+        Command::Remediation(command) => Box::pin(look::remediation(command, out)).await,
+        Command::Delivery(command) => Box::pin(look::delivery(command, out)).await,
+        Command::Server(command) => Box::pin(look::server(command, out)).await,
+        Command::Source(command) => Box::pin(look::source(command, out)).await,
+        Command::Budget(command) => Box::pin(look::budget(command, out)).await,
         Command::DumpCollected(args) => Box::pin(guest::dump_collected(args, out)).await,
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
         Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,
         Command::Quarantine(command) => Box::pin(quarantine::run(command, out)).await,
+        Command::Completions(args) => manual::completions(&args, Cli::command(), out),
+        Command::Man(args) => manual::man(&args, Cli::command(), out),
         Command::Version(VersionArgs {}) => {
             Ok(out.line(format_args!("unhang {}", env!("CARGO_PKG_VERSION")))?)
         }

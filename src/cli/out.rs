@@ -1,17 +1,12 @@
-//! What people and scripts read: lines, JSON, tables, progress.
+//! What people and scripts read: lines, JSON, progress.
 //!
-//! Never: takes a reader that went away for an error, or lets a control character through in a cell.
+//! Never: takes a reader that went away for an error, or lets through what a terminal would act on.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
-
-/// Widest line of a table that is not asked to be wide.
-const WIDTH: usize = 80;
-/// Gap between columns.
-const GAP: usize = 2;
 
 /// How a listing is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,16 +58,33 @@ impl Out {
         self.unless_gone(written)
     }
 
-    /// Writes a line.
+    /// Writes a line, or several; what a terminal would act on is replaced.
     pub(super) fn line(&mut self, text: impl Display) -> io::Result<()> {
         self.end_progress()?;
-        self.bytes(format!("{text}\n").as_bytes())
+        let text = text.to_string();
+        let lines: Vec<String> = text.split('\n').map(clean).collect();
+        self.bytes(format!("{}\n", lines.join("\n")).as_bytes())
     }
 
     /// Writes a value as indented JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-        self.line(text)
+        self.json_text(&text)
+    }
+
+    /// Writes a text that is JSON. What a terminal would act on can only be inside its strings, and is escaped there.
+    pub(super) fn json_text(&mut self, text: &str) -> io::Result<()> {
+        self.end_progress()?;
+        self.bytes(format!("{}\n", escaped(text)).as_bytes())
+    }
+
+    /// Writes the bytes of a file for programs. On a terminal, where no program reads, what it would act on is replaced.
+    pub(super) fn file_text(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.terminal {
+            return self.bytes(bytes);
+        }
+        let text = String::from_utf8_lossy(bytes);
+        self.line(text.strip_suffix('\n').unwrap_or(&text))
     }
 
     /// Replaces the line of progress; nothing where nobody watches.
@@ -113,87 +125,33 @@ impl Out {
     }
 }
 
-/// Rows under headings, fitted to a width by clipping the widest columns.
-pub(super) struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// A table with these headings.
-    pub(super) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
-    }
-
-    /// Adds a row.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| clean(&cell)).collect());
-    }
-
-    /// Whether there is no row.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.len() < 2
-    }
-
-    /// Prints it, at most 80 columns wide unless `wide`.
-    pub(super) fn print(&self, out: &mut Out, wide: bool) -> io::Result<()> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widest = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| columns_of(cell)).max()
-        };
-        let mut widths: Vec<usize> = (0..columns).map(|column| widest(column).unwrap_or(0)).collect();
-        while !wide && widths.iter().sum::<usize>() + GAP * columns.saturating_sub(1) > WIDTH {
-            let Some(width) = widths.iter_mut().max().filter(|width| **width > 1) else { break };
-            *width -= 1;
-        }
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let cell = clip(cell, *width);
-                line.push_str(&cell);
-                line.extend(std::iter::repeat_n(' ', width.saturating_sub(columns_of(&cell)) + GAP));
-            }
-            out.line(line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-/// A text without anything that a terminal would act on.
+/// A text without anything that a terminal would act on, or that nobody sees: control characters, marks that turn the
+/// direction of what follows, and characters without a shape.
 pub(super) fn clean(text: &str) -> String {
-    let invisible = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if invisible(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 
-fn clip(cell: &str, width: usize) -> String {
-    if columns_of(cell) <= width {
-        return cell.to_owned();
-    }
-    let mut kept = String::new();
-    let mut used = 0;
-    for c in cell.chars() {
-        if used + columns_of_char(c) + 1 > width {
-            break;
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// JSON with the same meaning in which such characters are escapes; line ends stay.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !acts(c) {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let escape = format!("\\u{unit:04x}");
+                text.push_str(&escape);
+            }
         }
-        used += columns_of_char(c);
-        kept.push(c);
     }
-    kept.push('…');
-    kept
-}
-
-fn columns_of(text: &str) -> usize {
-    text.chars().map(columns_of_char).sum()
-}
-
-/// Hangul, Han, kana and full-width forms take two columns.
-fn columns_of_char(c: char) -> usize {
-    let wide = matches!(u32::from(c),
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60 | 0xffe0..=0xffe6);
-    if wide { 2 } else { 1 }
+    text
 }
 
 #[cfg(test)]
@@ -242,14 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn tables_fit_eighty_columns_and_escape_what_a_terminal_acts_on() {
+    fn nothing_that_a_terminal_acts_on_comes_through() {
+        let hostile = "a\x1b[2Jb\u{202e}c\u{9b}31md\re\u{feff}f\u{e0041}g\nh";
         let sink = Sink::default();
-        let mut table = Table::new(&["time", "what"]);
-        table.row(["11-22 00:51:07".to_owned(), "서버 ".repeat(40)]);
-        table.row(["\x1b[31mred".to_owned(), "x".repeat(90)]);
-        table.print(&mut out(sink.clone()), false).unwrap();
+        let mut out = out(sink.clone());
+        out.line(hostile).unwrap();
+        out.json(&serde_json::json!({ hostile: [hostile] })).unwrap();
+        out.terminal = true;
+        out.file_text(hostile.as_bytes()).unwrap();
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        assert!(text.lines().all(|line| columns_of(line) <= 80), "{text}");
-        assert!(text.contains('…') && !text.contains('\x1b'), "{text}");
+        assert!(text.chars().all(|c| c == '\n' || !acts(c)), "{text:?}");
+        let json = text.get(text.find('{').unwrap()..=text.rfind('}').unwrap()).unwrap();
+        let told: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(told, serde_json::json!({ hostile: [hostile] }));
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServiceArgs, text_of};
 use super::failure::Failure;
-use super::out::{Format, Out, Table, clean};
+use super::listing::{at, word};
+use super::out::{Format, Out, clean};
+use super::table::Table;
 
 /// Look at a quarantine and end it: the store knows less than the attempt journal
 #[derive(Debug, Subcommand)]
@@ -103,14 +105,19 @@ async fn clear(args: ClearArgs, out: &mut Out) -> Result<(), Failure> {
 }
 
 fn print_missing(answer: &Value, out: &mut Out) -> Result<(), Failure> {
-    let mut table = Table::new(&["attempt", "server", "signed at", "outcome", "requestId"]);
+    let mut table = Table::new(&["attempt", "server", "signed at", "outcome", "requestId"]).keep("requestId");
     for missing in answer.get("missing").and_then(Value::as_array).into_iter().flatten() {
-        let fields = ["attemptId", "serverInstanceNo", "signedAt", "outcome", "requestId"];
-        table.row(fields.map(|field| text_of(missing, field)));
+        table.row([
+            text_of(missing, "attemptId"),
+            text_of(missing, "serverInstanceNo"),
+            at(missing, "signedAt"),
+            word(missing, "outcome"),
+            word(missing, "requestId"),
+        ]);
     }
     if !table.is_empty() {
         out.line("interrupts that the journal knows and the store does not:")?;
-        table.print(out, true)?;
+        table.print(out, false)?;
     }
     Ok(())
 }

@@ -8,21 +8,26 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, ServiceArgs, print_answer, text_of};
 use super::failure::Failure;
-use super::out::{Format, Out, Table};
+use super::listing::{Column, LookArgs, at, column, joined, one_of, whole};
+use super::out::{Format, Out};
 use super::when;
 use crate::domain::matcher::Matcher;
 
 /// Mute matching alerts for a time
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
+#[command(
+    visible_alias = "silences",
+    after_help = "\
 Examples:
   unhang silence add --match 'hostname=~\"win-web-.*\"' --for 2h --comment \"patch night\"
   unhang silence list
-  unhang silence end 3 --reason \"patched\"")]
+  unhang silence end 3 --reason \"patched\""
+)]
 pub(super) enum SilenceCommand {
     Add(AddArgs),
     End(EndArgs),
     List(ListArgs),
+    Show(ShowArgs),
 }
 
 /// Add a silence
@@ -74,16 +79,32 @@ pub(super) struct EndArgs {
     service: ServiceArgs,
 }
 
-/// Show the silences
+/// List the silences
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  unhang silence list\n  unhang silence list --output json")]
 pub(super) struct ListArgs {
-    /// How it is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    output: Format,
     #[command(flatten)]
-    service: ServiceArgs,
+    look: LookArgs,
 }
+
+/// Show a silence
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  unhang silence show 3")]
+pub(super) struct ShowArgs {
+    /// Its number
+    id: u64,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+const SILENCES: &[Column] = &[
+    column("id", |row| text_of(row, "id")),
+    column("from", |row| at(row, "startsAt")),
+    column("until", |row| at(row, "endsAt")),
+    column("author", |row| text_of(row, "author")),
+    column("matchers", |row| joined(row, "matchers")),
+    column("comment", |row| text_of(row, "comment")),
+];
 
 fn matcher(text: &str) -> Result<String, String> {
     Matcher::parse(text).map(|_matcher| text.to_owned()).map_err(|error| error.to_string())
@@ -94,7 +115,8 @@ pub(super) async fn run(command: SilenceCommand, out: &mut Out) -> Result<(), Fa
     match command {
         SilenceCommand::Add(args) => add(args, out).await,
         SilenceCommand::End(args) => end(args, out).await,
-        SilenceCommand::List(args) => list(args, out).await,
+        SilenceCommand::List(args) => whole("silences", &[], &args.look, SILENCES, out).await.map(drop),
+        SilenceCommand::Show(args) => one_of("silences", "id", &args.id.to_string(), &args.look, out).await,
     }
 }
 
@@ -126,40 +148,4 @@ async fn end(args: EndArgs, out: &mut Out) -> Result<(), Failure> {
         return Ok(());
     }
     print_answer(&answer, args.output, out)
-}
-
-async fn list(args: ListArgs, out: &mut Out) -> Result<(), Failure> {
-    let rows = Client::new(&args.service)?.list(&["silences"]).await?;
-    if args.output == Format::Json {
-        out.json(&json!({ "items": rows }))?;
-        return Ok(());
-    }
-    let mut table = Table::new(&["id", "from", "until", "author", "matchers", "comment"]);
-    for row in &rows {
-        let at =
-            |field| text_of(row, field).parse::<Timestamp>().map_or_else(|_none| "-".to_owned(), when::short);
-        let matchers = row.get("matchers").and_then(Value::as_array).map_or_else(
-            || text_of(row, "matchers"),
-            |list| {
-                list.iter()
-                    .map(|m| m.as_str().map_or_else(|| m.to_string(), str::to_owned))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            },
-        );
-        table.row([
-            text_of(row, "id"),
-            at("startsAt"),
-            at("endsAt"),
-            text_of(row, "author"),
-            matchers,
-            text_of(row, "comment"),
-        ]);
-    }
-    if table.is_empty() {
-        out.line("no silences")?;
-    } else {
-        table.print(out, false)?;
-    }
-    Ok(())
 }

@@ -42,6 +42,11 @@ pub(super) fn short(at: Timestamp) -> String {
     at.strftime("%m-%d %H:%M:%S").to_string()
 }
 
+/// A time for a column that is narrower still, in UTC.
+pub(super) fn minute(at: Timestamp) -> String {
+    at.strftime("%m-%d %H:%M").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

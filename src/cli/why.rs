@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::client::{Client, ServiceArgs, text_of};
 use super::failure::Failure;
-use super::out::{Format, Out, clean};
+use super::out::{Format, Out};
+use super::table::wrapped;
 use super::when;
 use crate::domain::server::ServerNo;
 
@@ -35,9 +36,6 @@ pub(super) struct WhyArgs {
     #[command(flatten)]
     service: ServiceArgs,
 }
-
-/// Longest line, as on a small terminal.
-const WIDTH: usize = 80;
 
 /// Asks the service and tells.
 pub(super) async fn run(args: WhyArgs, out: &mut Out) -> Result<(), Failure> {
@@ -145,34 +143,9 @@ fn senders(senders: &[Value]) -> Vec<String> {
     lines
 }
 
-/// A text in lines of at most [`WIDTH`] characters; a word that is longer stays whole.
-fn wrapped(indent: &str, text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in clean(text).split_whitespace() {
-        let first = line.is_empty();
-        let length = line.chars().count().saturating_add(word.chars().count()).saturating_add(1);
-        if !first && length > WIDTH {
-            lines.push(std::mem::take(&mut line));
-        }
-        if line.is_empty() {
-            line.push_str(indent);
-            if !lines.is_empty() {
-                line.push_str("  ");
-            }
-        } else {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    if !line.is_empty() {
-        lines.push(line);
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::table::WIDTH;
     use super::*;
 
     #[test]

@@ -7,6 +7,8 @@ mod config;
 #[cfg(test)]
 mod hands;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod service;
 #[cfg(test)]
 mod support;

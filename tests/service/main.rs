@@ -28,4 +28,5 @@ mod storm;
 mod stream;
 mod support;
 mod threats;
+mod verbs;
 mod why;

@@ -79,7 +79,7 @@ async fn write_all(
             ExportFormat::Ndjson => export::ndjson(&found.items),
             ExportFormat::Csv => export::csv(&found.items, rows == 0),
         };
-        out.bytes(&text.map_err(|error| Failure::not_so(chain(&error)))?)?;
+        out.file_text(&text.map_err(|error| Failure::not_so(chain(&error)))?)?;
         rows += u64::try_from(found.items.len()).unwrap_or(u64::MAX);
         progress.progress(format_args!("exported {rows} rows"))?;
         let Some(cursor) = found.next_cursor else { break };

@@ -3,13 +3,19 @@
 //! Never: prints a line wider than a terminal unless asked to.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::FilterArgs;
+use crate::cli::client::{Client, ServiceArgs};
 use crate::cli::failure::Failure;
-use crate::cli::out::{Format, Out, Table};
+use crate::cli::listing::items;
+use crate::cli::out::{Format, Out};
 use crate::cli::place::StoreArgs;
+use crate::cli::table::Table;
 use crate::cli::when;
-use crate::store::{AuditItem, PageRequest};
+use crate::export;
+use crate::store::{AuditItem, Page, PageRequest};
+use crate::telemetry::chain;
 
 /// List events, newest first
 #[derive(Debug, Args)]
@@ -18,6 +24,7 @@ Examples:
   unhang audit list --server 90000001 --since 24h
   unhang audit list --request-id 0d4e1f9a-6f0e-4b6c-9d8f-3a1b2c3d4e5f --output json
   unhang audit list --outcome unknown --wide
+  unhang audit list --remote --kind storm_opened
 
 Times are UTC. A clipped cell ends in …; --wide shows it whole.")]
 pub(in crate::cli) struct ListArgs {
@@ -35,19 +42,18 @@ pub(in crate::cli) struct ListArgs {
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
+    /// Ask the service instead of reading the store
+    #[arg(long)]
+    remote: bool,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
 }
 
 /// Lists.
 pub(super) async fn run(args: ListArgs, out: &mut Out) -> Result<(), Failure> {
-    let store = args.store.open_read_only().await?;
-    let page = PageRequest {
-        limit: args.limit,
-        cursor: args.cursor.map(|cursor| cursor.to_string()),
-        ascending: false,
-    };
-    let page = store.audit(&args.filter.filter(), &page).await?;
+    let page = if args.remote { asked(&args).await? } else { read(&args).await? };
     if args.output == Format::Json {
         out.json(&page)?;
         return Ok(());
@@ -61,6 +67,28 @@ pub(super) async fn run(args: ListArgs, out: &mut Out) -> Result<(), Failure> {
         out.line(format_args!("more: --cursor {cursor}"))?;
     }
     Ok(())
+}
+
+/// From the store itself.
+async fn read(args: &ListArgs) -> Result<Page<AuditItem>, Failure> {
+    let store = args.store.open_read_only().await?;
+    let page = PageRequest {
+        limit: args.limit,
+        cursor: args.cursor.map(|cursor| cursor.to_string()),
+        ascending: false,
+    };
+    Ok(store.audit(&args.filter.filter(), &page).await?)
+}
+
+/// From the service, where the store is out of reach.
+async fn asked(args: &ListArgs) -> Result<Page<AuditItem>, Failure> {
+    let mut query = args.filter.query();
+    query.push(("limit", args.limit.to_string()));
+    query.extend(args.cursor.map(|cursor| ("cursor", cursor.to_string())));
+    let answer = Client::new(&args.service)?.get(&["audit"], &query).await?;
+    let rows = items(&answer).iter().map(|item| export::read_row(&item.to_string()));
+    let rows = rows.collect::<Result<Vec<_>, _>>().map_err(|error| Failure::unreachable(chain(&error)))?;
+    Ok(Page { items: rows, next_cursor: answer.get("nextCursor").and_then(Value::as_str).map(str::to_owned) })
 }
 
 /// Events as a table.

@@ -103,6 +103,31 @@ impl FilterArgs {
     }
 }
 
+impl FilterArgs {
+    /// The same for the service.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("serverInstanceNo", &self.server),
+            ("requestId", &self.request_id),
+            ("traceId", &self.trace),
+            ("deliveryId", &self.delivery),
+            ("incidentId", &self.incident),
+            ("remediationId", &self.remediation),
+            ("source", &self.source),
+            ("policy", &self.policy),
+            ("kind", &self.kind),
+            ("outcome", &self.outcome),
+            ("reason", &self.reason),
+            ("actor", &self.actor),
+        ];
+        let times = [("since", &self.since), ("until", &self.until)];
+        let texts = texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        texts
+            .chain(times.into_iter().filter_map(|(name, at)| Some((name, at.as_ref()?.to_string()))))
+            .collect()
+    }
+}
+
 /// Runs one of the commands.
 pub(super) async fn run(command: AuditCommand, out: &mut Out) -> Result<(), Failure> {
     match command {

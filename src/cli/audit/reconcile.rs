@@ -8,8 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::failure::Failure;
-use super::super::out::{Format, Out, Table};
+use super::super::out::{Format, Out};
 use super::super::place::StoreArgs;
+use super::super::table::Table;
 use crate::journal::Journal;
 use crate::quarantine::{Comparison, compare, machine_id, wanted};
 use crate::telemetry::chain;

@@ -20,6 +20,9 @@ use crate::export;
 use crate::store::inspect;
 use crate::telemetry::chain;
 
+/// Rows of an export between two signs of progress.
+const PROGRESS_EVERY: usize = 1000;
+
 /// Verify the audit: its chain, its keys, its heads, and with --deep the tables
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -163,7 +166,11 @@ pub(super) async fn run(args: VerifyArgs, out: &mut Out) -> Result<(), Failure> 
 pub(super) fn walk_export(inspection: &mut Inspection, path: &Path) -> Result<(), Failure> {
     let trouble =
         |error: std::io::Error| Failure::unreachable(format!("cannot read {}: {error}", path.display()));
+    let mut progress = Out::stderr();
     for (line, text) in BufReader::new(File::open(path).map_err(trouble)?).lines().enumerate() {
+        if line % PROGRESS_EVERY == 0 {
+            progress.progress(format_args!("{}: verified {line} rows", path.display()))?;
+        }
         let text = text.map_err(trouble)?;
         let item = export::read_row(&text).map_err(|error| {
             let line = line + 1;
@@ -178,6 +185,7 @@ pub(super) fn walk_export(inspection: &mut Inspection, path: &Path) -> Result<()
             )));
         }
     }
+    progress.end_progress()?;
     Ok(())
 }
 

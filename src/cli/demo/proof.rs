@@ -11,7 +11,8 @@ use super::story::EDGE;
 use crate::app::App;
 use crate::cli::client::text_of;
 use crate::cli::failure::Failure;
-use crate::cli::out::{Out, Table};
+use crate::cli::out::Out;
+use crate::cli::table::Table;
 use crate::cli::when;
 use crate::store::verify_chain;
 
