@@ -1,5 +1,4 @@
 servers-search = Number or beginning of the name
-search = Search
 servers-none = No server is known yet. The inventory is read from the cloud every few minutes.
 servers-none-found = No known server has a number or a name that begins so.
 eligible = May be interrupted

@@ -1,5 +1,4 @@
 servers-search = 番号または名前の先頭
-search = 検索
 servers-none = まだサーバーがありません。インベントリは数分ごとにクラウドから読み込まれます。
 servers-none-found = 番号や名前がこの文字で始まるサーバーはありません。
 eligible = 割り込みの可否

@@ -254,7 +254,6 @@ async fn load<'v>(
 }
 
 fn facts(view: &View, server: &Server) -> Vec<(&'static str, String)> {
-    let utc = |at: Timestamp| at.to_string();
     let all = [
         ("fact-status", server.status_code.clone()),
         ("fact-operation", server.operation_code.clone()),
@@ -264,8 +263,6 @@ fn facts(view: &View, server: &Server) -> Vec<(&'static str, String)> {
         ("fact-zone", server.zone_code.clone()),
         ("fact-subnet", server.subnet_no.clone()),
         ("fact-placement", server.placement_group_no.clone()),
-        ("fact-created", utc(server.created_at)),
-        ("fact-uptime", server.uptime_at.map(utc).unwrap_or_default()),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
