@@ -3,6 +3,7 @@
 //! `docs/ARCHITECTURE.md` is the map of the rooms.
 
 pub mod app;
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 26] = [
+const FLOORS: [(&str, u8); 27] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -31,6 +31,7 @@ const FLOORS: [(&str, u8); 26] = [
     ("sources", 2),
     ("service", 3),
     ("export", 3),
+    ("backtest", 3),
     ("moves", 4),
     ("intake", 5),
     ("hands", 5),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod audit;
+mod backtest;
 mod client;
 mod demo;
 mod event;
@@ -67,6 +68,7 @@ enum Command {
     SimulateCloud(simulate::SimulateArgs),
     CheckConfig(upkeep::CheckArgs),
     Explain(explain::ExplainArgs),
+    Backtest(backtest::BacktestArgs),
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     Replay(hands::ReplayArgs),
@@ -156,6 +158,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::SimulateCloud(args) => Box::pin(simulate::run(args, out)).await,
         Command::CheckConfig(args) => upkeep::check_config(&args, out),
         Command::Explain(args) => Box::pin(explain::run(args, out)).await,
+        Command::Backtest(args) => Box::pin(backtest::run(args, out)).await,
         Command::Audit(command) => Box::pin(audit::run(command, out)).await,
         Command::Replay(args) => Box::pin(hands::replay(args, out)).await,
         Command::Approve(args) => Box::pin(hands::approve(args, out)).await,

@@ -101,6 +101,14 @@ impl StoreArgs {
         Ok(self.config.load().ok().map(|loaded| loaded.config))
     }
 
+    /// The configuration, which must be there, and the store to read; a running service is not disturbed.
+    pub(super) async fn with_config(&self) -> Result<(Config, Store), Failure> {
+        let config = self.config.load_or_tell()?.config;
+        let path = self.store.as_ref().unwrap_or(&config.store.path);
+        let store = Store::open_read_only(path).await?;
+        Ok((config, store))
+    }
+
     /// Opens it to read; a running service is not disturbed.
     pub(super) async fn open_read_only(&self) -> Result<Store, Failure> {
         Ok(Store::open_read_only(&self.path()?).await?)

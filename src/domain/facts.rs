@@ -83,6 +83,11 @@ pub fn target_name(policy: &Policy, alert: &Alert) -> Named {
     }
 }
 
+/// A sender that names a region, and another one than the policy's, is talking of another server.
+pub fn speaks_of_another_region(policy: &Policy, alert: &Alert) -> bool {
+    alert.labels.get("region_code").is_some_and(|region| region != policy.region.as_str())
+}
+
 /// The address that the alert's labels give, by the first address rule of the policy whose label holds one. It is what
 /// the sender says: nothing is done with it before the cloud says that it is this server's.
 pub fn claimed_address(policy: &Policy, alert: &Alert) -> Option<IpAddr> {

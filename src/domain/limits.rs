@@ -50,6 +50,23 @@ pub fn dump_window_until(attempts: &[Past], server_no: &ServerNo, memory_bytes: 
         .max()
 }
 
+/// The end of the cooldown of a server: `cooldown` after each interrupt, or later where the policy that sent it said so.
+pub fn cooldown_until(
+    attempts: &[Past],
+    server: &Server,
+    cooldown: SignedDuration,
+    dump_collected_at: Option<Timestamp>,
+) -> Option<Timestamp> {
+    // What was collected is the dump of the server of this region; the same number elsewhere is another machine.
+    let collected =
+        |past: &Past| past.region == server.region && dump_collected_at.is_some_and(|at| past.intent_at < at);
+    attempts
+        .iter()
+        .filter(|past| past.server_no == server.no && past.may_have_acted() && !collected(past))
+        .map(|past| later(past.intent_at, cooldown).max(past.cooldown_until))
+        .max()
+}
+
 /// Asks for the dump window and the cooldown of one server. A collected dump ends the cooldown of the attempts before
 /// it, not their dump window, and not the block that a refusal leaves.
 pub fn ask_rest(
@@ -64,14 +81,8 @@ pub fn ask_rest(
     let dump_until =
         dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until);
     note(trace, Reason::DumpWindow, dump_until, "no dump may be being written");
-    // What was collected is the dump of the server of this region; the same number elsewhere is another machine.
-    let collected =
-        |past: &Past| past.region == server.region && dump_collected_at.is_some_and(|at| past.intent_at < at);
-    let cooldown_until = own()
-        .filter(|past| past.may_have_acted() && !collected(past))
-        .map(|past| later(past.intent_at, policy.cooldown).max(past.cooldown_until))
-        .max()
-        .filter(|until| now < *until);
+    let cooldown_until = cooldown_until(attempts, server, policy.cooldown, dump_collected_at);
+    let cooldown_until = cooldown_until.filter(|until| now < *until);
     note(trace, Reason::Cooldown, cooldown_until, &format!("cooldown {:#}", policy.cooldown));
     let refused_until = own()
         .filter(|past| past.outcome == Some(Outcome::Rejected))

@@ -243,6 +243,11 @@ pub(super) fn id_cursor(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok()
 }
 
+/// A cursor that is a server, as region and number.
+pub(super) fn place_cursor(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(region, no)| !region.is_empty() && !no.is_empty())
+}
+
 /// A cursor that is a row number.
 pub(super) fn seq_cursor(text: &str) -> bool {
     text.parse::<i64>().is_ok()

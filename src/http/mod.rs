@@ -16,6 +16,7 @@ mod linger;
 mod problem;
 mod routes;
 mod session;
+mod stands;
 mod stream;
 #[cfg(test)]
 mod tests;

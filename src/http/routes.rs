@@ -69,6 +69,7 @@ routes! {
     "/api/v1/silences/{id}" { delete OPERATOR => api::mutes::end_silence }
     "/api/v1/notifications" { get VIEWER => api::notifications::list }
     "/api/v1/budgets" { get VIEWER => api::overview::budgets }
+    "/api/v1/backtest" { get VIEWER => api::backtest::show }
     "/api/v1/policies" { get VIEWER => api::overview::policies }
     "/api/v1/servers" { get VIEWER => api::overview::servers }
     "/api/v1/sources" { get VIEWER => api::overview::sources }
@@ -98,6 +99,15 @@ routes! {
     "/audit" { get VIEWER => dashboard::audit::list }
     "/explain" { get VIEWER => dashboard::explain::why }
     "/explain/payload" { post VIEWER => dashboard::explain::payload }
+    "/servers" { get VIEWER => dashboard::servers::list }
+    "/servers/{no}" { get VIEWER => dashboard::servers::one }
+    "/servers/{no}/order" { post OPERATOR => dashboard::servers::order }
+    "/servers/{no}/dump-collected" { post OPERATOR => dashboard::servers::dump_collected }
+    "/policies" { get VIEWER => dashboard::policies::show }
+    "/policies/{name}/promote" { post APPROVER => dashboard::policies::promote }
+    "/policies/{name}/demote" { post OPERATOR => dashboard::policies::demote }
+    "/breakers/{policy}/reset" { post APPROVER => dashboard::policies::reset_breaker }
+    "/trends" { get VIEWER => dashboard::trends::show }
     "/holds" { get VIEWER => dashboard::holds::show, post OPERATOR => dashboard::holds::set }
     "/holds/{id}/clear" { post OPERATOR => dashboard::holds::clear }
     "/silences" { post OPERATOR => dashboard::holds::silence }

@@ -35,7 +35,7 @@ macro_rules! catalogues {
     };
 }
 
-catalogues! { "common" "now" "incidents" "holds" "deliveries" "audit" "explain" }
+catalogues! { "common" "now" "incidents" "holds" "deliveries" "audit" "explain" "servers" "policies" "trends" }
 
 static ENGLISH: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::English));
 static KOREAN: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::Korean));

@@ -11,6 +11,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
 };
+pub use crate::domain::facts::speaks_of_another_region;
 use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
 use crate::domain::guard::{Reason, Trace, Verdict};
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
@@ -18,6 +19,7 @@ use crate::domain::limits::{earlier, later, look_back};
 use crate::domain::policy::{Policy, Trust};
 use crate::domain::remediation::Event;
 use crate::domain::server::{RegionCode, Server, ServerNo};
+use crate::domain::signs::storm_shown;
 use crate::domain::storm::Trip;
 use crate::moves::{close_if_over, event_about};
 use crate::service::hold_file;
@@ -172,14 +174,9 @@ pub(super) async fn ask(
         None => decide(&question, &config.rules, &facts, now),
     };
     target.storm = policy.and_then(|policy| {
-        sightings::storm_shown(&question, policy, &config.rules, &facts, target.server.as_ref(), &decided)
+        storm_shown(&question, policy, &config.rules, &facts, target.server.as_ref(), &decided)
     });
     Ok((decided, target))
-}
-
-/// A sender that names a region, and another one than the policy's, is talking of another server.
-pub fn speaks_of_another_region(policy: &Policy, alert: &Alert) -> bool {
-    alert.labels.get("region_code").is_some_and(|region| region != policy.region.as_str())
 }
 
 async fn target_fact(

@@ -5,42 +5,13 @@
 use jiff::Timestamp;
 
 use super::alerts::{Target, Told};
-use crate::domain::alert::{Alert, AlertStatus, BY_HAND};
+use crate::domain::alert::{Alert, BY_HAND};
 use crate::domain::audit::AuditEvent;
-use crate::domain::decision::{Decided, Origin, Question};
-use crate::domain::facts::Facts;
-use crate::domain::guard::{Reason, Verdict};
-use crate::domain::policy::{Policy, Rules};
-use crate::domain::server::Server;
-use crate::domain::storm::{self, Sighting, Trip};
+use crate::domain::decision::Decided;
+use crate::domain::signs::fires;
+use crate::domain::storm::Sighting;
 use crate::moves::open_storm;
 use crate::store::{StoreError, Tx};
-
-/// Whether the alert is a sign that its server hangs now: not one that ended, nor a late notice of it.
-fn fires(alert: &Alert, decided: &Decided) -> bool {
-    alert.status == AlertStatus::Firing && decided.reason != Some(Reason::Resolved)
-}
-
-/// The storm that an alert shows and that is not open yet: by the number of servers, or because its sender left some
-/// out.
-pub(super) fn storm_shown(
-    question: &Question<'_>,
-    policy: &Policy,
-    rules: &Rules,
-    facts: &Facts,
-    server: Option<&Server>,
-    decided: &Decided,
-) -> Option<Trip> {
-    let stops = decided.trace.0.iter().any(|c| c.guard == Reason::Storm && c.verdict == Verdict::Stop);
-    if facts.storm.open.is_some() || !stops || !fires(question.alert, decided) {
-        return None;
-    }
-    // A person who replays tells nothing new about what was left out then.
-    if question.truncated && question.origin == Origin::Source {
-        return Some(Trip::truncated(&policy.name, server));
-    }
-    storm::trip(rules, &facts.storm, server?, &policy.name)
-}
 
 /// Keeps that the alert's server fires, and opens the storm that it shows.
 pub(super) async fn note(

@@ -4,6 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
 use crate::domain::guest::GuestFacts;
@@ -236,21 +237,22 @@ pub(super) async fn attempts(
     .fetch_all(connection)
     .await
     .doing("reading attempts")?;
-    rows.iter()
-        .map(|row| {
-            let unreadable = |what| move |_error| StoreError::Unreadable { what };
-            Ok(Past {
-                remediation_id: row.text("remediation_id")?,
-                intent_at: row.time("intent_at")?,
-                server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable("server_no"))?,
-                region: RegionCode::parse(&row.text("region_code")?).map_err(unreadable("region_code"))?,
-                policy: row.text("policy")?,
-                outcome: outcome(row.text_opt("outcome")?.as_deref())?,
-                memory_bytes: u64::try_from(row.int("memory_bytes")?).unwrap_or(0),
-                cooldown_until: row.time("cooldown_until")?,
-            })
-        })
-        .collect()
+    rows.iter().map(past).collect()
+}
+
+/// Reads an attempt as the limits look at it.
+pub(super) fn past(row: &SqliteRow) -> Result<Past, StoreError> {
+    let unreadable = |what| move |_error| StoreError::Unreadable { what };
+    Ok(Past {
+        remediation_id: row.text("remediation_id")?,
+        intent_at: row.time("intent_at")?,
+        server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable("server_no"))?,
+        region: RegionCode::parse(&row.text("region_code")?).map_err(unreadable("region_code"))?,
+        policy: row.text("policy")?,
+        outcome: outcome(row.text_opt("outcome")?.as_deref())?,
+        memory_bytes: u64::try_from(row.int("memory_bytes")?).unwrap_or(0),
+        cooldown_until: row.time("cooldown_until")?,
+    })
 }
 
 /// Reads an outcome word.

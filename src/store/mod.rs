@@ -40,9 +40,10 @@ pub use open::{OpenError, Store};
 pub use outbox::{ForReceiver, NewMessage, Tried, Waiting};
 pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
-    AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail, DeliverySummary,
-    IncidentRow, LastWord, MessageRow, MessageState, PAGE_MAX, Page, PageRequest, ReceiverState,
-    RemediationRow, ResetRow, ServerRow, StoreCounts, StormRow, UnreadableDelivery,
+    AlertCounts, AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail,
+    DeliverySummary, IncidentRow, LastWord, MessageRow, MessageState, PAGE_MAX, Page, PageRequest,
+    ReceiverState, Record, RecordedAlert, RecordedLife, RemediationRow, ResetRow, ServerMarks, ServerRow,
+    Span, StoreCounts, StormRow, UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};

@@ -10,8 +10,8 @@ use super::super::auth::{Approver, Operator, Viewer};
 use super::super::body::Params;
 use super::super::door::Door;
 use super::super::problem::Problem;
+use super::super::stands::breaker_of;
 use super::{done, no_params, why};
-use crate::domain::breaker::{bad_in_a_row, breaker};
 use crate::hands;
 
 /// `GET /api/v1/storms`: newest first; `?state=open` for those that nobody has cleared.
@@ -50,19 +50,18 @@ pub(in super::super) async fn breakers(
     no_params(&req)?;
     let service = &door.service;
     let (config, now) = (service.config(), service.clock.now());
-    let rules = &config.rules.breaker;
     let mut items = Vec::new();
     for policy in &config.rules.policies {
-        let (tried, reset) = service.store.breaker_of(&policy.name, rules.failures).await?;
-        let mut item = json!(breaker(rules, &tried, now));
+        let stand = breaker_of(service, &config, &policy.name, now).await?;
+        let mut item = json!(stand.breaker);
         if let Value::Object(fields) = &mut item {
             fields.insert("policy".to_owned(), json!(policy.name));
-            fields.insert("badInARow".to_owned(), json!(bad_in_a_row(&tried)));
-            fields.insert("lastReset".to_owned(), json!(reset));
+            fields.insert("badInARow".to_owned(), json!(stand.bad_in_a_row));
+            fields.insert("lastReset".to_owned(), json!(stand.reset));
         }
         items.push(item);
     }
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null, "rules": rules })))
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null, "rules": config.rules.breaker })))
 }
 
 /// `POST /api/v1/breakers/{policy}/reset`

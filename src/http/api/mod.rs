@@ -3,6 +3,7 @@
 //! Never: decides; it reads the store, or hands an order to `hands`.
 
 pub(super) mod audit;
+pub(super) mod backtest;
 pub(super) mod deliveries;
 pub(super) mod explain;
 mod export;

@@ -7,12 +7,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::super::auth::Viewer;
-use super::super::body::Params;
+use super::super::body::{Params, place_cursor};
 use super::super::door::Door;
 use super::super::figures;
 use super::super::problem::Problem;
+use super::super::stands::stands;
 use super::no_params;
-use crate::domain::ladder;
 use crate::domain::policy::Trust;
 
 /// `GET /api/v1/budgets`
@@ -36,16 +36,13 @@ pub(in super::super) async fn policies(
     no_params(&req)?;
     let config = door.service.config();
     let mut items = Vec::new();
-    for policy in &config.rules.policies {
-        let standing = door.service.store.standing_of(&policy.name).await?;
-        let record = door.service.store.record_of(&policy.name).await?;
-        let mode = ladder::effective(policy.mode, standing.demoted.as_ref());
-        let mut item = json!(policy);
+    for stand in stands(&door.service, &config).await? {
+        let mut item = json!(stand.policy);
         if let Value::Object(fields) = &mut item {
-            fields.insert("hash".to_owned(), json!(policy.hash()));
-            fields.insert("effectiveMode".to_owned(), json!(mode));
-            fields.insert("standing".to_owned(), json!(standing));
-            fields.insert("record".to_owned(), json!(record));
+            fields.insert("hash".to_owned(), json!(stand.hash));
+            fields.insert("effectiveMode".to_owned(), json!(stand.effective));
+            fields.insert("standing".to_owned(), json!(stand.standing));
+            fields.insert("record".to_owned(), json!(stand.record));
         }
         items.push(item);
     }
@@ -57,18 +54,19 @@ pub(in super::super) async fn policies(
     Ok(HttpResponse::Ok().json(answer))
 }
 
-/// `GET /api/v1/servers`
+/// `GET /api/v1/servers`: all, or those whose number or name begins with `search`.
 pub(in super::super) async fn servers(
     _viewer: Viewer,
     door: Data<Door>,
     req: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&req)?;
-    let page = params.page(|cursor| cursor.contains('/'))?;
+    let search = params.text("search");
+    let page = params.page(place_cursor)?;
     params.finish()?;
     let service = &door.service;
     let config = service.config();
-    let rows = service.store.servers(&page).await?;
+    let rows = service.store.servers(search.as_deref(), &page).await?;
     let items: Vec<Value> = rows
         .items
         .iter()

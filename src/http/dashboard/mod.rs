@@ -11,8 +11,12 @@ pub(super) mod incidents;
 pub(super) mod login;
 pub(super) mod now;
 mod plain;
+mod plot;
+pub(super) mod policies;
 pub(super) mod remediations;
 mod search;
+pub(super) mod servers;
+pub(super) mod trends;
 mod view;
 
 use std::collections::BTreeMap;

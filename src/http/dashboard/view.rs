@@ -211,6 +211,16 @@ impl View {
         }
     }
 
+    /// A time in the reader's zone, as a pattern of strftime says.
+    pub(super) fn label(&self, at: &Timestamp, pattern: &str) -> String {
+        at.to_zoned(self.zone.clone()).strftime(pattern).to_string()
+    }
+
+    /// Seconds that the reader's clock is ahead of UTC now.
+    pub(super) fn ahead(&self) -> i64 {
+        i64::from(self.now.to_zoned(self.zone.clone()).offset().seconds())
+    }
+
     /// Name of the zone that times are shown in.
     pub(super) fn zone_name(&self) -> String {
         self.zone.iana_name().unwrap_or("UTC").to_owned()

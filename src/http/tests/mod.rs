@@ -1,9 +1,13 @@
 //! The real server, started as `unhang serve` does, with a simulated cloud and a store in a temporary folder.
 
 mod api;
+mod backtest;
 mod deliveries;
 mod pages;
+mod pages_policies;
 mod pages_records;
+mod pages_servers;
+mod pages_trends;
 mod roles;
 
 use std::net::SocketAddr;

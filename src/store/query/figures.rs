@@ -1,26 +1,12 @@
-//! Known servers, and figures for metrics and readiness.
+//! Figures for metrics and readiness.
 //!
 //! Never: a counter of its own; everything is counted from rows.
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::{QueryBuilder, Sqlite};
 
-use super::{Page, PageRequest, cut, limit_of};
-use crate::domain::server::Server;
-use crate::store::rows::{Columns, at};
+use crate::store::rows::at;
 use crate::store::{Doing, Store, StoreError};
-
-/// One known server.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServerRow {
-    /// As the cloud last described it.
-    #[serde(flatten)]
-    pub server: Server,
-    /// When.
-    pub seen_at: Timestamp,
-}
 
 /// Figures for metrics and readiness.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -39,24 +25,6 @@ pub struct StoreCounts {
 }
 
 impl Store {
-    /// A page of known servers, by number.
-    pub async fn servers(&self, page: &PageRequest) -> Result<Page<ServerRow>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
-            "SELECT server, seen_at, region_code || '/' || server_no AS place FROM server WHERE 1 = 1",
-        );
-        if let Some(cursor) = &page.cursor {
-            query.push(" AND region_code || '/' || server_no > ").push_bind(cursor.clone());
-        }
-        let limit = limit_of(page);
-        query.push(" ORDER BY place LIMIT ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading servers")?;
-        let items = rows
-            .iter()
-            .map(|row| Ok(ServerRow { server: row.value("server")?, seen_at: row.time("seen_at")? }))
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(cut(items, limit, |item| format!("{}/{}", item.server.region, item.server.no)))
-    }
-
     /// Alerts that wait for a look-up.
     pub async fn pending_count(&self) -> Result<i64, StoreError> {
         sqlx::query_scalar("SELECT count(*) FROM alert WHERE decision = 'pending'")

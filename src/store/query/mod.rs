@@ -7,7 +7,10 @@ mod deliveries;
 mod figures;
 mod guards;
 mod outbox;
+mod record;
 mod remediations;
+mod servers;
+mod trends;
 mod why;
 
 use serde::Serialize;
@@ -15,10 +18,13 @@ use serde::Serialize;
 pub use audit::{AuditFilter, AuditItem};
 pub(super) use audit::{audit_after, audit_of_kinds};
 pub use deliveries::{AlertRow, DecisionCount, DeliveryDetail, DeliverySummary};
-pub use figures::{ServerRow, StoreCounts};
+pub use figures::StoreCounts;
 pub use guards::{ResetRow, StormRow};
 pub use outbox::{MessageRow, MessageState, ReceiverState};
+pub use record::{Record, RecordedAlert, RecordedLife, Span};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
+pub use servers::{ServerMarks, ServerRow};
+pub use trends::AlertCounts;
 pub use why::{LastWord, UnreadableDelivery};
 
 /// Most rows in a page.

@@ -129,7 +129,7 @@ pub struct AttemptRow {
     pub evidence: Option<serde_json::Value>,
 }
 
-fn incident_row(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
+pub(super) fn incident_row(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
     Ok(IncidentRow {
         id: row.text("id")?,
         server_instance_no: row.text("server_no")?,

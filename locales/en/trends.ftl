@@ -1,0 +1,16 @@
+range-24h = 24 hours
+range-7d = 7 days
+range-30d = 30 days
+trend-alerts = Alerts by decision
+trend-attempts = Attempts by outcome
+trend-recovery = Time to recovery
+trend-reasons = Most frequent reasons
+trend-none = Nothing happened in this time.
+trend-table = The same as a table
+trend-took = From alert to proof
+trend-share = Share
+trend-count = Count
+trend-half = half within { $span }
+trend-most = nine of ten within { $span }
+trend-below = below { $minutes } min
+trend-longer = longer

@@ -1,0 +1,16 @@
+range-24h = 24時間
+range-7d = 7日間
+range-30d = 30日間
+trend-alerts = 判定別のアラート
+trend-attempts = 結果別の試行
+trend-recovery = 復旧までの時間
+trend-reasons = 多い理由
+trend-none = この期間には何も起きていません。
+trend-table = 表で見る
+trend-took = アラートから確認まで
+trend-share = 割合
+trend-count = 件数
+trend-half = 半数は { $span } 以内
+trend-most = 九割は { $span } 以内
+trend-below = { $minutes } 分未満
+trend-longer = それ以上

@@ -1,0 +1,16 @@
+range-24h = 24시간
+range-7d = 7일
+range-30d = 30일
+trend-alerts = 판정별 알림
+trend-attempts = 결과별 시도
+trend-recovery = 복구까지 걸린 시간
+trend-reasons = 가장 잦은 사유
+trend-none = 이 기간에는 아무 일도 없었습니다.
+trend-table = 표로 보기
+trend-took = 알림에서 확인까지
+trend-share = 비율
+trend-count = 건수
+trend-half = 절반은 { $span } 이내
+trend-most = 열에 아홉은 { $span } 이내
+trend-below = { $minutes }분 미만
+trend-longer = 그 이상
