@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 
 use super::failure::Failure;
-use super::out::{Format, Out, Table};
+use super::out::{Format, Out};
 use super::place::StoreArgs;
+use super::table::Table;
 use super::when;
 use crate::backtest::{self, Cut, Progress, Report, Wanted, Wish};
 use crate::clock::Clock;

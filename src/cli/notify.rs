@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServiceArgs, text_of};
 use super::failure::Failure;
-use super::out::{Format, Out, Table, clean};
+use super::out::{Format, Out, clean};
 use super::place::ConfigArgs;
+use super::table::Table;
 use super::when;
 use crate::clock::Clock;
 use crate::domain::limits::later;

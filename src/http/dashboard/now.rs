@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::super::door::Door;
 use super::super::figures::{self, BudgetUse};
 use super::super::problem::Problem;
+use super::remediations::Told;
 use super::view::View;
 use super::{enter, page};
 use crate::config::{Config, Role, SourceKind};
@@ -17,7 +18,7 @@ use crate::domain::breaker::{Breaker, breaker};
 use crate::domain::limits::later;
 use crate::domain::remediation::State;
 use crate::store::{
-    AuditFilter, AuditItem, InventoryAge, OpenQuarantine, PageRequest, RemediationRow, StoreError, StormRow,
+    AuditFilter, InventoryAge, OpenQuarantine, PageRequest, RemediationRow, StoreError, StormRow,
 };
 
 /// Events on the page.
@@ -37,7 +38,7 @@ struct Now<'v> {
     storms: Vec<StormRow>,
     quarantine: Option<OpenQuarantine>,
     pending: i64,
-    events: Vec<AuditItem>,
+    events: Vec<Told>,
     sources: Vec<Source>,
     budgets: Vec<BudgetUse>,
     breakers: Vec<PolicyStand>,
@@ -133,7 +134,9 @@ async fn load<'v>(view: &'v View, door: &Door) -> Result<Now<'v>, Problem> {
     let live = store.remediations(Some("live"), None, &newest).await?;
     let more_live = live.next_cursor.is_some();
     let lines = live.items.into_iter().map(|row| Line::of(row, &config));
-    let (waiting, live) = lines.partition(|line| line.wants.is_some());
+    let (mut waiting, live): (Vec<Line>, _) = lines.partition(|line| line.wants.is_some());
+    // What nobody knows comes first, then what expires first.
+    waiting.sort_by_key(|line| (line.until.is_some(), line.until));
     let events = PageRequest { limit: EVENTS, cursor: None, ascending: false };
     let mut budgets = figures::budgets(service, &config, now).await?;
     budgets.retain(|budget| budget.scope != "server" || budget.remaining == 0);
@@ -145,7 +148,13 @@ async fn load<'v>(view: &'v View, door: &Door) -> Result<Now<'v>, Problem> {
         storms: store.storms(true).await?,
         quarantine: store.open_quarantine().await?,
         pending: store.pending_count().await?,
-        events: store.audit(&AuditFilter::default(), &events).await?.items,
+        events: store
+            .audit(&AuditFilter::default(), &events)
+            .await?
+            .items
+            .into_iter()
+            .map(Told::of)
+            .collect(),
         sources: sources(door, &config, now).await?,
         budgets,
         breakers: stands(door, &config, now).await?,
