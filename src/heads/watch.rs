@@ -72,7 +72,12 @@ async fn walk(service: &Service) {
 async fn step(service: &Service, inspection: &mut Inspection) -> Result<Step, StoreError> {
     // Asked first: rows that come meanwhile must not look like missing ones.
     let ever = service.store.audit_ever().await?;
-    let rows = service.store.audit_between(inspection.last_seq(), i64::MAX, SLICE).await?;
+    let seen = inspection.last_seq();
+    if ever < seen {
+        let what = format!("the last row is {ever}, but row {seen} was there: the end was cut off");
+        return Ok(Step::Broken(ChainFault { seq: ever + 1, what }));
+    }
+    let rows = service.store.audit_between(seen, i64::MAX, SLICE).await?;
     let more = i64::try_from(rows.len()).is_ok_and(|count| count == SLICE);
     let whole = rows.iter().all(|row| inspection.take(&row.link()));
     if whole && more {

@@ -353,6 +353,61 @@ fn heads_are_written_at_the_start_on_schedule_and_at_the_end() {
     assert_eq!(report["report"]["heads"], heads().lines().count());
 }
 
+/// A figure of a running service.
+fn figure(service: &Service, name: &str) -> Option<i64> {
+    let text = reqwest::blocking::get(format!("{}/metrics", service.url)).unwrap().text().unwrap();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+fn shown(service: &Service, path: &str) -> String {
+    let cookie = crate::hostile::session(&service.url, VIEWER);
+    let page =
+        reqwest::blocking::Client::new().get(format!("{}{path}", service.url)).header("cookie", cookie);
+    page.send().unwrap().text().unwrap()
+}
+
+#[test]
+fn a_broken_chain_is_told_on_every_page_while_the_service_works_on() {
+    let (_cloud, site) = stage();
+    let service = site.start();
+    service.wait_for_inventory(6);
+    fire(&service, &[alert(&server(5), "firing", &now_text())], "one");
+    eventually("the chain is verified", || {
+        (figure(&service, "unhang_audit_verified_seq")? >= 4).then_some(())
+    });
+    assert_eq!(figure(&service, "unhang_audit_broken"), Some(0));
+    assert!(shown(&service, "/audit").contains("The chain is verified to row"));
+    assert!(!shown(&service, "/").contains("The audit chain is broken"));
+
+    // The end is cut off under the eyes of the service, with the count of rows.
+    let cut = [
+        "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
+        "UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM audit) WHERE name = 'audit'",
+    ];
+    sql(&site.store(), &cut);
+    eventually("the cut shows", || (figure(&service, "unhang_audit_broken")? == 1).then_some(()));
+    let page = shown(&service, "/audit");
+    assert!(page.contains("the end was cut off") || page.contains("does not continue"), "{page}");
+    fire(&service, &[alert(&server(4), "firing", &now_text())], "two");
+    drop(service);
+
+    // A row in the middle that was changed while nobody looked.
+    let (_cloud, site) = stage();
+    let service = site.start();
+    fire(&service, &[alert(&server(5), "firing", &now_text())], "one");
+    assert_eq!(service.stop().0, 0);
+    sql(&site.store(), &["UPDATE audit SET actor_name = 'nobody' WHERE seq = 3"]);
+    let service = site.start();
+    eventually("the change shows", || (figure(&service, "unhang_audit_broken")? == 1).then_some(()));
+    assert_eq!(figure(&service, "unhang_audit_verified_seq"), Some(2));
+    for path in ["/", "/audit", "/deliveries", "/explain"] {
+        let page = shown(&service, path);
+        assert!(page.contains("The audit chain is broken, row") && page.contains("3: "), "{path}: {page}");
+    }
+    assert!(shown(&service, "/audit").contains("The audit is broken at row 3:"));
+    fire(&service, &[alert(&server(4), "firing", &now_text())], "two");
+}
+
 #[test]
 fn a_heads_file_that_vanishes_is_told_before_another_one_is_begun() {
     let (cloud, site) = stage();

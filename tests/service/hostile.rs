@@ -566,7 +566,7 @@ fn pages_show_hostile_names_as_text() {
 }
 
 /// The cookie of a person who logs in to the pages.
-fn session(url: &str, token: &str) -> String {
+pub(crate) fn session(url: &str, token: &str) -> String {
     let request = client().post(format!("{url}/login")).header("origin", url);
     let answer = told(request.form(&[("token", token), ("next", "/")]));
     assert_eq!(answer.status, 303, "{answer:?}");

@@ -110,7 +110,10 @@ struct Links {
 struct Row {
     told: Told,
     facts: Vec<Fact>,
+    /// The detail as it was hashed.
     raw: String,
+    /// Where the guards are shown that were asked.
+    guards_at: Option<String>,
 }
 
 struct Fact {
@@ -316,9 +319,11 @@ fn choices(door: &Door, filter: &AuditFilter) -> Vec<Choice> {
 
 impl Row {
     fn of(item: AuditItem) -> Self {
-        let facts = facts(&item);
-        let told = Told::of(item);
-        Self { raw: visible(&told.raw), facts, told }
+        let (facts, raw, event) = (facts(&item), visible(&item.event.detail), &item.event);
+        let remediation = event.remediation_id.as_ref().map(|id| format!("/remediations/{id}"));
+        let delivery = event.delivery_id.as_ref().map(|id| format!("/deliveries/{id}"));
+        let guards_at = remediation.or(delivery);
+        Self { told: Told::of(item), facts, raw, guards_at }
     }
 }
 

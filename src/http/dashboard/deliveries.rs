@@ -54,7 +54,7 @@ impl Line {
         all.dedup();
         let several = self.row.alert_count > 2 && all.len() > 1;
         if several {
-            all.push("…")
+            all.push("…");
         }
         all
     }

@@ -125,7 +125,7 @@ pub(in super::super) async fn payload(req: HttpRequest, door: Data<Door>, payloa
         Err(answer) => return answer,
     };
     // This place takes forms only: whoever changes the language comes back to the page.
-    sent.view.here = "/explain".to_owned();
+    "/explain".clone_into(&mut sent.view.here);
     let pasted = sent.form.text("payload").to_owned();
     let verdicts = match judge_pasted(&door, sent.form.given("source"), &pasted).await {
         Ok(verdicts) => Some(verdicts),

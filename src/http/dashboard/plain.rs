@@ -15,8 +15,12 @@ pub(super) fn visible(text: &str) -> String {
     for c in text.chars() {
         let hidden = match c {
             '\n' | '\t' => false,
-            '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' => true,
-            '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => true,
+            '\u{61c}'
+            | '\u{feff}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fff9}'..='\u{fffb}' => true,
             c => c.is_control(),
         };
         if hidden {
@@ -48,7 +52,7 @@ pub(super) fn laid_out(text: &str) -> Option<String> {
                 shown.push(c);
             }
             '{' | '[' => {
-                while chars.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
                 shown.push(c);
                 if let Some(end) = chars.next_if(|next| matches!(next, '}' | ']')) {
                     shown.push(end);
