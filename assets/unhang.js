@@ -40,7 +40,7 @@
   showCopies();
   count();
   const live = document.getElementById("live");
-  if (!live) return;
+  if (!live || !window.TextDecoderStream) return;
 
   // A page is read again when something was recorded, but never under the hands of whoever fills in a form.
   const typed = () => {
@@ -53,6 +53,7 @@
     }
     return String(window.getSelection()).length > 0;
   };
+  const named = (one) => [one.tagName, one.id, one.getAttribute("href"), one.form?.getAttribute("action"), one.textContent].join(" ");
   let waiting = false;
   let again = false;
   const renew = async () => {
@@ -69,35 +70,65 @@
       if (open.has(one.textContent)) one.parentElement.open = true;
     }
     main.querySelectorAll("[role=status]").forEach((one) => one.remove());
+    const focused = here.contains(document.activeElement) ? named(document.activeElement) : null;
     here.replaceChildren(...main.childNodes);
+    // Whoever goes through the page by keyboard stays where they are.
+    if (focused) [...here.querySelectorAll("a, button, summary, [tabindex]")].find((one) => named(one) === focused)?.focus({ preventScroll: true });
     document.title = fresh.title;
     showCopies();
     count();
   };
-  const soon = () => {
-    if (waiting) return;
-    waiting = true;
-    setTimeout(async () => { await renew(); waiting = false; }, 250);
+  const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
+  let dirty = false;
+  let busy = false;
+  const soon = async () => {
+    dirty = true;
+    if (busy) return;
+    busy = true;
+    // What is recorded while the page is being read is read as well.
+    while (dirty) {
+      await pause(250);
+      dirty = false;
+      await renew();
+    }
+    busy = false;
   };
   setInterval(() => { if (again) soon(); }, 2000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-  // Events have a name each, which an EventSource would have to know beforehand: the answer is read as it comes instead.
-  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-  const follow = async () => {
-    for (let first = true; ; first = false) {
-      const answer = await fetch("/api/v1/stream", { headers: { accept: "text/event-stream" } }).catch(() => null);
-      if (answer && answer.status === 401) return;
+
+  // Events have a name each, which an EventSource would have to know beforehand: the answer is read as it comes instead,
+  // from the row on that the page was written with. A page that nobody sees has no stream: a browser opens six connections
+  // to one host for all its windows.
+  let place = body.dataset.seq;
+  let ear = null;
+  const listen = async () => {
+    const mine = new AbortController();
+    ear = mine;
+    while (ear === mine) {
+      const answer = await fetch(`/api/v1/stream?after=${place}`, { signal: mine.signal, headers: { accept: "text/event-stream" } }).catch(() => null);
+      if (answer && answer.status === 401) break;
       if (answer && answer.ok) {
         live.classList.add("on");
-        if (!first) soon();
-        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-        for (let read = await reader.read().catch(() => null); read && !read.done; read = await reader.read().catch(() => null)) {
+        const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        for (let read = await pieces.read().catch(() => null); read && !read.done; read = await pieces.read().catch(() => null)) {
           if (read.value.includes("data:")) soon();
+          place = [...read.value.matchAll(/^id: ([0-9]+)$/gm)].pop()?.[1] ?? place;
         }
-        live.classList.remove("on");
       }
-      await pause(2000);
+      if (ear !== mine) return;
+      live.classList.remove("on");
+      // A place that the store does not know: it was put back to an older state.
+      if (answer && answer.status === 400) location.reload();
+      await pause(answer && !answer.ok ? 30000 : 2000);
     }
+    live.classList.remove("on");
   };
-  follow();
+  const look = () => {
+    ear?.abort();
+    ear = null;
+    if (!document.hidden) listen();
+  };
+  document.addEventListener("visibilitychange", look);
+  addEventListener("pagehide", () => { ear?.abort(); ear = null; });
+  addEventListener("pageshow", (event) => { if (event.persisted) look(); });
+  look();
 })();

@@ -36,10 +36,14 @@ async function look(page, name, store, theme) {
   for (const width of WIDTHS) {
     await page.setViewportSize({ width, height: 900 });
     await page.screenshot({ path: `${PICTURES}${name}-${store}-${theme}-${width}.png`, fullPage: true });
+    // What is folded is looked at too.
+    const folded = page.locator("details:not([open])");
+    await folded.evaluateAll((all) => all.forEach((one) => { one.open = true; one.dataset.folded = ""; }));
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (wide > 0) faults.push(`${name} ${store} ${theme} at ${width} px: scrolls sideways by ${wide} px`);
     // Colours do not depend on the width; what is there does.
     if (width === 1280 || (width === 390 && theme === THEMES[0])) faults.push(...(await axe(page)).map((fault) => `${name} ${store} ${theme} ${width}: ${fault}`));
+    await page.locator("details[data-folded]").evaluateAll((all) => all.forEach((one) => { one.open = false; }));
   }
   const left = await page.locator(TRACES).count();
   if (left > 0) faults.push(`${name}: ${left} elements that a hostile text made`);
@@ -57,8 +61,6 @@ for (const store of ["empty", "busy"]) {
       for (const [name, path] of Object.entries(pages(found))) {
         const answer = await page.goto(path);
         assert.equal(answer.status(), 200, path);
-        // What is folded is looked at too.
-        await page.evaluate(() => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
         faults.push(...(await look(page, name, store, theme)));
       }
       if (store === "busy") {

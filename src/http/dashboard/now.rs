@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::super::door::Door;
 use super::super::figures::{self, BudgetUse};
 use super::super::problem::Problem;
+use super::remediations::Told;
 use super::view::View;
 use super::{enter, page};
 use crate::config::{Config, Role, SourceKind};
@@ -17,7 +18,7 @@ use crate::domain::breaker::{Breaker, breaker};
 use crate::domain::limits::later;
 use crate::domain::remediation::State;
 use crate::store::{
-    AuditFilter, AuditItem, InventoryAge, OpenQuarantine, PageRequest, RemediationRow, StoreError, StormRow,
+    AuditFilter, InventoryAge, OpenQuarantine, PageRequest, RemediationRow, StoreError, StormRow,
 };
 
 /// Events on the page.
@@ -37,7 +38,7 @@ struct Now<'v> {
     storms: Vec<StormRow>,
     quarantine: Option<OpenQuarantine>,
     pending: i64,
-    events: Vec<AuditItem>,
+    events: Vec<Told>,
     sources: Vec<Source>,
     budgets: Vec<BudgetUse>,
     breakers: Vec<PolicyStand>,
@@ -133,8 +134,11 @@ async fn load<'v>(view: &'v View, door: &Door) -> Result<Now<'v>, Problem> {
     let live = store.remediations(Some("live"), None, &newest).await?;
     let more_live = live.next_cursor.is_some();
     let lines = live.items.into_iter().map(|row| Line::of(row, &config));
-    let (waiting, live) = lines.partition(|line| line.wants.is_some());
+    let (mut waiting, live): (Vec<_>, Vec<_>) = lines.partition(|line| line.wants.is_some());
+    // What nobody knows comes first, then the question that expires first.
+    waiting.sort_by_key(|line: &Line| line.until);
     let events = PageRequest { limit: EVENTS, cursor: None, ascending: false };
+    let events = store.audit(&AuditFilter::default(), &events).await?.items;
     let mut budgets = figures::budgets(service, &config, now).await?;
     budgets.retain(|budget| budget.scope != "server" || budget.remaining == 0);
     Ok(Now {
@@ -145,7 +149,7 @@ async fn load<'v>(view: &'v View, door: &Door) -> Result<Now<'v>, Problem> {
         storms: store.storms(true).await?,
         quarantine: store.open_quarantine().await?,
         pending: store.pending_count().await?,
-        events: store.audit(&AuditFilter::default(), &events).await?.items,
+        events: events.into_iter().map(Told::of).collect(),
         sources: sources(door, &config, now).await?,
         budgets,
         breakers: stands(door, &config, now).await?,

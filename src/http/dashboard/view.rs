@@ -55,6 +55,8 @@ pub(super) struct View {
     pub(super) page: &'static str,
     /// Path and query of this page.
     pub(super) here: String,
+    /// The newest row of the audit before this page was read: its events are followed from there.
+    pub(super) newest: i64,
     /// Now.
     pub(super) now: Timestamp,
     /// What stops everything.
@@ -90,6 +92,7 @@ impl View {
             edition: &assets::EDITION,
             page,
             here,
+            newest: *door.service.store.news().borrow(),
             now: door.service.clock.now(),
             alarms: Vec::new(),
             done: None,
