@@ -116,9 +116,9 @@
       }
       if (ear !== mine) return;
       live.classList.remove("on");
-      // A place that the store does not know: it was put back to an older state.
-      if (answer && answer.status === 400) location.reload();
       await pause(answer && !answer.ok ? 30000 : 2000);
+      // A place that the store does not know: it was put back to an older state.
+      if (ear === mine && answer && answer.status === 400) location.reload();
     }
     live.classList.remove("on");
   };
