@@ -57,9 +57,10 @@
   let waiting = false;
   let again = false;
   const renew = async () => {
+    if (document.querySelector("[data-final]")) return;
     if (document.hidden || typed()) { again = true; return; }
     again = false;
-    const answer = await fetch(location.href, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);
+    const answer = await fetch(body.dataset.here, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);
     if (!answer || !answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = fresh.querySelector("main");
@@ -69,7 +70,9 @@
     for (const one of main.querySelectorAll("details > summary")) {
       if (open.has(one.textContent)) one.parentElement.open = true;
     }
-    main.querySelectorAll("[role=status]").forEach((one) => one.remove());
+    // What was just done, or why it was not, stays until the reader goes on.
+    main.querySelectorAll(":scope > [role=status], :scope > [role=alert]").forEach((one) => one.remove());
+    main.prepend(...here.querySelectorAll(":scope > [role=status], :scope > [role=alert]"));
     const focused = here.contains(document.activeElement) ? named(document.activeElement) : null;
     here.replaceChildren(...main.childNodes);
     // Whoever goes through the page by keyboard stays where they are.

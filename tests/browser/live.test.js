@@ -74,7 +74,7 @@ test("whoever goes through a page by keyboard stays where they are when it chang
   await context.closeQuietly();
 });
 
-test("when the service comes back, so does the stream, with what was missed", async () => {
+test("when the service comes back, so does the stream, or says that it is gone", async () => {
   const { context, page } = await loggedIn(browser, site, "looker");
   await page.goto("/incidents");
   await page.locator("#live.on").waitFor();

@@ -144,36 +144,6 @@ test("two browsers approve at once: one interrupt, and the other sees why it was
   for (const { context } of windows) await context.closeQuietly();
 });
 
-test("an unknown that did not happen is settled by two people, not by one twice", async () => {
-  const server = fresh();
-  const id = await site.unknownRemediation(server);
-  const say = async (person) => {
-    const { context, page } = await loggedIn(browser, site, person);
-    await page.goto(`/remediations/${id}`);
-    const form = page.locator("form[action$='/settle']");
-    await form.getByLabel("It did not happen").check();
-    await form.getByLabel("I looked at the activity record").check();
-    await form.locator("[name=reason]").fill("no event in the console");
-    await form.locator("[name=token]").fill(tokenOf(person));
-    await form.locator("button").click();
-    return { context, page };
-  };
-  const first = await say("lead");
-  await first.page.getByText("Noted. A second person must say the same.").waitFor();
-  await site.reaches(id, "unknown");
-  const again = await say("lead");
-  await again.page.getByRole("alert").waitFor();
-  assert.match(await again.page.getByRole("alert").innerText(), /[Aa]nother person/);
-  again.context.expectTrouble(/40[39]/);
-  await site.reaches(id, "unknown");
-  const second = await say("deputy");
-  await second.page.getByText("Settled.", { exact: true }).waitFor();
-  await site.reaches(id, "closed_not_happened");
-  assert.equal((await site.interrupts(server)).length, 1, "it is never sent again");
-  for (const { context } of [first, again, second]) await context.closeQuietly();
-  await site.api("POST", "/api/v1/policies/hung-auto/promote", { reason: "settled" });
-});
-
 test("a page of elsewhere cannot hold, not even with a form token that it got to know", async (t) => {
   const { context, page } = await loggedIn(browser, site, "oncall", { foreign: true });
   await page.goto("/holds");

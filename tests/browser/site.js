@@ -321,10 +321,11 @@ ${more}`;
 
 /** Moves the wall clock of a service that was started with `environment`. */
 export class Clock {
-  constructor(library, dir, store, cloud) {
-    this.page = join(dir, "shim-page");
+  constructor(library, site) {
+    this.page = join(site.dir, "shim-page");
     writeFileSync(this.page, Buffer.alloc(4096));
-    this.environment = { LD_PRELOAD: library, SHIM_PAGE: this.page, SHIM_STORE: store, SHIM_CLOUD: new URL(cloud).port };
+    const store = join(site.dir, "data/unhang.db");
+    this.environment = { LD_PRELOAD: library, SHIM_PAGE: this.page, SHIM_STORE: store, SHIM_CLOUD: new URL(site.cloud).port };
   }
 
   set(offsetMs) {

@@ -66,6 +66,7 @@ async fn after(mut sent: Sent, door: &Door, place: &str, done: Result<&str, Prob
         Ok(key) => see_other(&format!("{place}?done={key}")),
         Err(problem) => {
             sent.view.problem = Some(problem);
+            "/holds".clone_into(&mut sent.view.here);
             shown(&sent.view, door).await
         }
     }
