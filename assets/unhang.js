@@ -57,7 +57,7 @@
   let waiting = false;
   let again = false;
   const renew = async () => {
-    if (document.querySelector("[data-final]")) return;
+    if (!("renews" in body.dataset)) return;
     if (document.hidden || typed()) { again = true; return; }
     again = false;
     const answer = await fetch(body.dataset.here, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);

@@ -57,12 +57,13 @@ test("from \"server 4299, last Tuesday\" to the audit row and its requestId: thr
   let actions = 0;
   const act = async (done) => { actions += 1; await done; };
   await act(page.getByRole("navigation").getByRole("link", { name: "Audit" }).click());
-  const form = page.locator("main form").first();
+  const form = page.locator("form[action='/audit']:not([role=search])");
+  await act(page.getByText("Filters", { exact: true }).click());
   await form.locator("[name=serverInstanceNo]").fill("4299");
   const day = tuesday.toISOString().slice(0, 10);
   await setDay(form, "since", day);
   await setDay(form, "until", new Date(tuesday.getTime() + DAY).toISOString().slice(0, 10));
-  await act(form.locator("[type=submit], button").first().click());
+  await act(form.getByRole("button", { name: "Filter" }).click());
   await page.getByText(requestId).first().waitFor();
   const took = Date.now() - begun;
   t.diagnostic(`${actions} actions, ${took} ms`);

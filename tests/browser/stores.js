@@ -46,15 +46,18 @@ export async function fill(site) {
 
 /** Every page, with the address that shows most. */
 export function pages(found = {}) {
-  const all = { now: "/", incidents: "/incidents", holds: "/holds" };
+  const all = { now: "/", incidents: "/incidents", holds: "/holds", deliveries: "/deliveries", audit: "/audit", explain: "/explain" };
   if (found.confirmed) {
     Object.assign(all, {
-      "incident": `/incidents/${found.incident}`,
+      incident: `/incidents/${found.incident}`,
       "incident-hostile": `/incidents/${found.hostileIncident}`,
       "remediation-waiting": `/remediations/${found.waiting}`,
       "remediation-unknown": `/remediations/${found.unknown}`,
       "remediation-confirmed": `/remediations/${found.confirmed}`,
       "remediation-hostile": `/remediations/${found.hostile}`,
+      "delivery-hostile": `/deliveries/${found.hostileDelivery}`,
+      "audit-filtered": "/audit?serverInstanceNo=90000101",
+      "explain-server": "/explain?server=90000101",
     });
   }
   return all;

@@ -141,7 +141,7 @@ async fn after(mut sent: Sent, door: &Door, id: &str, done: Result<&str, Problem
         Ok(key) => see_other(&format!("/remediations/{id}?done={key}")),
         Err(problem) => {
             sent.view.problem = Some(problem);
-            sent.view.here = format!("/remediations/{id}");
+            sent.view.shows_page(format!("/remediations/{id}"));
             page(&sent.view, load(&sent.view, door, id).await)
         }
     }
