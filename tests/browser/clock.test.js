@@ -10,37 +10,36 @@ import { Clock, Site, tokenOf } from "./site.js";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-let site;
 let browser;
-let clock;
-
-/** Moves the clocks of the service and of the cloud, which believes no signature of another time. */
-async function move(offsetMs) {
-  clock.set(offsetMs);
-  await site.cloudClock(offsetMs);
-}
 
 before(async () => {
-  site = new Site({});
+  browser = await launch();
+});
+after(() => browser?.close());
+
+/** A site with a clock that can be moved, and the cloud with it, which believes no signature of another time. */
+async function startAt(t, offsetMs) {
+  const site = new Site({});
+  t.after(() => site.end());
   await site.startCloud();
   const library = join(site.dir, "shim.so");
   execFileSync("cc", ["-O1", "-shared", "-fPIC", "-o", library, "../campaigns/shim.c", "-ldl", "-lpthread"]);
-  clock = new Clock(library, site);
-  site.settings.environment = clock.environment;
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await site?.end();
-});
+  const clock = new Clock(library, site);
+  const move = async (to) => {
+    clock.set(to);
+    await site.cloudClock(to);
+  };
+  await move(offsetMs);
+  await site.serve(clock.environment);
+  return { site, move };
+}
 
 test("from \"server 4299, last Tuesday\" to the audit row and its requestId: three actions, under ten seconds", async (t) => {
   const now = new Date();
   const sinceTuesday = ((now.getUTCDay() + 4) % 7 + 1) * DAY; // yesterday if today is Wednesday
   const tuesday = new Date(now.getTime() - sinceTuesday);
   assert.equal(tuesday.getUTCDay(), 2);
-  await move(-sinceTuesday);
-  await site.serve(clock.environment);
+  const { site, move } = await startAt(t, -sinceTuesday);
   await site.hang("4299");
   const { remediationId } = await site.alert("4299", { name: "WindowsVmHungAuto", startsAt: tuesday });
   const { attempts } = await site.reaches(remediationId, "confirmed");
@@ -80,9 +79,8 @@ async function setDay(form, name, day) {
   await field.fill(type === "datetime-local" ? `${day}T00:00` : type === "date" ? day : `${day}T00:00:00Z`);
 }
 
-test("an unknown that did not happen is settled by two people, ten minutes later, not by one twice", async () => {
-  await move(0);
-  if (!site.service) await site.serve(clock.environment);
+test("an unknown that did not happen is settled by two people, ten minutes later, not by one twice", async (t) => {
+  const { site, move } = await startAt(t, 0);
   const server = "90000110";
   const id = await site.unknownRemediation(server);
   const say = async (person) => {

@@ -111,11 +111,6 @@ fn query(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// A query string of these pairs.
-fn query(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
 /// The whole page, or the page that says what went wrong.
 fn page(view: &View, made: Result<impl Template, Problem>) -> HttpResponse {
     match made {
