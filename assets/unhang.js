@@ -20,14 +20,17 @@
   setInterval(count, 1000);
 
   // Identifiers that can be copied.
-  const showCopies = () => document.querySelectorAll("[data-copy][hidden]").forEach((one) => { one.hidden = false; });
+  const showCopies = () => document.querySelectorAll("main [data-copy][hidden]").forEach((one) => {
+    one.textContent = body.dataset.copy;
+    one.setAttribute("aria-label", `${body.dataset.copy} ${one.dataset.copy}`);
+    one.hidden = false;
+  });
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("button[data-copy]");
     if (!button || !navigator.clipboard) return;
     await navigator.clipboard.writeText(button.dataset.copy);
-    const before = button.textContent;
     button.textContent = `✓ ${body.dataset.copied}`;
-    setTimeout(() => { button.textContent = before; }, 1500);
+    setTimeout(() => { button.textContent = body.dataset.copy; }, 1500);
   });
 
   // The zone of this browser, until the reader chooses one.

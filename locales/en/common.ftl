@@ -21,6 +21,7 @@ login-closed-why = It is not encrypted, and others could read the session. Put a
 language = Language
 zone = Time zone
 keep = Keep
+copy = Copy
 copied = copied
 time-ago = { $span } ago
 time-in = in { $span }

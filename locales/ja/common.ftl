@@ -21,6 +21,7 @@ login-closed-why = 暗号化されておらず、セッションを読まれる�
 language = 言語
 zone = タイムゾーン
 keep = 保存
+copy = コピー
 copied = コピーしました
 time-ago = { $span } 前
 time-in = あと { $span }

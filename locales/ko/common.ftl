@@ -21,6 +21,7 @@ login-closed-why = 암호화되지 않아 다른 사람이 세션을 읽을 수 
 language = 언어
 zone = 시간대
 keep = 저장
+copy = 복사
 copied = 복사됨
 time-ago = { $span } 전
 time-in = { $span } 후
