@@ -46,7 +46,7 @@ export async function fill(site) {
 
 /** Every page, with the address that shows most. */
 export function pages(found = {}) {
-  const all = { now: "/", incidents: "/incidents", holds: "/holds", deliveries: "/deliveries", audit: "/audit", explain: "/explain" };
+  const all = { now: "/", incidents: "/incidents", holds: "/holds", deliveries: "/deliveries", audit: "/audit", explain: "/explain", servers: "/servers", policies: "/policies", trends: "/trends" };
   if (found.confirmed) {
     Object.assign(all, {
       incident: `/incidents/${found.incident}`,
@@ -58,6 +58,8 @@ export function pages(found = {}) {
       "delivery-hostile": `/deliveries/${found.hostileDelivery}`,
       "audit-filtered": "/audit?serverInstanceNo=90000101",
       "explain-server": "/explain?server=90000101",
+      server: "/servers/90000101",
+      "server-hostile": "/servers/90000900",
     });
   }
   return all;
