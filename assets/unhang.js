@@ -20,14 +20,17 @@
   setInterval(count, 1000);
 
   // Identifiers that can be copied.
-  const showCopies = () => document.querySelectorAll("[data-copy][hidden]").forEach((one) => { one.hidden = false; });
+  const showCopies = () => document.querySelectorAll("main [data-copy][hidden]").forEach((one) => {
+    one.textContent = body.dataset.copy;
+    one.setAttribute("aria-label", `${body.dataset.copy} ${one.dataset.copy}`);
+    one.hidden = false;
+  });
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("button[data-copy]");
     if (!button || !navigator.clipboard) return;
     await navigator.clipboard.writeText(button.dataset.copy);
-    const before = button.textContent;
     button.textContent = `✓ ${body.dataset.copied}`;
-    setTimeout(() => { button.textContent = before; }, 1500);
+    setTimeout(() => { button.textContent = body.dataset.copy; }, 1500);
   });
 
   // The zone of this browser, until the reader chooses one.
@@ -40,7 +43,7 @@
   showCopies();
   count();
   const live = document.getElementById("live");
-  if (!live) return;
+  if (!live || !window.TextDecoderStream) return;
 
   // A page is read again when something was recorded, but never under the hands of whoever fills in a form.
   const typed = () => {
@@ -53,12 +56,14 @@
     }
     return String(window.getSelection()).length > 0;
   };
+  const named = (one) => [one.tagName, one.id, one.getAttribute("href"), one.form?.getAttribute("action"), one.textContent].join(" ");
   let waiting = false;
   let again = false;
   const renew = async () => {
+    if (!("renews" in body.dataset)) return;
     if (document.hidden || typed()) { again = true; return; }
     again = false;
-    const answer = await fetch(location.href, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);
+    const answer = await fetch(body.dataset.here, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);
     if (!answer || !answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = fresh.querySelector("main");
@@ -68,36 +73,68 @@
     for (const one of main.querySelectorAll("details > summary")) {
       if (open.has(one.textContent)) one.parentElement.open = true;
     }
-    main.querySelectorAll("[role=status]").forEach((one) => one.remove());
+    // What was just done, or why it was not, stays until the reader goes on.
+    main.querySelectorAll(":scope > [role=status], :scope > [role=alert]").forEach((one) => one.remove());
+    main.prepend(...here.querySelectorAll(":scope > [role=status], :scope > [role=alert]"));
+    const focused = here.contains(document.activeElement) ? named(document.activeElement) : null;
     here.replaceChildren(...main.childNodes);
+    // Whoever goes through the page by keyboard stays where they are.
+    if (focused) [...here.querySelectorAll("a, button, summary, [tabindex]")].find((one) => named(one) === focused)?.focus({ preventScroll: true });
     document.title = fresh.title;
     showCopies();
     count();
   };
-  const soon = () => {
-    if (waiting) return;
-    waiting = true;
-    setTimeout(async () => { await renew(); waiting = false; }, 250);
+  const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
+  let dirty = false;
+  let busy = false;
+  const soon = async () => {
+    dirty = true;
+    if (busy) return;
+    busy = true;
+    // What is recorded while the page is being read is read as well.
+    while (dirty) {
+      await pause(250);
+      dirty = false;
+      await renew();
+    }
+    busy = false;
   };
   setInterval(() => { if (again) soon(); }, 2000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-  // Events have a name each, which an EventSource would have to know beforehand: the answer is read as it comes instead.
-  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-  const follow = async () => {
-    for (let first = true; ; first = false) {
-      const answer = await fetch("/api/v1/stream", { headers: { accept: "text/event-stream" } }).catch(() => null);
-      if (answer && answer.status === 401) return;
+
+  // Events have a name each, which an EventSource would have to know beforehand: the answer is read as it comes instead,
+  // from the row on that the page was written with. A page that nobody sees has no stream: a browser opens six connections
+  // to one host for all its windows.
+  let place = body.dataset.seq;
+  let ear = null;
+  const listen = async () => {
+    const mine = new AbortController();
+    ear = mine;
+    while (ear === mine) {
+      const answer = await fetch(`/api/v1/stream?after=${place}`, { signal: mine.signal, headers: { accept: "text/event-stream" } }).catch(() => null);
+      if (answer && answer.status === 401) break;
       if (answer && answer.ok) {
         live.classList.add("on");
-        if (!first) soon();
-        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-        for (let read = await reader.read().catch(() => null); read && !read.done; read = await reader.read().catch(() => null)) {
+        const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        for (let read = await pieces.read().catch(() => null); read && !read.done; read = await pieces.read().catch(() => null)) {
           if (read.value.includes("data:")) soon();
+          place = [...read.value.matchAll(/^id: ([0-9]+)$/gm)].pop()?.[1] ?? place;
         }
-        live.classList.remove("on");
       }
-      await pause(2000);
+      if (ear !== mine) return;
+      live.classList.remove("on");
+      await pause(answer && !answer.ok ? 30000 : 2000);
+      // A place that the store does not know: it was put back to an older state.
+      if (ear === mine && answer && answer.status === 400) location.reload();
     }
+    live.classList.remove("on");
   };
-  follow();
+  const look = () => {
+    ear?.abort();
+    ear = null;
+    if (!document.hidden) listen();
+  };
+  document.addEventListener("visibilitychange", look);
+  addEventListener("pagehide", () => { ear?.abort(); ear = null; });
+  addEventListener("pageshow", (event) => { if (event.persisted) look(); });
+  look();
 })();

@@ -13,6 +13,9 @@ need() {
   command -v curl >/dev/null || missing+=(curl)
   command -v cc >/dev/null || missing+=(gcc)
   command -v c++ >/dev/null || missing+=(g++)
+  command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
+  command -v node >/dev/null || missing+=(nodejs)
+  command -v npm >/dev/null || missing+=(npm)
   [ "${#missing[@]}" -eq 0 ] && return
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -52,6 +55,9 @@ target/release/unhang --help >/dev/null
 target/release/unhang version
 target/release/unhang check-config --config config/example.toml
 target/release/unhang demo --once
+
+step "browser"
+bash tests/browser/run.sh
 
 step "fuzzing, short"
 bash fuzz/run.sh "${UNHANG_FUZZ_SECONDS:-20}"

@@ -2,6 +2,7 @@
 //!
 //! Never: a route beside the table. The test of roles runs over it.
 
+use actix_web::middleware::{Compress, Condition};
 use actix_web::web;
 
 use super::{api, dashboard, health, stream, webhooks};
@@ -29,9 +30,24 @@ macro_rules! routes {
 
         /// Registers every route; a method that a path does not list is answered 405.
         pub(super) fn register(app: &mut web::ServiceConfig) {
-            $(app.service(web::resource($path)$(.route(web::$method().to($handler)))+);)+
+            $(app.service(
+                web::resource($path)
+                    .wrap(Condition::new(is_compressed($path), Compress::default()))
+                    $(.route(web::$method().to($handler)))+,
+            );)+
         }
     };
+}
+
+/// Pages, what they are made of, and what the API answers are compressed for whoever asks for it. Senders get their few
+/// bytes as they are, and the event stream must not be gathered.
+///
+/// A compressed page tells by its length how much of what a stranger put into it is in the rest of it as well. So no page
+/// holds a secret that stays the same: form tokens are masked anew for each answer, cookies and tokens are on no page; and
+/// no page of elsewhere can make a browser ask for one of ours with its cookie, which is `SameSite=Strict`.
+fn is_compressed(path: &str) -> bool {
+    let plain = ["/webhooks/", "/livez", "/readyz", "/metrics", "/api/v1/stream"];
+    !plain.iter().any(|start| path.starts_with(start))
 }
 
 const ANYONE: Option<Role> = None;

@@ -16,6 +16,8 @@ use subtle::ConstantTimeEq as _;
 const SESSIONS_MAX: usize = 1000;
 /// Longest cookie that is looked at.
 const COOKIE_MAX: usize = 64;
+/// Longest form token that is looked at.
+const FORM_TOKEN_MAX: usize = 128;
 
 /// SHA-256 of a token or a cookie.
 pub(super) type Digest = [u8; 32];
@@ -67,6 +69,12 @@ fn digest(text: &str) -> Digest {
     Sha256::digest(text.as_bytes()).into()
 }
 
+fn masked(mask: &Digest, secret: &Digest) -> Digest {
+    let mut both = *mask;
+    both.iter_mut().zip(secret).for_each(|(byte, hidden)| *byte ^= hidden);
+    both
+}
+
 impl Sessions {
     pub(super) fn new() -> Option<Self> {
         Some(Self { open: Mutex::default(), key: random()? })
@@ -114,17 +122,29 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, session| session.token != token);
     }
 
-    /// What a form must bring back: bound to the cookie, or to a person that a proxy names, and to this process.
+    /// What a form must bring back: bound to the cookie, or to a person that a proxy names, and to this process. Each
+    /// answer holds it under another mask: pages are compressed, and who can count their bytes must not be able to guess
+    /// one secret piece by piece.
     pub(super) fn form_token(&self, bound_to: &str) -> String {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
-        mac.update(bound_to.as_bytes());
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+        let (Some(mask), Some(secret)) = (random(), self.form_secret(bound_to)) else { return String::new() };
+        URL_SAFE_NO_PAD.encode([mask, masked(&mask, &secret)].concat())
     }
 
     /// Whether a form brought it back.
     pub(super) fn is_form_token(&self, bound_to: &str, brought: &str) -> bool {
-        let wanted = self.form_token(bound_to);
-        !wanted.is_empty() && bool::from(digest(&wanted).ct_eq(&digest(brought)))
+        if brought.len() > FORM_TOKEN_MAX {
+            return false;
+        }
+        let Ok(brought) = URL_SAFE_NO_PAD.decode(brought) else { return false };
+        let Some((mask, rest)) = brought.split_first_chunk::<32>() else { return false };
+        let Ok(hidden) = Digest::try_from(rest) else { return false };
+        self.form_secret(bound_to).is_some_and(|secret| bool::from(masked(mask, &hidden).ct_eq(&secret)))
+    }
+
+    fn form_secret(&self, bound_to: &str) -> Option<Digest> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        mac.update(bound_to.as_bytes());
+        Some(mac.finalize().into_bytes().into())
     }
 }
 
@@ -178,6 +198,13 @@ mod tests {
         let (mine, other) = (sessions.begin(TOKEN, now).unwrap(), sessions.begin(TOKEN, now).unwrap());
         let form = sessions.form_token(&mine);
         assert!(sessions.is_form_token(&mine, &form));
+        let again = sessions.form_token(&mine);
+        assert!(sessions.is_form_token(&mine, &again));
+        let same = form.bytes().zip(again.bytes()).filter(|(a, b)| a == b).count();
+        assert!(same < 20, "the mask is another each time, {same} bytes are the same");
+        for wrong in ["x", "=", &form[1..], &format!("{form}A"), &"A".repeat(86), &"A".repeat(100_000)] {
+            assert!(!sessions.is_form_token(&mine, wrong), "{wrong:.99}");
+        }
         assert!(!sessions.is_form_token(&other, &form));
         assert!(!sessions.is_form_token(&mine, ""));
         assert!(!Sessions::new().unwrap().is_form_token(&mine, &form), "another process has another key");

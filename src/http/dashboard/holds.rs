@@ -66,6 +66,7 @@ async fn after(mut sent: Sent, door: &Door, place: &str, done: Result<&str, Prob
         Ok(key) => see_other(&format!("{place}?done={key}")),
         Err(problem) => {
             sent.view.problem = Some(problem);
+            sent.view.shows_page("/holds".to_owned());
             shown(&sent.view, door).await
         }
     }

@@ -134,10 +134,11 @@ async fn load<'v>(view: &'v View, door: &Door) -> Result<Now<'v>, Problem> {
     let live = store.remediations(Some("live"), None, &newest).await?;
     let more_live = live.next_cursor.is_some();
     let lines = live.items.into_iter().map(|row| Line::of(row, &config));
-    let (mut waiting, live): (Vec<Line>, _) = lines.partition(|line| line.wants.is_some());
-    // What nobody knows comes first, then what expires first.
-    waiting.sort_by_key(|line| (line.until.is_some(), line.until));
+    let (mut waiting, live): (Vec<_>, Vec<_>) = lines.partition(|line| line.wants.is_some());
+    // What nobody knows comes first, then the question that expires first.
+    waiting.sort_by_key(|line: &Line| line.until);
     let events = PageRequest { limit: EVENTS, cursor: None, ascending: false };
+    let events = store.audit(&AuditFilter::default(), &events).await?.items;
     let mut budgets = figures::budgets(service, &config, now).await?;
     budgets.retain(|budget| budget.scope != "server" || budget.remaining == 0);
     Ok(Now {
@@ -148,13 +149,7 @@ async fn load<'v>(view: &'v View, door: &Door) -> Result<Now<'v>, Problem> {
         storms: store.storms(true).await?,
         quarantine: store.open_quarantine().await?,
         pending: store.pending_count().await?,
-        events: store
-            .audit(&AuditFilter::default(), &events)
-            .await?
-            .items
-            .into_iter()
-            .map(Told::of)
-            .collect(),
+        events: events.into_iter().map(Told::of).collect(),
         sources: sources(door, &config, now).await?,
         budgets,
         breakers: stands(door, &config, now).await?,

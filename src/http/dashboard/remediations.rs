@@ -16,15 +16,18 @@ use crate::config::Role;
 use crate::domain::guard::{Check, Trace};
 use crate::domain::ids::RemediationId;
 use crate::domain::remediation::State;
+use crate::domain::server::ServerNo;
 use crate::hands::{self, Approval, Settled, Settlement, Verdict};
-use crate::store::{AlertRow, AuditFilter, AuditItem, PAGE_MAX, PageRequest};
+use crate::store::{
+    AlertRow, AuditFilter, AuditItem, PAGE_MAX, PageRequest, RemediationRow, ServerRow, Store, StoreError,
+};
 
 #[derive(Template)]
 #[template(path = "remediation.html")]
 struct Remediation<'v> {
     v: &'v View,
     line: Line,
-    server: Vec<(&'static str, String)>,
+    server: Option<ServerRow>,
     labels: Vec<(String, String)>,
     events: Vec<Told>,
     asks: Asks,
@@ -112,27 +115,18 @@ async fn load<'v>(view: &'v View, door: &Door, id: &str) -> Result<Remediation<'
         own: view.is(line.row.requested_by.as_ref()),
         must_confirm: old,
     };
-    Ok(Remediation { v: view, server: server_facts(&line.row.server), labels: alert, events, asks, line })
+    let server = described(store, &line.row).await?;
+    Ok(Remediation { v: view, server, labels: alert, events, asks, line })
 }
 
-/// What is known of the server, for a look before a yes.
-fn server_facts(server: &Value) -> Vec<(&'static str, String)> {
-    let text = |key: &str| match server.get(key) {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+/// The server as the cloud last described it, for a look before a yes; not another one that has got its number since.
+async fn described(store: &Store, row: &RemediationRow) -> Result<Option<ServerRow>, StoreError> {
+    let Ok(no) = ServerNo::parse(&row.server_instance_no) else { return Ok(None) };
+    let created = row.server.get("createdAt").and_then(Value::as_str).and_then(|at| at.parse().ok());
+    let same = |known: &ServerRow| {
+        known.server.region.as_str() == row.region_code && Some(known.server.created_at) == created
     };
-    [
-        ("fact-created", "created_at"),
-        ("fact-hypervisor", "hypervisor_code"),
-        ("fact-platform", "platform_code"),
-        ("fact-status", "status_code"),
-        ("fact-zone", "zone_code"),
-        ("fact-uptime", "uptime_at"),
-    ]
-    .into_iter()
-    .filter_map(|(name, key)| Some((name, text(key)?)))
-    .collect()
+    Ok(store.servers_numbered(&no).await?.into_iter().find(same))
 }
 
 /// After an order: the page that shows it, or the same page with why it was not done.
@@ -141,6 +135,7 @@ async fn after(mut sent: Sent, door: &Door, id: &str, done: Result<&str, Problem
         Ok(key) => see_other(&format!("/remediations/{id}?done={key}")),
         Err(problem) => {
             sent.view.problem = Some(problem);
+            sent.view.shows_page(format!("/remediations/{id}"));
             page(&sent.view, load(&sent.view, door, id).await)
         }
     }

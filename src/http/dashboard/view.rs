@@ -55,6 +55,10 @@ pub(super) struct View {
     pub(super) page: &'static str,
     /// Path and query of this page.
     pub(super) here: String,
+    /// What it shows can be read again from there, by the script that keeps pages fresh.
+    pub(super) renews: bool,
+    /// The newest row of the audit before this page was read: its events are followed from there.
+    pub(super) newest: i64,
     /// Now.
     pub(super) now: Timestamp,
     /// What stops everything.
@@ -90,12 +94,20 @@ impl View {
             edition: &assets::EDITION,
             page,
             here,
+            renews: req.method() == Method::GET,
+            newest: *door.service.store.news().borrow(),
             now: door.service.clock.now(),
             alarms: Vec::new(),
             done: None,
             problem: None,
             zone,
         }
+    }
+
+    /// Though it answers a form, it shows the page of this address.
+    pub(super) fn shows_page(&mut self, here: String) {
+        self.here = here;
+        self.renews = true;
     }
 
     /// Reads what stops everything: said on every page, because it explains every other one.
