@@ -15,7 +15,7 @@ use serde_json::json;
 pub use guards::{clear_storm, demote_policy, promote_policy, reset_breaker};
 pub use guest::{CooldownEnded, DumpCollected, dump_collected};
 pub use quarantine::{Cleared, clear_quarantine};
-pub use replay::{Idempotency, order, replay};
+pub use replay::{Idempotency, Ordered, ReplayTried, Replayed, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::claim;

@@ -14,6 +14,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::facts::Gap;
 use crate::domain::limits::{WATCH_GAP_MIN, later};
 use crate::domain::remediation::Outcome;
+use crate::domain::server::{RegionCode, ServerNo};
 use crate::journal::{Counts, Entry, Head, Identity, Known, Stamp, away_since, boot, since_boot};
 use crate::service::Service;
 use crate::store::{History, StoreError, StoreIdentity, Tx};
@@ -29,14 +30,16 @@ const NAMED_MAX: usize = 3;
 const MACHINE_IDS: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 
 /// An interrupt that the journal knows and the store does not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
     /// Number of the attempt in the journal.
     pub attempt_id: i64,
     /// `serverInstanceNo`
+    #[schema(value_type = ServerNo)]
     pub server_instance_no: String,
     /// `regionCode`
+    #[schema(value_type = RegionCode)]
     pub region_code: String,
     /// The time that was signed.
     pub signed_at: Timestamp,

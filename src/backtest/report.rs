@@ -32,7 +32,8 @@ pub(super) const ASSUMPTIONS: [&str; 8] = [
 type Decisions = BTreeMap<(Decision, Option<Reason>), u64>;
 
 /// One line of a count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestCount)]
 #[serde(rename_all = "camelCase")]
 pub struct Count {
     /// The decision.
@@ -93,7 +94,8 @@ impl Serialize for Tally {
 }
 
 /// One server under one policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestServer)]
 #[serde(rename_all = "camelCase")]
 pub struct OfServer {
     /// The server; `None` where none could be named.
@@ -103,11 +105,13 @@ pub struct OfServer {
     /// Its name.
     pub server_name: Option<String>,
     /// Decisions.
+    #[schema(value_type = Vec<Count>)]
     pub decisions: Tally,
 }
 
 /// One policy, or the alerts that none claims.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestPolicy)]
 #[serde(rename_all = "camelCase")]
 pub struct OfPolicy {
     /// Its name; `None` for alerts that no single policy claims.
@@ -123,13 +127,15 @@ pub struct OfPolicy {
     /// Interrupts that were sent.
     pub was_sent: u64,
     /// Decisions.
+    #[schema(value_type = Vec<Count>)]
     pub decisions: Tally,
     /// Decisions by server.
     pub servers: Vec<OfServer>,
 }
 
 /// How a simulated remediation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestEnd)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// The interrupt would have been sent.
@@ -158,7 +164,8 @@ impl End {
 }
 
 /// One simulated remediation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestRemediation)]
 #[serde(rename_all = "camelCase")]
 pub struct Act {
     /// The server.
@@ -186,7 +193,8 @@ pub struct Act {
 }
 
 /// One alert that would be decided otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestDifference)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
     /// Its delivery.
@@ -210,7 +218,8 @@ pub struct Difference {
 }
 
 /// Alerts that were not replayed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = BacktestLeftOut)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOut {
     /// A person replayed them.
@@ -222,7 +231,8 @@ pub struct LeftOut {
 }
 
 /// What a backtest found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Backtest)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Alerts from here.
@@ -250,6 +260,7 @@ pub struct Report {
     /// All of them.
     pub differences_total: u64,
     /// What it cannot know.
+    #[schema(value_type = Vec<String>)]
     pub assumptions: &'static [&'static str],
 }
 

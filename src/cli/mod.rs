@@ -22,6 +22,7 @@ mod listing;
 mod look;
 mod manual;
 mod notify;
+mod openapi;
 mod out;
 mod place;
 mod quarantine;
@@ -109,6 +110,7 @@ enum Command {
     Token(token::TokenCommand),
     Backup(upkeep::BackupArgs),
     Migrate(upkeep::MigrateArgs),
+    Openapi(openapi::OpenapiArgs),
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
     Completions(manual::CompletionsArgs),
@@ -185,6 +187,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
         Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,
+        Command::Openapi(args) => openapi::run(&args, out),
         Command::Quarantine(command) => Box::pin(quarantine::run(command, out)).await,
         Command::Completions(args) => manual::completions(&args, Cli::command(), out),
         Command::Man(args) => manual::man(&args, Cli::command(), out),

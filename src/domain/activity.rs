@@ -16,7 +16,7 @@ pub const AFTER_INTENT: SignedDuration = SignedDuration::from_mins(6);
 const GAP_MAX: SignedDuration = SignedDuration::from_mins(30);
 
 /// One entry of the cloud's activity record. All texts are safe to print.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
     /// `historyId`
@@ -52,7 +52,7 @@ pub struct ActivityRules {
 }
 
 /// Evidence that our call arrived. It proves the call, not the reboot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityEvidence {
     /// What kind of evidence.

@@ -14,7 +14,7 @@ pub const BY_HAND: &str = "by-hand";
 pub type Labels = BTreeMap<String, String>;
 
 /// What the sender says of the alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertStatus {
     /// The condition holds.
@@ -43,7 +43,7 @@ impl AlertStatus {
 }
 
 /// One alert of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// The sender's hash of the labels: an alert's identity, never a machine's.

@@ -6,9 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::audit_key::{AuditKey, seal};
+use super::decision::Decision;
+use super::guard::Reason;
+use super::ids::TraceId;
+use super::remediation::Outcome;
+use super::server::{RegionCode, ServerNo};
 
 /// Who caused a fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Actor {
     /// `source`, `person` or `service`.
     pub kind: ActorKind,
@@ -17,7 +22,7 @@ pub struct Actor {
 }
 
 /// Kind of an actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// A configured alert source.
@@ -62,7 +67,7 @@ impl Actor {
 }
 
 /// One remembered fact, before it has its place in the chain. Texts that do not apply are `None`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent {
     /// When it was recorded.
@@ -72,28 +77,37 @@ pub struct AuditEvent {
     /// Who caused it.
     pub actor: Actor,
     /// Our trace identifier.
+    #[schema(value_type = Option<TraceId>)]
     pub trace_id: Option<String>,
     /// The delivery it belongs to.
+    #[schema(format = "uuid")]
     pub delivery_id: Option<String>,
     /// The incident it belongs to.
+    #[schema(format = "uuid")]
     pub incident_id: Option<String>,
     /// The remediation it belongs to.
+    #[schema(format = "uuid")]
     pub remediation_id: Option<String>,
     /// The attempt it belongs to.
     pub attempt_id: Option<i64>,
     /// The vendor's server number.
+    #[schema(value_type = Option<ServerNo>)]
     pub server_instance_no: Option<String>,
     /// The vendor's region code.
+    #[schema(value_type = Option<RegionCode>)]
     pub region_code: Option<String>,
     /// The alert source.
     pub source: Option<String>,
     /// The policy in charge.
     pub policy: Option<String>,
     /// The decision, where this is one.
+    #[schema(value_type = Option<Decision>)]
     pub decision: Option<String>,
     /// The reason of a no.
+    #[schema(value_type = Option<Reason>)]
     pub reason: Option<String>,
     /// `accepted`, `rejected`, `not_sent` or `unknown`, where this is the end of an attempt.
+    #[schema(value_type = Option<Outcome>)]
     pub outcome: Option<String>,
     /// The cloud's own `requestId`.
     pub request_id: Option<String>,
@@ -105,6 +119,7 @@ pub struct AuditEvent {
     pub http_status: Option<u16>,
     /// Everything else, as a JSON text. It is written as JSON, with its text unchanged: that is part of the hash.
     #[serde(serialize_with = "as_json")]
+    #[schema(value_type = Object)]
     pub detail: String,
 }
 

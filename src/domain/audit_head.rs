@@ -12,7 +12,8 @@ use super::audit_key::{AuditKey, KeyRing, seal};
 const TAG: &[u8] = b"unhang audit head v1\0";
 
 /// The end of the audit at a time. One line of a heads file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AuditHead)]
 #[serde(rename_all = "camelCase")]
 pub struct Head {
     /// When it was taken.

@@ -10,12 +10,13 @@ use super::limits::later;
 use super::remediation::{Outcome, State};
 
 /// `[breaker]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakerRules {
     /// Bad attempts in a row that open it (default 3).
     pub failures: u32,
     /// How long it stays open after the last of them (default 1 h).
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub open_for: SignedDuration,
 }
 
@@ -90,7 +91,7 @@ impl Tried {
 }
 
 /// How a policy's breaker stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Breaker {
     /// Attempts go on.

@@ -13,18 +13,20 @@ pub const SIGNAL_AGE_MAX: SignedDuration = SignedDuration::from_secs(30);
 pub const SIGNAL_ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// One second signal that a policy wants. Part of the policy's hash; its secret is not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = SecondSignal)]
 #[serde(rename_all = "camelCase")]
 pub struct Wanted {
     /// What is asked.
     #[serde(flatten)]
     pub ask: Ask,
     /// Longest wait for the answer.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub timeout: SignedDuration,
 }
 
 /// What a second signal asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Ask {
     /// No listed port of the server's private address takes a connection.

@@ -20,7 +20,9 @@ use super::standing::{Standing, ask_standing};
 pub const FUTURE_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// The word that answers an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// A remediation was created and will act by itself.

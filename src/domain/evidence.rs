@@ -28,7 +28,7 @@ pub struct Baseline {
 const UPTIME_UNIT: SignedDuration = SignedDuration::from_millis(999);
 
 /// Positive evidence of a reboot. It proves a reboot after the intent, not that our call caused it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// What kind of evidence.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
         /// Why nothing was done. The list is closed; each has an entry in `docs/RUNBOOK.md`.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Reason { $($(#[$doc])* $variant,)+ }
 
@@ -97,7 +97,7 @@ reasons! {
 }
 
 /// What a guard answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// No objection.
@@ -129,7 +129,7 @@ impl Verdict {
 }
 
 /// One line of the guard trace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// Which guard, by the reason it would give.
@@ -146,7 +146,7 @@ pub struct Check {
 }
 
 /// All guards that were asked, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Trace(pub Vec<Check>);
 

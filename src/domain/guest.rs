@@ -21,7 +21,7 @@ const CODE_MAX: usize = 32;
 
 /// What Windows is set to do when it stops. Names follow the values below
 /// `HKLM\SYSTEM\CurrentControlSet\Control\CrashControl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DumpSettings {
     /// 0 none, 1 complete, 2 kernel, 3 small, 7 automatic.
@@ -99,7 +99,7 @@ impl Binding {
 }
 
 /// A memory dump that the guest found on its disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundDump {
     /// Where.
@@ -113,10 +113,11 @@ pub struct FoundDump {
 }
 
 /// One word of a guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Attestation {
     /// How it is set.
+    #[serde(rename_all = "camelCase")]
     DumpSettings {
         /// When the guest looked, by its clock.
         at: Timestamp,
@@ -124,6 +125,7 @@ pub enum Attestation {
         settings: DumpSettings,
     },
     /// A dump is there.
+    #[serde(rename_all = "camelCase")]
     DumpFound {
         /// When the guest looked, by its clock.
         at: Timestamp,
@@ -218,7 +220,7 @@ pub struct GuestFacts {
 }
 
 /// In-guest proof of an interrupt: a dump dated after the intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GuestDump {
     /// What kind of evidence.

@@ -12,7 +12,7 @@ use super::recurring::Recurring;
 use super::server::{RegionCode, ServerNo};
 
 /// What a hold stops.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "scope", content = "name", rename_all = "snake_case")]
 pub enum HoldScope {
     /// Everything.
@@ -67,7 +67,7 @@ pub struct Subject<'a> {
 }
 
 /// An operator's stop of all acting in a scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
     /// Row number.
@@ -100,7 +100,7 @@ impl Hold {
 }
 
 /// An operator's mute of matching alerts.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Silence {
     /// Row number.
@@ -125,7 +125,7 @@ impl Silence {
 }
 
 /// When a planned mute runs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Schedule {
     /// Once.
@@ -180,7 +180,7 @@ impl Serialize for NamePattern {
 }
 
 /// A planned mute from the configuration. What it mutes is not done later: it takes a new notice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Maintenance {
     /// Name, for people.
@@ -191,6 +191,7 @@ pub struct Maintenance {
     /// Servers by number or exact name; empty with no other selector is refused by the configuration.
     pub servers: Vec<String>,
     /// Servers by a pattern of their names.
+    #[schema(value_type = Option<String>)]
     pub name_pattern: Option<NamePattern>,
     /// Region code it covers.
     pub region: Option<RegionCode>,

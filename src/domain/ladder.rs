@@ -16,7 +16,7 @@ pub const JUDGED_MIN: usize = 5;
 const GOOD_FIFTHS_MIN: usize = 4;
 
 /// A demotion that nobody has taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Demotion {
     /// Since when.
@@ -42,7 +42,7 @@ pub fn fallen(tried: &[Tried]) -> Option<String> {
 }
 
 /// What a policy has shown, counted from rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// Alerts that would have acted in another mode than `shadow`.

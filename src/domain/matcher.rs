@@ -115,7 +115,8 @@ impl PartialEq for Matcher {
 }
 
 /// Several conditions that must all hold.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, utoipa::ToSchema)]
+#[schema(value_type = Vec<String>)]
 pub struct Matchers(pub Vec<Matcher>);
 
 impl Matchers {

@@ -45,7 +45,8 @@ const WORD_MAX: usize = 128;
 const SENTENCE_MAX: usize = 300;
 
 /// What people are told: facts only; the words are found when it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = NoticeMessage)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// What is told.

@@ -15,7 +15,7 @@ use super::server::{Eligibility, RegionCode};
 use super::storm::StormRules;
 
 /// How far a policy may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Not enabled.
@@ -41,7 +41,7 @@ impl Mode {
 }
 
 /// How far a source is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
     /// Its alerts may only propose; a person approves.
@@ -51,7 +51,7 @@ pub enum Trust {
 }
 
 /// How a label names the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
     /// The label holds a `serverInstanceNo`.
@@ -63,7 +63,7 @@ pub enum TargetKind {
 }
 
 /// One way to find the target, written `label:NAME`, `label:NAME as ip` or `label:NAME as name`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TargetRule {
     /// The label to read.
     pub label: String,
@@ -124,7 +124,7 @@ impl Serialize for Budget {
 }
 
 /// One policy of the configuration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
     /// Unique name.
@@ -143,21 +143,29 @@ pub struct Policy {
     /// Servers that are never touched, by number or exact name.
     pub deny_servers: Vec<String>,
     /// Hold-down between the decision and the queue.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub settle: SignedDuration,
     /// Gap between attempts on one server.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub cooldown: SignedDuration,
     /// Attempts allowed for this policy.
+    #[schema(value_type = Vec<String>, examples(json!(["2/1h"])))]
     pub budget: Vec<Budget>,
     /// Oldest age of the sender's own time at receipt.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub delivery_age_max: SignedDuration,
     /// Oldest age of the last firing notice at the intent.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub notice_age_max: SignedDuration,
     /// Age of the episode above which a person is asked, whatever the mode.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub episode_age_max: SignedDuration,
     /// How long an approval is waited for.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub approval_wait: SignedDuration,
     /// Oldest attestation of dump settings that an interrupt may rest on; `None`: none is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^-?PT[0-9HMS.]+$")]
     pub require_attestation: Option<SignedDuration>,
     /// Second signals that must agree before the intent. Left out of the hash where there are none, so that policies
     /// without them keep theirs.
@@ -181,18 +189,22 @@ impl Policy {
 }
 
 /// Limits beyond a single policy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Attempts per server; counts every attempt except those recorded not sent or rejected.
+    #[schema(value_type = Vec<String>, examples(json!(["2/1h"])))]
     pub server: Vec<Budget>,
     /// Attempts per region; counts every attempt.
+    #[schema(value_type = Vec<String>, examples(json!(["2/1h"])))]
     pub region: Vec<Budget>,
     /// Attempts of the whole service; counts every attempt.
+    #[schema(value_type = Vec<String>, examples(json!(["2/1h"])))]
     pub global: Vec<Budget>,
     /// Intents that may be in flight at once.
     pub in_flight: u32,
     /// Least gap between two attempts of different remediations.
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub spacing: SignedDuration,
 }
 

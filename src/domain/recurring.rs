@@ -40,13 +40,16 @@ pub enum InvalidRecurring {
 /// The cron line is read as the wall clock of the zone shows it. A start that the clock leaps over when it is set
 /// forward comes as much later; one that it shows twice when it is set back comes once, the first time. The length is
 /// time that passes, not what the clock shows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, utoipa::ToSchema)]
 pub struct Recurring {
     cron: String,
     timezone: String,
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     duration: SignedDuration,
     /// The cron line over plain dates and times; which instant one of them is, is asked of the zone.
+    #[schema(ignore)]
     civil: Crontab,
+    #[schema(ignore)]
     zone: TimeZone,
 }
 

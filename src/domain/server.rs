@@ -20,7 +20,8 @@ pub enum InvalidName {
 }
 
 /// The vendor's `serverInstanceNo`: 1 to 20 ASCII digits, no leading zero.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[schema(value_type = String, pattern = "^[1-9][0-9]{0,19}$", examples("90000001"))]
 #[serde(transparent)]
 pub struct ServerNo(String);
 
@@ -44,7 +45,8 @@ impl fmt::Display for ServerNo {
 }
 
 /// The vendor's `regionCode`, an opaque configured text such as `KR`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Z0-9-]{1,20}$", examples("KR"))]
 #[serde(transparent)]
 pub struct RegionCode(String);
 
@@ -86,7 +88,7 @@ checked_deserialize!(RegionCode);
 
 /// Operating system family, read from `platformType.code`
 /// (`WND32`, `WND64`, `LNX32`, `LNX64`, `UBD64`, `UBS64` are known).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Os {
     /// `WND*`
@@ -121,7 +123,7 @@ impl Os {
 
 /// One server as the cloud described it in one answer. Codes are kept as the vendor spells them,
 /// because unknown ones must not fail parsing and must not be eligible.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
     /// `serverInstanceNo`
@@ -190,7 +192,8 @@ pub struct Identity {
 ///
 /// The vendor's rule changed twice (Windows only; Windows on XEN only; KVM any and XEN Windows),
 /// so it is a table in the configuration. Default: XEN and KVM, Windows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(value_type = BTreeMap<String, Vec<Os>>)]
 #[serde(transparent)]
 pub struct Eligibility(pub BTreeMap<String, BTreeSet<Os>>);
 

@@ -12,7 +12,7 @@ use super::policy::Rules;
 use super::server::{Server, ServerNo};
 
 /// `[storm]`: trips above max(count, share × eligible servers of the region), or at `same_zone` in one place.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StormRules {
     /// Part of the eligible servers of a region, above 0 and up to 1 (default 0.1).
@@ -22,6 +22,7 @@ pub struct StormRules {
     /// Servers of one zone, subnet or placement group at which it trips (default 3).
     pub same_zone: u32,
     /// Window in which distinct servers are counted (default 10 min).
+    #[schema(value_type = String, pattern = "^-?PT[0-9HMS.]+$")]
     pub window: SignedDuration,
 }
 

@@ -24,7 +24,8 @@ use crate::telemetry::chain;
 const REST_MIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// What clearing led to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = QuarantineCleared)]
 #[serde(rename_all = "camelCase")]
 pub struct Cleared {
     /// The quarantine.

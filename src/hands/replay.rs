@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -12,10 +14,10 @@ use crate::config::{Config, SourceConfig};
 use crate::domain::alert::Envelope;
 use crate::domain::decision::{Decided, Decision};
 use crate::domain::facts::claimed_address;
-use crate::domain::guard::Verdict;
+use crate::domain::guard::{Trace, Verdict};
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::domain::policy::Policy;
-use crate::intake::{self, AlertAnswer, Arrival, Order};
+use crate::intake::{self, AlertAnswer, Answer, Arrival, Order};
 use crate::service::Service;
 use crate::sources::{self, ParseLimits};
 use crate::store::{DeliveryRow, IdempotentAnswer, NewDelivery, StoreError, Tx};
@@ -29,12 +31,77 @@ pub struct Idempotency {
     pub parameters: String,
 }
 
+/// What a dry run says: every alert as it was decided, and as it would be now.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayTried {
+    /// `dry_run`
+    mode: &'static str,
+    /// The stored delivery.
+    delivery_id: DeliveryId,
+    /// Its source.
+    source: String,
+    /// When it came.
+    received_at: Timestamp,
+    /// One for each alert, in the order of the body.
+    alerts: Vec<AlertTried>,
+}
+
+/// One alert of a dry run.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AlertTried {
+    /// What was answered; none where that delivery could not be read.
+    #[schema(value_type = Option<AlertAnswer>)]
+    then: Value,
+    /// What would be answered.
+    now: AlertAnswer,
+    /// Decision or reason differ.
+    changed: bool,
+    /// Every guard that was asked.
+    trace: Trace,
+}
+
+/// What an executed replay answers.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// The answer to the new delivery.
+    #[serde(flatten)]
+    answer: Answer,
+    /// `execute`
+    mode: &'static str,
+    /// The stored delivery.
+    replay_of: Option<DeliveryId>,
+    /// Why.
+    reason: String,
+    /// What was answered then; none where that delivery could not be read.
+    #[schema(value_type = Option<Vec<AlertAnswer>>)]
+    original: Value,
+}
+
+/// What an order by hand answers.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ordered {
+    /// `dry_run` or `execute`.
+    mode: &'static str,
+    /// Our trace.
+    trace_id: TraceId,
+    /// Why.
+    reason: String,
+    /// What was decided.
+    decision: AlertAnswer,
+    /// Every guard that was asked.
+    trace: Trace,
+}
+
 /// The answer that was given for a key, or the refusal of its reuse.
 async fn given_before(
     tx: &mut Tx,
     person: &str,
     key: Option<&Idempotency>,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<Option<Result<Value, Refusal>>, StoreError> {
     let Some(key) = key else { return Ok(None) };
     let Some(kept) = tx.idempotent_answer(person, &key.key, now).await? else { return Ok(None) };
@@ -51,7 +118,7 @@ async fn keep(
     person: &str,
     key: Option<&Idempotency>,
     answer: &Value,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
     let kept =
@@ -96,14 +163,15 @@ pub async fn replay(
                     return Ok((before, Vec::new()));
                 }
                 let (taken, outcomes) = intake::record(tx, arrival, &config).await?;
-                let mut answer: Value = serde_json::from_str(&taken.answer)
+                let answer = serde_json::from_str(&taken.answer)
                     .map_err(|_error| StoreError::Unreadable { what: "answer" })?;
-                if let Value::Object(fields) = &mut answer {
-                    fields.insert("mode".to_owned(), json!("execute"));
-                    fields.insert("replayOf".to_owned(), json!(arrival.delivery.replay_of));
-                    fields.insert("reason".to_owned(), json!(reason));
-                    fields.insert("original".to_owned(), original_alerts(original));
-                }
+                let answer = json!(Replayed {
+                    answer,
+                    mode: "execute",
+                    replay_of: arrival.delivery.replay_of.clone(),
+                    reason: reason.clone(),
+                    original: original_alerts(original),
+                });
                 keep(tx, person, key.as_ref(), &answer, now).await?;
                 Ok((Ok(answer), outcomes))
             })
@@ -125,7 +193,7 @@ fn arrival(
     envelope: Envelope,
     person: &str,
     config: &Config,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Arrival {
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     Arrival {
@@ -166,7 +234,7 @@ async fn dry_run(
     let decided =
         intake::explain(&mut store, &source.name, source.trust, envelope, Some(person), config, now).await?;
     let original = original_alerts(&stored.answer);
-    let alerts: Vec<Value> = decided
+    let alerts = decided
         .into_iter()
         .enumerate()
         .map(|(idx, (now, trace))| {
@@ -174,15 +242,15 @@ async fn dry_run(
             let word = json!(now.decision);
             let changed =
                 then.get("decision") != Some(&word) || then.get("reason") != Some(&json!(now.reason));
-            json!({ "then": then, "now": now, "changed": changed, "trace": trace })
+            AlertTried { then, now, changed, trace }
         })
         .collect();
-    Ok(Ok(json!({
-        "mode": "dry_run",
-        "deliveryId": id,
-        "source": stored.source,
-        "receivedAt": stored.received_at,
-        "alerts": alerts,
+    Ok(Ok(json!(ReplayTried {
+        mode: "dry_run",
+        delivery_id: id.clone(),
+        source: stored.source.clone(),
+        received_at: stored.received_at,
+        alerts,
     })))
 }
 
@@ -267,11 +335,11 @@ fn conclude(
         }
     }
     let mode = if execute { "execute" } else { "dry_run" };
-    Ok(json!({
-        "mode": mode,
-        "traceId": trace_id,
-        "reason": order.reason,
-        "decision": answer,
-        "trace": decided.trace,
+    Ok(json!(Ordered {
+        mode,
+        trace_id: trace_id.clone(),
+        reason: order.reason.clone(),
+        decision: answer.clone(),
+        trace: decided.trace,
     }))
 }

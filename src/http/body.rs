@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
+use crate::domain::server::{RegionCode, ServerNo};
 use crate::store::{PAGE_MAX, PageRequest};
 
 /// Largest body of an API request; deliveries have their own limit.
@@ -87,6 +88,10 @@ pub(super) fn has_body(req: &HttpRequest) -> bool {
 
 /// Reads a JSON text; the error names the field.
 pub(super) fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde would take a list for an object, field after field.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(Code::InvalidBody, "expected an object, got a list"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -245,12 +250,13 @@ pub(super) fn id_cursor(text: &str) -> bool {
 
 /// A cursor that is a server, as region and number.
 pub(super) fn place_cursor(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(region, no)| !region.is_empty() && !no.is_empty())
+    let parts = text.split_once('/');
+    parts.is_some_and(|(region, no)| RegionCode::parse(region).is_ok() && ServerNo::parse(no).is_ok())
 }
 
 /// A cursor that is a row number.
 pub(super) fn seq_cursor(text: &str) -> bool {
-    text.parse::<i64>().is_ok()
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<i64>().is_ok()
 }
 
 #[cfg(test)]
@@ -298,7 +304,10 @@ mod tests {
         );
         let words = [("asc", true), ("desc", false)];
         assert!(refused(Params::parse("order=up").unwrap().choice("order", &words)).contains("asc, desc"));
-        assert!(refused(Params::parse("cursor=1%27").unwrap().cursor(seq_cursor)).contains("nextCursor"));
+        for bad in ["1%27", "-1", "%2B1", "x"] {
+            let mut params = Params::parse(&format!("cursor={bad}")).unwrap();
+            assert!(refused(params.cursor(seq_cursor)).contains("nextCursor"), "{bad}");
+        }
     }
 
     #[test]
@@ -323,5 +332,6 @@ mod tests {
         assert!(refused(of_json::<Wanted>(br#"{"reason": "x", "other": 1}"#)).contains("other"));
         assert!(refused(of_json::<Wanted>(b"{}")).contains("missing field `reason`"));
         assert!(refused(of_json::<Wanted>(br#"{"reason": "x"} x"#)).contains("trailing"));
+        assert!(refused(of_json::<Wanted>(br#" ["x"]"#)).contains("expected an object"));
     }
 }

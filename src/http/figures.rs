@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::store::StoreError;
 
 /// One budget as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BudgetUse {
     /// `global`, `region`, `policy` or `server`.

@@ -8,7 +8,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::door::Door;
 use super::figures;
@@ -17,14 +17,67 @@ use crate::config::Config;
 use crate::domain::breaker::{Breaker, breaker};
 use crate::domain::claim::Health;
 use crate::domain::remediation::State;
+use crate::domain::server::RegionCode;
 use crate::service::{Service, hold_file};
-use crate::store::{StoreError, free_bytes};
+use crate::store::{InventoryAge, StoreError, free_bytes};
 use crate::telemetry::{BudgetLabels, PolicyLabels, ReceiverLabels, SourceLabels, StateLabels, chain};
 
 /// Longest wait for the store's answer to `/readyz`.
 const PING_MAX: Duration = Duration::from_secs(1);
 /// Media type of the exposition.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Deliveries can be taken in.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ready {
+    ready: bool,
+    checks: Checks,
+}
+
+/// What was looked at.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Checks {
+    /// `ok`, `failed` or `slow`.
+    store: &'static str,
+    stopping: bool,
+    /// Nothing makes us blind.
+    may_send: bool,
+    /// `ok`, or why not.
+    clock: String,
+    /// `ok` or `failing`; the log says why.
+    cloud_reads: &'static str,
+    /// `ok`, or why not.
+    disk: String,
+    /// Deliveries that wait for the writer.
+    queue_depth: usize,
+    /// What changes nothing; none while the store does not answer.
+    information: Option<Information>,
+}
+
+/// What is worth knowing and changes nothing. What could not be read is none.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Information {
+    /// Holds in force.
+    holds: Option<usize>,
+    /// The hold file is there, or nobody can tell.
+    hold_file: bool,
+    inventory: Option<Vec<RegionAge>>,
+    /// A quarantine is open.
+    quarantine: Option<bool>,
+}
+
+/// How old a region's list is.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegionAge {
+    #[schema(value_type = RegionCode)]
+    region_code: String,
+    age_seconds: Option<i64>,
+    last_read_failed: bool,
+}
 
 /// `GET /livez`
 pub(super) async fn livez() -> HttpResponse {
@@ -41,26 +94,23 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     };
     let stopping = service.stopping.is_cancelled();
     let health = service.health();
-    let information = if store == "ok" {
-        tokio::time::timeout(PING_MAX, information(service)).await.unwrap_or(Value::Null)
-    } else {
-        Value::Null
+    let information =
+        if store == "ok" { tokio::time::timeout(PING_MAX, information(service)).await.ok() } else { None };
+    let checks = Checks {
+        store,
+        stopping,
+        may_send: may_send(&health),
+        clock: health.clock.unwrap_or_else(|| "ok".to_owned()),
+        cloud_reads: if health.reads.is_some() { "failing" } else { "ok" },
+        disk: health.disk.unwrap_or_else(|| "ok".to_owned()),
+        queue_depth: service.store.waiting(),
+        information,
     };
-    let checks = json!({
-        "store": store,
-        "stopping": stopping,
-        "maySend": may_send(&health),
-        "clock": health.clock.unwrap_or_else(|| "ok".to_owned()),
-        "cloudReads": if health.reads.is_some() { "failing" } else { "ok" },
-        "disk": health.disk.unwrap_or_else(|| "ok".to_owned()),
-        "queueDepth": service.store.waiting(),
-        "information": information,
-    });
     if store == "ok" && !stopping {
-        return Ok(HttpResponse::Ok().json(json!({ "ready": true, "checks": checks })));
+        return Ok(HttpResponse::Ok().json(Ready { ready: true, checks }));
     }
     let why = if stopping { "the service is stopping" } else { "the store does not answer" };
-    Err(Problem::new(Code::NotReady, why).with("ready", false).with("checks", checks))
+    Err(Problem::new(Code::NotReady, why).with("ready", false).with("checks", json!(checks)))
 }
 
 /// A stall is history; it forbids nothing by itself.
@@ -69,19 +119,19 @@ fn may_send(health: &Health) -> bool {
     [halted, clock, reads, disk].into_iter().all(Option::is_none)
 }
 
-async fn information(service: &Service) -> Value {
+async fn information(service: &Service) -> Information {
     let now = service.clock.now();
     let file = hold_file(&service.config().store.hold_file).is_some();
     let holds = service.store.holds(now).await.map(|holds| holds.len()).ok();
-    let inventory = service.store.inventory_ages().await.map_or(Value::Null, |ages| {
-        let regions = ages.into_iter().map(|age| {
-            let seconds = age.completed_at.map(|at| now.duration_since(at).as_secs());
-            json!({ "regionCode": age.region_code, "ageSeconds": seconds, "lastReadFailed": age.error.is_some() })
-        });
-        regions.collect()
-    });
-    let quarantine = service.store.open_quarantine().await.map_or(Value::Null, |open| json!(open.is_some()));
-    json!({ "holds": holds, "holdFile": file, "inventory": inventory, "quarantine": quarantine })
+    let age = |age: InventoryAge| RegionAge {
+        region_code: age.region_code,
+        age_seconds: age.completed_at.map(|at| now.duration_since(at).as_secs()),
+        last_read_failed: age.error.is_some(),
+    };
+    let inventory = service.store.inventory_ages().await.ok();
+    let inventory = inventory.map(|ages| ages.into_iter().map(age).collect());
+    let quarantine = service.store.open_quarantine().await.map(|open| open.is_some()).ok();
+    Information { holds, hold_file: file, inventory, quarantine }
 }
 
 /// `GET /metrics`

@@ -13,6 +13,7 @@ mod feed;
 mod figures;
 mod health;
 mod linger;
+mod openapi;
 mod problem;
 mod routes;
 mod session;
@@ -40,6 +41,7 @@ use crate::domain::ids::TraceId;
 use crate::service::Service;
 use door::Door;
 use linger::{Holding, Shared};
+pub use openapi::document;
 pub use problem::Code;
 use problem::{Problem, TRACE_HEADER};
 

@@ -188,6 +188,24 @@ impl Problem {
         &self.detail
     }
 
+    /// Its members, as they go out.
+    pub(super) fn members(&self) -> Map<String, Value> {
+        let mut fields = self.more.clone();
+        let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
+        put("type", format!("urn:unhang:problem:{}", self.code.as_str()).into());
+        put("title", self.code.title().into());
+        put("status", self.code.status().into());
+        put("code", self.code.as_str().into());
+        put("detail", self.detail.clone().into());
+        if let Some(field) = &self.field {
+            put("field", field.clone().into());
+        }
+        if let Some(trace_id) = &self.trace_id {
+            put("traceId", trace_id.to_string().into());
+        }
+        fields
+    }
+
     /// What goes out for a status that some other part of the server has chosen.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
@@ -217,20 +235,10 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut fields = self.more.clone();
-        let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
-        put("type", format!("urn:unhang:problem:{}", self.code.as_str()).into());
-        put("title", self.code.title().into());
-        put("status", self.code.status().into());
-        put("code", self.code.as_str().into());
-        put("detail", self.detail.clone().into());
-        if let Some(field) = &self.field {
-            put("field", field.clone().into());
-        }
+        let fields = self.members();
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, PROBLEM_JSON));
         if let Some(trace_id) = &self.trace_id {
-            put("traceId", trace_id.to_string().into());
             response.insert_header((TRACE_HEADER, trace_id.as_str()));
         }
         match self.code.status() {

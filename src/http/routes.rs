@@ -5,12 +5,12 @@
 use actix_web::middleware::{Compress, Condition};
 use actix_web::web;
 
+use super::openapi::{self, viewer};
 use super::{api, dashboard, health, stream, webhooks};
 use crate::config::Role;
 
 /// One method of one path.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the table is read by tests"))]
 pub(super) struct Route {
     /// Method.
     pub(super) method: &'static str,
@@ -23,8 +23,7 @@ pub(super) struct Route {
 macro_rules! routes {
     ($($path:literal { $($method:ident $role:expr => $handler:path),+ })+) => {
         /// Every route.
-        #[cfg_attr(not(test), expect(dead_code, reason = "the table is read by tests"))]
-        pub(super) const ROUTES: &[Route] = &[
+                pub(super) const ROUTES: &[Route] = &[
             $($(Route { method: stringify!($method), path: $path, role: $role },)+)+
         ];
 
@@ -65,6 +64,9 @@ routes! {
     "/assets/icon.svg" { get ANYONE => dashboard::assets::icon }
     "/login" { get ANYONE => dashboard::login::page, post ANYONE => dashboard::login::log_in }
     "/preferences" { post ANYONE => dashboard::login::prefer }
+    "/api/openapi.json" { get ANYONE => openapi::show }
+    "/api/docs" { get ANYONE => viewer::page }
+    "/api/docs/{file}" { get ANYONE => viewer::file }
     "/api/v1/audit" { get VIEWER => api::audit::list }
     "/api/v1/stream" { get VIEWER => stream::follow }
     "/api/v1/deliveries" { get VIEWER => api::deliveries::list }

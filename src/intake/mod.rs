@@ -25,19 +25,21 @@ use crate::domain::alert::{Envelope, Parsed};
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::Decision;
 use crate::domain::guard::Reason;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{DeliveryId, TraceId};
 use crate::domain::policy::Trust;
+use crate::domain::server::ServerNo;
 use crate::service::Service;
 use crate::store::{NewDelivery, StoreError, Tx};
 use crate::telemetry::AlertLabels;
 
 /// The answer to one alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertAnswer {
     /// Fingerprint, where it could be read.
     pub fingerprint: Option<String>,
     /// Server number, where the target is known.
+    #[schema(value_type = Option<ServerNo>)]
     pub server_instance_no: Option<String>,
     /// The decision.
     pub decision: Decision,
@@ -46,20 +48,24 @@ pub struct AlertAnswer {
     /// When time lifts the no.
     pub until: Option<Timestamp>,
     /// Incident it belongs to.
+    #[schema(format = "uuid")]
     pub incident_id: Option<String>,
     /// Remediation it opened or joined.
+    #[schema(format = "uuid")]
     pub remediation_id: Option<String>,
     /// One sentence for people.
     pub detail: String,
 }
 
 /// The answer to a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// Our trace.
+    #[schema(value_type = TraceId)]
     pub trace_id: String,
     /// The delivery.
+    #[schema(format = "uuid")]
     pub delivery_id: String,
     /// One answer per alert, in the order of the body.
     pub alerts: Vec<AlertAnswer>,

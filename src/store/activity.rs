@@ -17,7 +17,7 @@ use super::{Doing, StoreError};
 const ENTRIES_KEPT: usize = 20;
 
 /// The newest answer of the cloud's activity record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivitySeen {
     /// When it was last asked.

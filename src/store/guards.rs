@@ -51,7 +51,7 @@ impl GuardsWanted {
 }
 
 /// How a policy stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StandingRow {
     /// The demotion that nobody has taken back.

@@ -21,10 +21,11 @@ use super::{Doing, StoreError};
 const NONE_BELIEVED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// When a region's list was last read.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryAge {
     /// Region.
+    #[schema(value_type = RegionCode)]
     pub region_code: String,
     /// Last complete read.
     pub completed_at: Option<Timestamp>,

@@ -10,6 +10,8 @@
 )]
 
 mod audit;
+#[path = "../contract/mod.rs"]
+mod contract;
 mod corroboration;
 mod crash;
 mod evidence;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::contract;
+
 pub(crate) const ALERTMANAGER_TOKEN: &str = "alertmanager-test-token-0001";
 pub(crate) const BASIC_PASSWORD: &str = "alertmanager-test-password-1";
 pub(crate) const OPERATOR: &str = "operator-test-token-0000000001";
@@ -263,10 +265,16 @@ fn client() -> reqwest::blocking::Client {
     reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap()
 }
 
-fn read_answer(asking: reqwest::blocking::RequestBuilder) -> Option<(u16, Value)> {
-    let answer = asking.send().ok()?;
+/// Status and answer, after a look into the API document; `None` when the connection broke.
+pub(crate) fn read_answer(asking: reqwest::blocking::RequestBuilder) -> Option<(u16, Value)> {
+    let (client, request) = asking.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+    let answer = client.execute(request).ok()?;
     let status = answer.status().as_u16();
+    let media = answer.headers().get("content-type").map(|media| media.to_str().unwrap_or("").to_owned());
     let text = answer.text().ok()?;
+    contract::hold(unhang::http::document(), &method, &path, status, &media.unwrap_or_default(), &text);
     Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
 }
 

@@ -30,8 +30,9 @@ impl Severity {
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $word:literal $severity:ident $title:literal $text:literal,)+) => {
         /// What is told. The list is closed: receivers may rely on the words.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "snake_case")]
+        #[schema(as = NoticeKind)]
         pub enum Kind { $($(#[$doc])* $variant,)+ }
 
         impl Kind {

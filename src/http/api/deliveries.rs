@@ -39,11 +39,13 @@ pub(in super::super) async fn one(
     Ok(HttpResponse::Ok().json(detail.ok_or_else(|| Problem::not_found("delivery"))?))
 }
 
-#[derive(Debug, Deserialize)]
+/// How a stored delivery is decided again.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Replay {
+pub(in super::super) struct Replay {
     #[serde(default)]
     mode: Mode,
+    #[schema(schema_with = super::super::openapi::reason_text)]
     reason: String,
 }
 

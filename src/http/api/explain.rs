@@ -6,16 +6,15 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::super::auth::Viewer;
 use super::super::body::{self, Params};
 use super::super::door::{Door, UNKNOWN_SOURCE};
 use super::super::problem::{Code, Problem};
-use super::story::{self, Story};
+use super::story::{self, Change, Line, Story};
 use crate::config::{Config, SourceConfig, SourceKind};
 use crate::domain::alert::{Alert, Envelope, Parsed};
-use crate::domain::guard::{Trace, Verdict};
+use crate::domain::guard::{Check, Trace, Verdict};
 use crate::domain::limits::later;
 use crate::domain::policy::Trust;
 use crate::domain::server::{Server, ServerNo};
@@ -30,6 +29,76 @@ const MINUTE_END: SignedDuration = SignedDuration::from_millis(59_999);
 const DECISIONS_MAX: usize = 20;
 /// Events of one remediation that are told at most: its newest.
 const EVENTS_MAX: i64 = 200;
+
+/// Why something happened to a server, or did not.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct Explanation {
+    /// Its number, where it is known.
+    server_instance_no: Option<ServerNo>,
+    /// Its name, where the inventory has it.
+    server_name: Option<String>,
+    /// The inventory has it.
+    known: bool,
+    /// Everything that an alert may call it.
+    names: Vec<String>,
+    /// Up to when this is told.
+    at: Timestamp,
+    /// The one sentence that matters.
+    headline: String,
+    /// What would have to change.
+    would_have_to_change: Vec<Change>,
+    /// What happened, oldest first.
+    story: Vec<Line>,
+    /// Decisions about it and alerts that name it, newest first.
+    decisions: Vec<AlertRow>,
+    /// What people did about it, newest first.
+    orders: Vec<AuditItem>,
+    /// Its remediations, newest first.
+    remediations: Vec<RemediationTold>,
+    /// Deliveries that name it and could not be read.
+    unreadable_deliveries: Vec<UnreadableDelivery>,
+    /// The remediation that is not finished.
+    live_remediation: Option<RemediationRow>,
+    /// When each source last spoke.
+    senders: Vec<Sender>,
+    /// What the alert of the headline would lead to now.
+    now: Option<AlertExplained>,
+}
+
+/// One remediation with its events, oldest first.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct RemediationTold {
+    remediation: RemediationRow,
+    events: Vec<AuditItem>,
+}
+
+/// An answer with every guard, and apart from them those that would have to change their mind.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct AlertExplained {
+    /// The answer.
+    #[serde(flatten)]
+    answer: AlertAnswer,
+    /// Every guard that was asked.
+    trace: Trace,
+    /// Those in the way.
+    would_have_to_change: Vec<Check>,
+}
+
+/// What a payload would lead to.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct PayloadExplained {
+    source: String,
+    /// Alerts that the sender left out.
+    truncated_alerts: u64,
+    /// Hash of the configuration in force.
+    config_hash: String,
+    /// One for each alert, in the order of the body.
+    alerts: Vec<AlertExplained>,
+}
 
 /// Whom a question is about.
 pub(in super::super) struct Who {
@@ -73,19 +142,23 @@ pub(in super::super) struct Judged {
 }
 
 /// When a source last spoke, and what of it was refused since the service started.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SenderTold)]
 pub(in super::super) struct Sender {
     /// Its name.
     pub(in super::super) source: String,
     /// Its newest delivery.
     pub(in super::super) last_delivery_at: Option<Timestamp>,
     refused_since_start: Refused,
+    /// When the service started.
     since: Timestamp,
 }
 
-#[derive(Serialize)]
+/// Deliveries that were refused, by why.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RefusedSinceStart)]
 struct Refused {
     unauthenticated: u64,
     unreadable: u64,
@@ -120,29 +193,26 @@ pub(in super::super) async fn why(
         (Some(_), Some(_)) => return Err(Problem::query("server", "serverInstanceNo is given as well")),
     };
     let why = ask_why(&door, called, at).await?;
-    let live = why.remediations.iter().map(|(row, _)| row).find(|row| row.finished_at.is_none());
-    let told_remediations: Vec<Value> = why
-        .remediations
-        .iter()
-        .map(|(row, events)| json!({ "remediation": row, "events": events }))
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "serverInstanceNo": why.who.no,
-        "serverName": why.who.server.as_ref().map(|server| &server.name),
-        "known": why.who.server.is_some(),
-        "names": why.who.names,
-        "at": why.until,
-        "headline": why.told.headline,
-        "wouldHaveToChange": why.told.would_have_to_change,
-        "story": why.told.lines,
-        "decisions": why.decisions,
-        "orders": why.orders,
-        "remediations": told_remediations,
-        "unreadableDeliveries": why.unreadable,
-        "liveRemediation": live,
-        "senders": why.senders,
-        "now": why.today.as_ref().map_or(Value::Null, with_trace),
-    })))
+    let live = why.remediations.iter().map(|(row, _)| row).find(|row| row.finished_at.is_none()).cloned();
+    let remediations =
+        why.remediations.into_iter().map(|(remediation, events)| RemediationTold { remediation, events });
+    Ok(HttpResponse::Ok().json(Explanation {
+        server_instance_no: why.who.no,
+        known: why.who.server.is_some(),
+        server_name: why.who.server.map(|server| server.name),
+        names: why.who.names,
+        at: why.until,
+        headline: why.told.headline,
+        would_have_to_change: why.told.would_have_to_change,
+        story: why.told.lines,
+        decisions: why.decisions,
+        orders: why.orders,
+        remediations: remediations.collect(),
+        unreadable_deliveries: why.unreadable,
+        live_remediation: live,
+        senders: why.senders,
+        now: why.today.map(with_trace),
+    }))
 }
 
 /// Everything about a server, by its number, name or address, up to a time; up to now where none is given.
@@ -303,20 +373,11 @@ async fn decided_today(
     Ok(explained.into_iter().next().map(|(answer, trace)| Judged { answer, trace }))
 }
 
-/// An answer with every guard, and apart from them those that would have to change their mind.
-fn with_trace(judged: &Judged) -> Value {
+fn with_trace(judged: Judged) -> AlertExplained {
     let Judged { answer, trace } = judged;
-    let in_the_way: Vec<_> = trace
-        .0
-        .iter()
-        .filter(|check| !matches!(check.verdict, Verdict::Pass | Verdict::NotConfigured))
-        .collect();
-    let mut value = json!(answer);
-    if let Value::Object(fields) = &mut value {
-        fields.insert("trace".to_owned(), json!(trace));
-        fields.insert("wouldHaveToChange".to_owned(), json!(in_the_way));
-    }
-    value
+    let in_the_way = |check: &&Check| !matches!(check.verdict, Verdict::Pass | Verdict::NotConfigured);
+    let would_have_to_change = trace.0.iter().filter(in_the_way).cloned().collect();
+    AlertExplained { answer, trace, would_have_to_change }
 }
 
 /// What a payload would lead to.
@@ -344,13 +405,12 @@ pub(in super::super) async fn payload(
     body::refuse_encoding(&req)?;
     let bytes = body::read(&req, payload, config.server.body_bytes_max, door.body_timeout()).await?;
     let verdicts = judge(&door, name.as_deref(), &bytes).await?;
-    let alerts: Vec<Value> = verdicts.alerts.iter().map(with_trace).collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "source": verdicts.source,
-        "truncatedAlerts": verdicts.truncated,
-        "configHash": verdicts.config_hash,
-        "alerts": alerts,
-    })))
+    Ok(HttpResponse::Ok().json(PayloadExplained {
+        source: verdicts.source,
+        truncated_alerts: verdicts.truncated,
+        config_hash: verdicts.config_hash,
+        alerts: verdicts.alerts.into_iter().map(with_trace).collect(),
+    }))
 }
 
 fn source_named<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c SourceConfig, String> {

@@ -4,7 +4,6 @@
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
 
 use super::super::auth::{Approver, Operator, Viewer};
 use super::super::body::Params;
@@ -12,7 +11,69 @@ use super::super::door::Door;
 use super::super::problem::Problem;
 use super::super::stands::breaker_of;
 use super::{done, no_params, why};
+use crate::domain::breaker::{Breaker, BreakerRules};
 use crate::hands;
+use crate::store::{Page, ResetRow};
+
+/// A storm that was cleared.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct StormCleared {
+    id: i64,
+    cleared: bool,
+}
+
+/// How the breaker of one policy stands.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct BreakerItem {
+    /// Where it stands.
+    #[serde(flatten)]
+    breaker: Breaker,
+    /// The policy.
+    policy: String,
+    /// Bad attempts since the newest good one.
+    bad_in_a_row: usize,
+    /// The newest reset.
+    last_reset: Option<ResetRow>,
+}
+
+/// Every breaker, and the rules for all.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct Breakers {
+    /// One for each policy.
+    #[serde(flatten)]
+    list: Page<BreakerItem>,
+    /// When they open and for how long.
+    rules: BreakerRules,
+}
+
+/// A breaker that was reset.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct BreakerReset {
+    policy: String,
+    reset: bool,
+}
+
+/// A policy that asks a person from now on.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct PolicyDemoted {
+    policy: String,
+    demoted: bool,
+    /// It had been demoted before.
+    already: bool,
+}
+
+/// A policy whose configured mode holds again.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct PolicyPromoted {
+    policy: String,
+    promoted: bool,
+}
 
 /// `GET /api/v1/storms`: newest first; `?state=open` for those that nobody has cleared.
 pub(in super::super) async fn storms(
@@ -24,7 +85,7 @@ pub(in super::super) async fn storms(
     let open = params.choice("state", &[("open", true), ("all", false)])?.unwrap_or(false);
     params.finish()?;
     let items = door.service.store.storms(open).await?;
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null })))
+    Ok(HttpResponse::Ok().json(Page::whole(items)))
 }
 
 /// `POST /api/v1/storms/{id}/clear`
@@ -38,7 +99,7 @@ pub(in super::super) async fn clear_storm(
     let reason = why(&req, payload).await?;
     let id: i64 = id.parse().map_err(|_not_a_number| Problem::not_found("storm"))?;
     done(hands::clear_storm(&door.service, id, &person.0.name, &reason).await)?;
-    Ok(HttpResponse::Ok().json(json!({ "id": id, "cleared": true })))
+    Ok(HttpResponse::Ok().json(StormCleared { id, cleared: true }))
 }
 
 /// `GET /api/v1/breakers`: how the breaker of each policy stands.
@@ -53,15 +114,15 @@ pub(in super::super) async fn breakers(
     let mut items = Vec::new();
     for policy in &config.rules.policies {
         let stand = breaker_of(service, &config, &policy.name, now).await?;
-        let mut item = json!(stand.breaker);
-        if let Value::Object(fields) = &mut item {
-            fields.insert("policy".to_owned(), json!(policy.name));
-            fields.insert("badInARow".to_owned(), json!(stand.bad_in_a_row));
-            fields.insert("lastReset".to_owned(), json!(stand.reset));
-        }
-        items.push(item);
+        items.push(BreakerItem {
+            breaker: stand.breaker,
+            policy: policy.name.clone(),
+            bad_in_a_row: stand.bad_in_a_row,
+            last_reset: stand.reset,
+        });
     }
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null, "rules": config.rules.breaker })))
+    let rules = config.rules.breaker.clone();
+    Ok(HttpResponse::Ok().json(Breakers { list: Page::whole(items), rules }))
 }
 
 /// `POST /api/v1/breakers/{policy}/reset`
@@ -74,7 +135,7 @@ pub(in super::super) async fn reset_breaker(
 ) -> Result<HttpResponse, Problem> {
     let reason = why(&req, payload).await?;
     done(hands::reset_breaker(&door.service, &policy, &person.0.name, &reason).await)?;
-    Ok(HttpResponse::Ok().json(json!({ "policy": *policy, "reset": true })))
+    Ok(HttpResponse::Ok().json(BreakerReset { policy: policy.into_inner(), reset: true }))
 }
 
 /// `POST /api/v1/policies/{name}/demote`: it named a wrong server, and asks a person from now on.
@@ -87,7 +148,7 @@ pub(in super::super) async fn demote_policy(
 ) -> Result<HttpResponse, Problem> {
     let reason = why(&req, payload).await?;
     let newly = done(hands::demote_policy(&door.service, &policy, &person.0.name, &reason).await)?;
-    Ok(HttpResponse::Ok().json(json!({ "policy": *policy, "demoted": true, "already": !newly })))
+    Ok(HttpResponse::Ok().json(PolicyDemoted { policy: policy.into_inner(), demoted: true, already: !newly }))
 }
 
 /// `POST /api/v1/policies/{name}/promote`: its configured mode holds again.
@@ -100,5 +161,5 @@ pub(in super::super) async fn promote_policy(
 ) -> Result<HttpResponse, Problem> {
     let reason = why(&req, payload).await?;
     done(hands::promote_policy(&door.service, &policy, &person.0.name, &reason).await)?;
-    Ok(HttpResponse::Ok().json(json!({ "policy": *policy, "promoted": true })))
+    Ok(HttpResponse::Ok().json(PolicyPromoted { policy: policy.into_inner(), promoted: true }))
 }

@@ -6,7 +6,6 @@ use actix_web::web::{Bytes, Data, Path, Payload, ReqData};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::super::auth::Operator;
@@ -17,7 +16,7 @@ use super::super::problem::{Code, Problem};
 use super::{done, no_params, words};
 use crate::config::SourceConfig;
 use crate::domain::guest::Attestation;
-use crate::domain::ids::TraceId;
+use crate::domain::ids::{RemediationId, TraceId};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::hands::{self, DumpCollected};
 use crate::intake::{Attested, attest};
@@ -26,12 +25,38 @@ use crate::sources::Headers;
 /// Largest attestation.
 const ATTESTATION_MAX: usize = 64 * 1024;
 
-#[derive(Debug, Deserialize)]
+/// A person says that a dump is collected.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Collected {
+pub(in super::super) struct Collected {
+    #[schema(schema_with = super::super::openapi::reason_text)]
     reason: String,
     #[serde(default)]
     region_code: Option<RegionCode>,
+}
+
+/// The cooldown that a collected dump ended.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct DumpIsCollected {
+    server_instance_no: ServerNo,
+    region_code: RegionCode,
+    /// Interrupts before this time have no cooldown any more.
+    at: Timestamp,
+    /// How many there were since the last dump was collected.
+    attempts: usize,
+    /// Until when the cooldown would have lasted.
+    cooldown_would_have_ended_at: Option<Timestamp>,
+}
+
+/// A word of a guest that was kept.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct AttestationKept {
+    trace_id: TraceId,
+    attestation_id: i64,
+    /// The remediation that it confirmed.
+    confirmed_remediation_id: Option<RemediationId>,
 }
 
 /// The number in a path.
@@ -49,17 +74,21 @@ pub(in super::super) async fn dump_collected(
 ) -> Result<HttpResponse, Problem> {
     no_params(&req)?;
     let wanted: Collected = body::json(&req, payload).await?;
+    let server_no = number(&no)?;
     let said = DumpCollected {
-        server_no: number(&no)?,
+        server_no: server_no.clone(),
         region: wanted.region_code,
         reason: words(&wanted.reason)?,
         person: person.0.name,
     };
     let ended = done(hands::dump_collected(&door.service, said).await)?;
-    Ok(HttpResponse::Ok().json(json!({
-        "serverInstanceNo": no.as_str(), "regionCode": ended.region, "at": ended.at, "attempts": ended.attempts,
-        "cooldownWouldHaveEndedAt": ended.would_have_ended_at,
-    })))
+    Ok(HttpResponse::Ok().json(DumpIsCollected {
+        server_instance_no: server_no,
+        region_code: ended.region,
+        at: ended.at,
+        attempts: ended.attempts,
+        cooldown_would_have_ended_at: ended.would_have_ended_at,
+    }))
 }
 
 /// `POST /api/v1/servers/{no}/attestations`
@@ -93,9 +122,11 @@ pub(in super::super) async fn attestations(
     let source = source.name.clone();
     let attested = Attested { source, server_no, said, received_at, trace_id: trace_id.clone() };
     let heard = attest(service, attested).await?;
-    Ok(HttpResponse::Accepted().json(json!({
-        "traceId": trace_id, "attestationId": heard.id, "confirmedRemediationId": heard.confirmed,
-    })))
+    Ok(HttpResponse::Accepted().json(AttestationKept {
+        trace_id,
+        attestation_id: heard.id,
+        confirmed_remediation_id: heard.confirmed,
+    }))
 }
 
 /// Refuses a word on a server that the source is not bound to. It leaves nothing but a line in the log, once a server.

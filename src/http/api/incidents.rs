@@ -2,16 +2,27 @@
 //!
 //! Never: closes one; that follows from the alerts.
 
-use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
-
 use super::super::auth::Viewer;
 use super::super::body::{Params, id_cursor};
 use super::super::door::Door;
-use super::super::problem::{Code, Problem};
+use super::super::problem::Problem;
 use super::no_params;
-use crate::store::{AuditFilter, PAGE_MAX, PageRequest};
+use crate::store::{AuditFilter, AuditItem, IncidentRow, PAGE_MAX, Page, PageRequest, RemediationRow};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+
+/// One incident with everything that was recorded of it.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct Incident {
+    /// The incident.
+    #[serde(flatten)]
+    incident: IncidentRow,
+    /// Its remediations, newest first.
+    remediations: Vec<RemediationRow>,
+    /// Its events, oldest first.
+    timeline: Page<AuditItem>,
+}
 
 /// `GET /api/v1/incidents`
 pub(in super::super) async fn list(
@@ -39,12 +50,6 @@ pub(in super::super) async fn one(
     let whole = PageRequest { limit: PAGE_MAX, cursor: None, ascending: true };
     let remediations = store.remediations(None, Some(&id), &whole).await?;
     let filter = AuditFilter { incident_id: Some(id.into_inner()), ..AuditFilter::default() };
-    let events = store.audit(&filter, &whole).await?;
-    let unwritable = |_error| Problem::new(Code::Internal, "the incident cannot be written");
-    let mut answer = serde_json::to_value(incident).map_err(unwritable)?;
-    if let Value::Object(fields) = &mut answer {
-        fields.insert("remediations".to_owned(), json!(remediations.items));
-        fields.insert("timeline".to_owned(), serde_json::to_value(&events).map_err(unwritable)?);
-    }
-    Ok(HttpResponse::Ok().json(answer))
+    let timeline = store.audit(&filter, &whole).await?;
+    Ok(HttpResponse::Ok().json(Incident { incident, remediations: remediations.items, timeline }))
 }

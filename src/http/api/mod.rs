@@ -30,8 +30,9 @@ use crate::hands::{Hand, Idempotency};
 const KEY_MAX: usize = 128;
 
 /// Whether an order is only thought through or carried out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = OrderMode)]
 enum Mode {
     /// Says what would happen.
     #[default]
@@ -41,9 +42,11 @@ enum Mode {
 }
 
 /// A body with nothing but a reason.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Why {
+#[schema(as = Reasoned)]
+pub(super) struct Why {
+    #[schema(schema_with = super::openapi::reason_text)]
     reason: String,
 }
 

@@ -9,7 +9,6 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::super::auth::{Operator, Viewer};
 use super::super::body::{self};
@@ -18,19 +17,32 @@ use super::super::problem::{Code, Problem};
 use super::{done, no_params, why_deleted, words};
 use crate::config::Config;
 use crate::domain::alert::Labels;
-use crate::domain::hold::HoldScope;
+use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::limits::later;
 use crate::domain::matcher::{Matcher, Matchers};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::hands;
 use crate::service::hold_file;
-use crate::store::{NewHold, NewSilence};
+use crate::store::{NewHold, NewSilence, Page};
 use crate::telemetry::chain;
 
 /// Longest wait for the store to take a hold: whoever sets one needs to know soon that there is another way.
 const HOLD_WITHIN: Duration = Duration::from_secs(2);
 /// Longest hold or silence with an end of its own.
 const LENGTH_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
+/// What a hold may stop.
+const SCOPES: [&str; 5] = ["global", "source", "policy", "region", "server"];
+
+/// Holds that nobody has cleared.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct Holds {
+    /// The holds.
+    #[serde(flatten)]
+    list: Page<Hold>,
+    /// Why the hold file stops everything, if it does.
+    hold_file: Option<String>,
+}
 
 /// `GET /api/v1/holds`: those that nobody has cleared, and the hold file.
 pub(in super::super) async fn holds(
@@ -43,33 +55,80 @@ pub(in super::super) async fn holds(
     let now = service.clock.now();
     let items = service.store.holds(now).await?;
     let file = hold_file(&service.config().store.hold_file);
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null, "holdFile": file })))
+    Ok(HttpResponse::Ok().json(Holds { list: Page::whole(items), hold_file: file }))
 }
 
-fn with(mut value: Value, key: &str, more: Value) -> Value {
-    if let Value::Object(fields) = &mut value {
-        fields.insert(key.to_owned(), more);
-    }
-    value
+/// A hold that was set.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct HoldSet {
+    id: i64,
+    /// `global`, `source`, `policy`, `region` or `server`.
+    scope: &'static str,
+    /// What of that kind; empty for `global`.
+    name: String,
+    author: String,
+    reason: String,
+    /// Its own end; none until a person clears it.
+    until: Option<Timestamp>,
+}
+
+/// A hold that was cleared.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct HoldCleared {
+    id: i64,
+    cleared: bool,
+}
+
+/// A silence in a list.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct SilenceItem {
+    /// The silence.
+    #[serde(flatten)]
+    silence: Silence,
+    /// It mutes now.
+    in_force: bool,
+}
+
+/// A silence that was ended.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct SilenceEnded {
+    id: i64,
+    ended: bool,
 }
 
 /// A hold as a person asks for it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct SetHold {
     /// `global`, `source`, `policy`, `region` or `server`.
+    #[schema(schema_with = scope_words)]
     pub(in super::super) scope: String,
     /// Of what; empty for `global`.
     #[serde(default)]
     pub(in super::super) name: String,
     /// Why.
+    #[schema(schema_with = super::super::openapi::reason_text)]
     pub(in super::super) reason: String,
-    /// Its end as a time.
+    /// Its end as a time: RFC 3339, or milliseconds since 1970; within a year.
     #[serde(default)]
+    #[schema(examples("2026-12-01T06:00:00+09:00"))]
     pub(in super::super) until: Option<String>,
-    /// Its end as a length.
+    /// Its end as a length, such as `2h` or `30m`; at most a year.
     #[serde(default)]
+    #[schema(examples("4h"))]
     pub(in super::super) duration: Option<String>,
+}
+
+fn scope_words() -> utoipa::openapi::schema::Schema {
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::Type::String)
+        .description(Some("What kind of thing is held."))
+        .enum_values(Some(SCOPES))
+        .into()
 }
 
 /// `POST /api/v1/holds`
@@ -83,9 +142,14 @@ pub(in super::super) async fn set_hold(
     let wanted: SetHold = body::json(&req, payload).await?;
     let (id, new) = hold(&door, &person.0.name, &wanted).await?;
     let (scope, name) = new.scope.parts();
-    Ok(HttpResponse::Created().json(json!({
-        "id": id, "scope": scope, "name": name, "author": new.author, "reason": new.reason, "until": new.until,
-    })))
+    Ok(HttpResponse::Created().json(HoldSet {
+        id,
+        scope,
+        name: name.to_owned(),
+        author: new.author,
+        reason: new.reason,
+        until: new.until,
+    }))
 }
 
 /// Sets a hold, or says within two seconds that the store did not take it.
@@ -122,9 +186,8 @@ fn not_held(store: &str) -> Problem {
 
 /// A scope that something falls under: a mistyped name would hold nothing and feel safe.
 fn scope(scope: &str, name: &str, config: &Config) -> Result<HoldScope, Problem> {
-    let words = ["global", "source", "policy", "region", "server"];
-    if !words.contains(&scope) {
-        return Err(Problem::body("scope", format!("expected one of {}", words.join(", "))));
+    if !SCOPES.contains(&scope) {
+        return Err(Problem::body("scope", format!("expected one of {}", SCOPES.join(", "))));
     }
     let parsed = HoldScope::from_parts(scope, name).ok_or_else(|| {
         let expected = if scope == "global" { "a global hold has no name" } else { "missing" };
@@ -188,7 +251,7 @@ pub(in super::super) async fn clear_hold(
     let id = row_of(&id, "hold")?;
     let reason = why_deleted(&req, payload).await?;
     done(hands::clear_hold(&door.service, id, &person.0.name, &reason).await)?;
-    Ok(HttpResponse::Ok().json(json!({ "id": id, "cleared": true })))
+    Ok(HttpResponse::Ok().json(HoldCleared { id, cleared: true }))
 }
 
 /// `GET /api/v1/silences`: those that nobody has ended.
@@ -200,18 +263,15 @@ pub(in super::super) async fn silences(
     no_params(&req)?;
     let now = door.service.clock.now();
     let silences = door.service.store.silences(now).await?;
-    let items: Vec<Value> = silences
-        .iter()
-        .map(|silence| {
-            let active = silence.starts_at <= now && now < silence.ends_at;
-            with(json!(silence), "inForce", json!(active))
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "nextCursor": null })))
+    let items = silences
+        .into_iter()
+        .map(|silence| SilenceItem { in_force: silence.starts_at <= now && now < silence.ends_at, silence });
+    Ok(HttpResponse::Ok().json(Page::whole(items.collect())))
 }
 
 /// Labels to mute: a table of equal ones, or matchers in Alertmanager's form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = SilenceMatchers)]
 #[serde(untagged, expecting = "expected {\"label\": \"value\"} or [\"label=value\", \"label=~regex\"]")]
 pub(in super::super) enum Wanted {
     /// Labels and the values that they must have.
@@ -221,12 +281,13 @@ pub(in super::super) enum Wanted {
 }
 
 /// A silence as a person asks for it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(in super::super) struct SetSilence {
     /// What it mutes.
     pub(in super::super) matchers: Wanted,
     /// Why.
+    #[schema(schema_with = super::super::openapi::reason_text)]
     pub(in super::super) comment: String,
     /// Its begin; now when it is not given.
     #[serde(default)]
@@ -234,7 +295,7 @@ pub(in super::super) struct SetSilence {
     /// Its end as a time.
     #[serde(default)]
     pub(in super::super) ends_at: Option<String>,
-    /// Its end as a length.
+    /// Its end as a length, such as `2h` or `30m`; at most a year.
     #[serde(default)]
     pub(in super::super) duration: Option<String>,
 }
@@ -249,10 +310,14 @@ pub(in super::super) async fn set_silence(
     no_params(&req)?;
     let wanted: SetSilence = body::json(&req, payload).await?;
     let (id, new) = silence(&door, &person.0.name, wanted).await?;
-    Ok(HttpResponse::Created().json(json!({
-        "id": id, "matchers": new.matchers, "author": new.author, "comment": new.comment,
-        "startsAt": new.starts_at, "endsAt": new.ends_at,
-    })))
+    Ok(HttpResponse::Created().json(Silence {
+        id,
+        matchers: new.matchers,
+        author: new.author,
+        comment: new.comment,
+        starts_at: new.starts_at,
+        ends_at: new.ends_at,
+    }))
 }
 
 /// Sets a silence.
@@ -312,7 +377,7 @@ pub(in super::super) async fn end_silence(
     let id = row_of(&id, "silence")?;
     let reason = why_deleted(&req, payload).await?;
     done(hands::end_silence(&door.service, id, &person.0.name, &reason).await)?;
-    Ok(HttpResponse::Ok().json(json!({ "id": id, "ended": true })))
+    Ok(HttpResponse::Ok().json(SilenceEnded { id, ended: true }))
 }
 
 #[cfg(test)]

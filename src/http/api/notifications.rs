@@ -4,13 +4,41 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
 
 use super::super::auth::Viewer;
 use super::super::body::{Params, seq_cursor};
 use super::super::door::Door;
 use super::super::problem::Problem;
-use crate::store::MessageState;
+use crate::domain::notice::Kind;
+use crate::store::{MessageRow, MessageState, Page, ReceiverState};
+
+/// Messages, and those whom they are for.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct Notifications {
+    /// The messages, newest first.
+    #[serde(flatten)]
+    list: Page<MessageRow>,
+    /// Every configured receiver.
+    receivers: Vec<ReceiverItem>,
+}
+
+/// One receiver as it stands.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReceiverItem {
+    /// How it stands.
+    #[serde(flatten)]
+    state: ReceiverState,
+    /// Its name.
+    name: String,
+    /// `slack`, `webhook` or `alertmanager`.
+    kind: &'static str,
+    /// What it is told.
+    events: Vec<Kind>,
+    /// Audit rows that it was not told of yet.
+    audit_rows_behind: Option<i64>,
+}
 
 /// `GET /api/v1/notifications`: messages, newest first; `?receiver=` and `?state=waiting|standing|delivered|given_up`.
 pub(in super::super) async fn list(
@@ -30,19 +58,13 @@ pub(in super::super) async fn list(
     let mut receivers = Vec::new();
     for one in &config.notify {
         let state = service.store.receiver_state(&one.name, now).await?;
-        let behind = state.told_up_to.map(|seq| end.saturating_sub(seq));
-        let mut shown = json!(state);
-        if let Value::Object(fields) = &mut shown {
-            fields.insert("name".to_owned(), json!(one.name));
-            fields.insert("kind".to_owned(), json!(one.kind.as_str()));
-            fields.insert("events".to_owned(), json!(one.events));
-            fields.insert("auditRowsBehind".to_owned(), json!(behind));
-        }
-        receivers.push(shown);
+        receivers.push(ReceiverItem {
+            audit_rows_behind: state.told_up_to.map(|seq| end.saturating_sub(seq)),
+            state,
+            name: one.name.clone(),
+            kind: one.kind.as_str(),
+            events: one.events.iter().copied().collect(),
+        });
     }
-    let mut answer = json!(found);
-    if let Value::Object(fields) = &mut answer {
-        fields.insert("receivers".to_owned(), json!(receivers));
-    }
-    Ok(HttpResponse::Ok().json(answer))
+    Ok(HttpResponse::Ok().json(Notifications { list: found, receivers }))
 }

@@ -6,18 +6,18 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::super::auth::{Approver, Operator, Viewer};
 use super::super::body::{self, Params, id_cursor};
 use super::super::door::Door;
-use super::super::problem::{Code, Problem};
+use super::super::problem::Problem;
 use super::{Mode, done, idempotency, no_params, why, words};
 use crate::domain::ids::RemediationId;
 use crate::domain::remediation::State;
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::hands::{self, Approval, Settled, Settlement, Verdict};
 use crate::intake::Order;
+use crate::store::RemediationRow;
 
 /// `GET /api/v1/remediations`
 pub(in super::super) async fn list(
@@ -43,32 +43,22 @@ pub(in super::super) async fn one(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     no_params(&req)?;
-    shown(&door, &id, StatusCode::OK, None).await
+    Ok(HttpResponse::Ok().json(row(&door, &id).await?))
 }
 
 /// The remediation as it is now.
-async fn shown(
-    door: &Door,
-    id: &str,
-    status: StatusCode,
-    more: Option<(&str, &str)>,
-) -> Result<HttpResponse, Problem> {
-    let row =
-        door.service.store.remediation_row(id).await?.ok_or_else(|| Problem::not_found("remediation"))?;
-    let mut answer = serde_json::to_value(row)
-        .map_err(|_error| Problem::new(Code::Internal, "the remediation cannot be written"))?;
-    if let (Value::Object(fields), Some((key, value))) = (&mut answer, more) {
-        fields.insert(key.to_owned(), json!(value));
-    }
-    Ok(HttpResponse::build(status).json(answer))
+async fn row(door: &Door, id: &str) -> Result<RemediationRow, Problem> {
+    door.service.store.remediation_row(id).await?.ok_or_else(|| Problem::not_found("remediation"))
 }
 
-#[derive(Debug, Deserialize)]
+/// An order by hand.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ByHand {
+pub(in super::super) struct ByHand {
     server_instance_no: ServerNo,
     region_code: RegionCode,
     policy: String,
+    #[schema(schema_with = super::super::openapi::reason_text)]
     reason: String,
     #[serde(default)]
     mode: Mode,
@@ -97,9 +87,11 @@ pub(in super::super) async fn order(
     Ok(response.json(answer))
 }
 
-#[derive(Debug, Deserialize)]
+/// An approval.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Approve {
+pub(in super::super) struct Approve {
+    #[schema(schema_with = super::super::openapi::reason_text)]
     reason: String,
     #[serde(default)]
     version: Option<i64>,
@@ -127,7 +119,7 @@ pub(in super::super) async fn approve(
     };
     let id = RemediationId::from_text(id.into_inner());
     done(hands::approve(&door.service, &id, &person.0.name, approval).await)?;
-    shown(&door, id.as_str(), StatusCode::OK, None).await
+    Ok(HttpResponse::Ok().json(row(&door, id.as_str()).await?))
 }
 
 /// `POST /api/v1/remediations/{id}/deny`
@@ -141,7 +133,7 @@ pub(in super::super) async fn deny(
     let reason = why(&req, payload).await?;
     let id = RemediationId::from_text(id.into_inner());
     done(hands::deny(&door.service, &id, &person.0.name, &reason).await)?;
-    shown(&door, id.as_str(), StatusCode::OK, None).await
+    Ok(HttpResponse::Ok().json(row(&door, id.as_str()).await?))
 }
 
 /// `POST /api/v1/remediations/{id}/cancel`
@@ -155,23 +147,37 @@ pub(in super::super) async fn cancel(
     let reason = why(&req, payload).await?;
     let id = RemediationId::from_text(id.into_inner());
     done(hands::cancel(&door.service, &id, &person.0.name, &reason).await)?;
-    shown(&door, id.as_str(), StatusCode::OK, None).await
+    Ok(HttpResponse::Ok().json(row(&door, id.as_str()).await?))
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SettlementVerdict)]
 enum Said {
     Happened,
     NotHappened,
 }
 
-#[derive(Debug, Deserialize)]
+/// A person's word on what came of it.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Settle {
+pub(in super::super) struct Settle {
     verdict: Said,
+    #[schema(schema_with = super::super::openapi::reason_text)]
     reason: String,
     #[serde(default)]
     activity_checked: bool,
+}
+
+/// A remediation after a person's word on what happened.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct RemediationSettled {
+    /// As it is now.
+    #[serde(flatten)]
+    remediation: RemediationRow,
+    /// `closed`, or `one of two` while another person must say the same.
+    settled: &'static str,
 }
 
 /// `POST /api/v1/remediations/{id}/settle`: 202 while another person must say the same.
@@ -193,10 +199,10 @@ pub(in super::super) async fn settle(
         activity_checked: wanted.activity_checked,
     };
     let id = RemediationId::from_text(id.into_inner());
-    match done(hands::settle(&door.service, &id, &person.0.name, settlement).await)? {
-        Settled::Closed => shown(&door, id.as_str(), StatusCode::OK, Some(("settled", "closed"))).await,
-        Settled::OneOfTwo => {
-            shown(&door, id.as_str(), StatusCode::ACCEPTED, Some(("settled", "one of two"))).await
-        }
-    }
+    let (status, settled) = match done(hands::settle(&door.service, &id, &person.0.name, settlement).await)? {
+        Settled::Closed => (StatusCode::OK, "closed"),
+        Settled::OneOfTwo => (StatusCode::ACCEPTED, "one of two"),
+    };
+    let remediation = row(&door, id.as_str()).await?;
+    Ok(HttpResponse::build(status).json(RemediationSettled { remediation, settled }))
 }

@@ -27,7 +27,7 @@ pub(super) struct Sources<'r> {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(in super::super) struct Line {
     /// When.
     pub(in super::super) at: Timestamp,
@@ -36,7 +36,7 @@ pub(in super::super) struct Line {
 }
 
 /// What would have to change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(in super::super) struct Change {
     /// The guard; none where it is a person's turn.
     #[serde(flatten)]

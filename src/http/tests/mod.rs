@@ -2,7 +2,10 @@
 
 mod api;
 mod backtest;
+#[path = "../../../tests/contract/mod.rs"]
+pub(super) mod contract;
 mod deliveries;
+mod document;
 mod pages;
 mod pages_policies;
 mod pages_records;
@@ -137,12 +140,17 @@ impl Rig {
     }
 
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Told {
-        let answer = request.send().await.unwrap();
+        let request = request.build().unwrap();
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let answer = self.client.execute(request).await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         // A stream has no end to wait for.
         let endless = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
         let text = if endless { String::new() } else { answer.text().await.unwrap() };
-        Told { status, headers, text }
+        let told = Told { status, headers, text };
+        let media = told.header("content-type");
+        contract::hold(super::document(), &method, &path, status, media, &told.text);
+        told
     }
 
     pub(super) async fn get(&self, path: &str) -> Told {

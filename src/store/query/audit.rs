@@ -14,7 +14,7 @@ use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};
 
 /// One audit row with its place in the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditItem {
     /// Place.

@@ -8,16 +8,23 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
+use crate::domain::alert::{Alert, AlertStatus};
+use crate::domain::decision::Decision;
+use crate::domain::guard::{Reason, Trace};
+use crate::domain::ids::TraceId;
+use crate::domain::server::{RegionCode, ServerNo};
 use crate::store::rows::{Columns, from_json, ms};
 use crate::store::{Doing, Store, StoreError};
 
 /// One delivery in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySummary {
     /// Identifier.
+    #[schema(format = "uuid")]
     pub id: String,
     /// Our trace.
+    #[schema(value_type = TraceId)]
     pub trace_id: String,
     /// Source.
     pub source: String,
@@ -32,18 +39,21 @@ pub struct DeliverySummary {
     /// Alerts left out by the sender.
     pub truncated: i64,
     /// Earlier delivery with the same body.
+    #[schema(format = "uuid")]
     pub repeat_of: Option<String>,
     /// Delivery that a person replayed.
+    #[schema(format = "uuid")]
     pub replay_of: Option<String>,
     /// Source or person.
     pub actor: String,
 }
 
 /// One decided alert.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertRow {
     /// Delivery.
+    #[schema(format = "uuid")]
     pub delivery_id: String,
     /// Place in it.
     pub idx: i64,
@@ -52,39 +62,48 @@ pub struct AlertRow {
     /// Fingerprint.
     pub fingerprint: Option<String>,
     /// Firing or resolved.
+    #[schema(value_type = Option<AlertStatus>)]
     pub status: Option<String>,
     /// The alert as read.
+    #[schema(value_type = Option<Alert>)]
     pub alert: Option<serde_json::Value>,
     /// When the delivery came.
     pub received_at: Timestamp,
     /// Server number, where known.
+    #[schema(value_type = Option<ServerNo>)]
     pub server_instance_no: Option<String>,
     /// Region.
+    #[schema(value_type = Option<RegionCode>)]
     pub region_code: Option<String>,
     /// Policy.
     pub policy: Option<String>,
     /// Decision word.
+    #[schema(value_type = Decision)]
     pub decision: String,
     /// Reason word.
+    #[schema(value_type = Option<Reason>)]
     pub reason: Option<String>,
     /// End of a no.
     pub until: Option<Timestamp>,
     /// One sentence.
     pub detail: String,
     /// Every guard that was asked.
+    #[schema(value_type = Trace)]
     pub trace: serde_json::Value,
     /// Hash of the configuration it was decided by.
     pub config_hash: String,
     /// When it was decided.
     pub decided_at: Timestamp,
     /// Incident.
+    #[schema(format = "uuid")]
     pub incident_id: Option<String>,
     /// Remediation.
+    #[schema(format = "uuid")]
     pub remediation_id: Option<String>,
 }
 
 /// One delivery with everything in it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryDetail {
     /// The delivery.
@@ -93,6 +112,7 @@ pub struct DeliveryDetail {
     /// Raw body, as text where it is UTF-8.
     pub body: String,
     /// The answer it got.
+    #[schema(value_type = Object)]
     pub answer: serde_json::Value,
     /// The decision on each alert.
     pub alerts: Vec<AlertRow>,

@@ -8,6 +8,7 @@ use sqlx::Row as _;
 
 use crate::domain::breaker::Tried;
 use crate::domain::ladder::Record;
+use crate::domain::server::RegionCode;
 use crate::store::guards::{StandingRow, TRIED_MORE, standing, tried};
 use crate::store::rows::Columns;
 use crate::store::{Doing, Store, StoreError};
@@ -16,12 +17,13 @@ use crate::store::{Doing, Store, StoreError};
 const STORMS_MAX: i64 = 200;
 
 /// One storm, open or cleared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StormRow {
     /// Its number.
     pub id: i64,
     /// Its region.
+    #[schema(value_type = RegionCode)]
     pub region_code: String,
     /// Since when.
     pub opened_at: Timestamp,
@@ -40,7 +42,7 @@ pub struct StormRow {
 }
 
 /// The newest reset of a breaker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResetRow {
     /// When.

@@ -42,13 +42,20 @@ pub struct PageRequest {
 }
 
 /// One page.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
     /// Where the next page begins; `None` at the end.
     pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that is short enough to come whole.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
 }
 
 fn cut<T>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Page<T> {

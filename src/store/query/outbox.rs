@@ -36,7 +36,7 @@ impl MessageState {
 }
 
 /// One message.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageRow {
     /// Its number.
@@ -68,7 +68,7 @@ pub struct MessageRow {
 }
 
 /// How one receiver stands.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiverState {
     /// Messages that it has not taken.

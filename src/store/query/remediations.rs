@@ -10,19 +10,25 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
-use crate::domain::ids::RemediationId;
+use crate::domain::guard::Reason;
+use crate::domain::ids::{RemediationId, TraceId};
+use crate::domain::remediation::{Outcome, State};
+use crate::domain::server::{RegionCode, Server, ServerNo};
 use crate::store::rows::{Columns, decision_hash, from_json};
 use crate::store::{ActivitySeen, Doing, Store, StoreError};
 
 /// One incident.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IncidentRow {
     /// Identifier.
+    #[schema(format = "uuid")]
     pub id: String,
     /// Server number.
+    #[schema(value_type = ServerNo)]
     pub server_instance_no: String,
     /// Region.
+    #[schema(value_type = RegionCode)]
     pub region_code: String,
     /// Server name.
     pub server_name: String,
@@ -35,24 +41,30 @@ pub struct IncidentRow {
 }
 
 /// One remediation, for people.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RemediationRow {
     /// Identifier.
+    #[schema(format = "uuid")]
     pub id: String,
     /// Incident.
+    #[schema(format = "uuid")]
     pub incident_id: String,
     /// State word.
+    #[schema(value_type = State)]
     pub state: String,
     /// Counts its moves; an approval names it.
     pub version: i64,
     /// Hash of what a person decides about; an approval names it as well.
     pub decision_hash: String,
     /// Server number.
+    #[schema(value_type = ServerNo)]
     pub server_instance_no: String,
     /// Region.
+    #[schema(value_type = RegionCode)]
     pub region_code: String,
     /// The server as it was when decided.
+    #[schema(value_type = Server)]
     pub server: serde_json::Value,
     /// Policy.
     pub policy: String,
@@ -63,10 +75,13 @@ pub struct RemediationRow {
     /// Person who ordered or replayed it.
     pub requested_by: Option<String>,
     /// Delivery that was replayed.
+    #[schema(format = "uuid")]
     pub replay_of: Option<String>,
     /// Delivery that brought it.
+    #[schema(format = "uuid")]
     pub delivery_id: Option<String>,
     /// Our trace.
+    #[schema(value_type = TraceId)]
     pub trace_id: String,
     /// A person must approve.
     pub needs_approval: bool,
@@ -83,6 +98,7 @@ pub struct RemediationRow {
     /// When.
     pub approved_at: Option<Timestamp>,
     /// Reason word.
+    #[schema(value_type = Option<Reason>)]
     pub reason: Option<String>,
     /// End of a no.
     pub until: Option<Timestamp>,
@@ -98,7 +114,7 @@ pub struct RemediationRow {
 }
 
 /// One attempt, for people.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRow {
     /// Row.
@@ -110,6 +126,7 @@ pub struct AttemptRow {
     /// SHA-256 of the request.
     pub request_hash: String,
     /// Outcome word; `None` while in flight.
+    #[schema(value_type = Option<Outcome>)]
     pub outcome: Option<String>,
     /// When it ended.
     pub outcome_at: Option<Timestamp>,
@@ -126,7 +143,17 @@ pub struct AttemptRow {
     /// SHA-256 of the answer's body.
     pub body_sha256: Option<String>,
     /// Evidence of the reboot.
+    #[schema(schema_with = proof)]
     pub evidence: Option<serde_json::Value>,
+}
+
+/// Evidence of any kind, or none yet.
+fn proof() -> utoipa::openapi::schema::Schema {
+    let none = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::Null);
+    let kinds = ["Evidence", "ActivityEvidence", "GuestDump"].map(utoipa::openapi::Ref::from_schema_name);
+    let any =
+        kinds.into_iter().fold(utoipa::openapi::schema::OneOfBuilder::new(), |any, kind| any.item(kind));
+    any.item(none).build().into()
 }
 
 pub(super) fn incident_row(row: &SqliteRow) -> Result<IncidentRow, StoreError> {

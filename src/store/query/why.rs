@@ -29,10 +29,11 @@ pub struct LastWord {
 }
 
 /// A delivery whose body names something, and that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnreadableDelivery {
     /// Identifier.
+    #[schema(format = "uuid")]
     pub id: String,
     /// Source.
     pub source: String,
