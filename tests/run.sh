@@ -16,6 +16,7 @@ need() {
   command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
+  python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   [ "${#missing[@]}" -eq 0 ] && return
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -58,6 +59,9 @@ target/release/unhang demo --once
 
 step "browser"
 bash tests/browser/run.sh
+
+step "schemathesis"
+bash tests/schemathesis.sh
 
 step "fuzzing, short"
 bash fuzz/run.sh "${UNHANG_FUZZ_SECONDS:-20}"

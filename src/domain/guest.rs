@@ -18,6 +18,8 @@ pub const COMPLETE_DUMP_MORE_MIB: u64 = 257;
 const PATH_MAX: usize = 260;
 /// Longest bug check code that is kept, in characters.
 const CODE_MAX: usize = 32;
+/// Largest size that is taken: an exbibyte. More is no size of anything a server has.
+const SIZE_MAX: u64 = 1 << 60;
 
 /// What Windows is set to do when it stops. Names follow the values below
 /// `HKLM\SYSTEM\CurrentControlSet\Control\CrashControl`.
@@ -25,8 +27,14 @@ const CODE_MAX: usize = 32;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DumpSettings {
     /// 0 none, 1 complete, 2 kernel, 3 small, 7 automatic.
+    #[schema(minimum = 0, maximum = 7)]
     pub crash_dump_enabled: u8,
     /// Where the dump goes.
+    #[schema(
+        min_length = 1,
+        max_length = 260,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub dump_file: String,
     /// The dump is kept when the disk gets short.
     #[serde(default)]
@@ -41,12 +49,15 @@ pub struct DumpSettings {
     pub nmi_crash_dump: Option<bool>,
     /// Size of the page files in MiB.
     #[serde(default, rename = "pageFileMiB")]
+    #[schema(minimum = 0, maximum = 1_152_921_504_606_846_976_i64)]
     pub page_file_mib: Option<u64>,
     /// Free space where the dump goes, in MiB.
     #[serde(default, rename = "freeDiskMiB")]
+    #[schema(minimum = 0, maximum = 1_152_921_504_606_846_976_i64)]
     pub free_disk_mib: Option<u64>,
     /// Memory that the guest sees, in MiB.
     #[serde(default, rename = "memoryMiB")]
+    #[schema(minimum = 0, maximum = 1_152_921_504_606_846_976_i64)]
     pub memory_mib: Option<u64>,
 }
 
@@ -130,13 +141,24 @@ pub enum Attestation {
         /// When the guest looked, by its clock.
         at: Timestamp,
         /// Where.
+        #[schema(
+            min_length = 1,
+            max_length = 260,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         path: String,
         /// How big.
+        #[schema(minimum = 1, maximum = 1_152_921_504_606_846_976_i64)]
         size_bytes: u64,
         /// When it was written, by the guest's clock.
         written_at: Timestamp,
         /// Bug check code, where the guest knows it.
         #[serde(default)]
+        #[schema(
+            min_length = 1,
+            max_length = 32,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         bugcheck_code: Option<String>,
     },
 }
@@ -187,11 +209,19 @@ impl Attestation {
                 if settings.crash_dump_enabled > 7 {
                     return Err(("settings.crashDumpEnabled", "expected a number from 0 to 7".to_owned()));
                 }
+                let sizes = [
+                    ("settings.pageFileMiB", settings.page_file_mib),
+                    ("settings.freeDiskMiB", settings.free_disk_mib),
+                    ("settings.memoryMiB", settings.memory_mib),
+                ];
+                if let Some((field, _)) = sizes.into_iter().find(|(_, size)| *size > Some(SIZE_MAX)) {
+                    return Err((field, format!("expected at most {SIZE_MAX}")));
+                }
                 text("settings.dumpFile", &settings.dump_file, PATH_MAX)
             }
             Self::DumpFound { at: _, path, size_bytes, written_at: _, bugcheck_code } => {
-                if *size_bytes == 0 {
-                    return Err(("sizeBytes", "expected more than nothing".to_owned()));
+                if !(1..=SIZE_MAX).contains(size_bytes) {
+                    return Err(("sizeBytes", format!("expected a number from 1 to {SIZE_MAX}")));
                 }
                 text("path", path, PATH_MAX)?;
                 bugcheck_code.as_ref().map_or(Ok(()), |code| text("bugcheckCode", code, CODE_MAX))
@@ -383,5 +413,18 @@ mod tests {
         assert_eq!(wrong(&found.replace("\"sizeBytes\":1", "\"sizeBytes\":0")), "sizeBytes");
         assert_eq!(wrong(&found.replace("C:\\\\M.DMP", "")), "path");
         assert_eq!(wrong(&found.replace("0x80", &"8".repeat(CODE_MAX + 1))), "bugcheckCode");
+        for size in [SIZE_MAX + 1, u64::MAX] {
+            let size = format!(":{size}");
+            assert_eq!(
+                wrong(&found.replace("sizeBytes\":1", &format!("sizeBytes\"{size}"))),
+                "sizeBytes",
+                "{size}"
+            );
+            assert_eq!(
+                wrong(&set.replace("MiB\":5", &format!("MiB\"{size}"))),
+                "settings.pageFileMiB",
+                "{size}"
+            );
+        }
     }
 }

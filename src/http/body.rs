@@ -21,9 +21,9 @@ const API_BODY_MAX: usize = 64 * 1024;
 /// Time in which the body of an API request must have arrived.
 const API_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest text that a person may give as a reason, in characters.
-const REASON_MAX: usize = 500;
-/// Longest query value.
-const VALUE_MAX: usize = 256;
+pub(super) const REASON_MAX: usize = 500;
+/// Longest query value, in characters; a reason may come as one.
+pub(super) const VALUE_MAX: usize = REASON_MAX;
 /// Rows of a page when nothing is said.
 const LIMIT_DEFAULT: i64 = 50;
 
@@ -274,6 +274,8 @@ mod tests {
         assert_eq!(refused(params.finish()), "invalid_query: sorce: unknown; expected one of source");
         assert!(refused(Params::parse("a=1&a=2")).contains("a: expected once"));
         assert!(refused(Params::parse("a=%0a")).contains("printable"));
+        assert!(Params::parse(&format!("reason={}", "x".repeat(REASON_MAX))).is_ok(), "any reason fits");
+        assert!(refused(Params::parse(&format!("a={}", "x".repeat(VALUE_MAX + 1)))).contains("at most 500"));
         let mut empty = Params::parse("source=").unwrap();
         assert_eq!(empty.text("source"), None);
         empty.finish().unwrap();

@@ -27,7 +27,7 @@ pub(crate) fn attempted(store: &Path, server: &str, minutes_ago: i64, outcome: &
            source, alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since) \
            SELECT '{id}', '{id}', 'settling', server_no, region_code, server, 'hung-windows', '', '', 'alertmanager', \
            '{{\"fingerprint\":\"then\",\"status\":\"firing\",\"name\":\"then\",\"labels\":{{}},\"startsAt\":null,\
-           \"endsAt\":null,\"senderTime\":null,\"neverActionable\":null}}', 0, 'trace', {at}, {at}, {at}, {at}, {at} \
+           \"endsAt\":null,\"senderTime\":null,\"neverActionable\":null}}', 0, '4bf92f3577b34da6a3ce929d0e0e4736', {at}, {at}, {at}, {at}, {at} \
            FROM server WHERE server_no = '{server}';
          INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, signed_at, \
            send_before, request_hash, memory_bytes, cooldown_until, outcome, outcome_at) \

@@ -57,6 +57,7 @@ async fn row(door: &Door, id: &str) -> Result<RemediationRow, Problem> {
 pub(in super::super) struct ByHand {
     server_instance_no: ServerNo,
     region_code: RegionCode,
+    #[schema(min_length = 1)]
     policy: String,
     #[schema(schema_with = super::super::openapi::reason_text)]
     reason: String,

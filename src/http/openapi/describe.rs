@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::problems;
 use super::words::no_control;
 use crate::config::Role;
+use crate::http::body::VALUE_MAX;
 use crate::http::problem::{Code, PROBLEM_JSON};
 use crate::http::routes::Route;
 use crate::store::Page;
@@ -340,7 +341,7 @@ fn put_headers(answer: &mut Value, status: u16) {
 
 /// A text of the query.
 pub(in crate::http) fn text() -> Value {
-    json!({ "type": "string", "maxLength": 256, "pattern": no_control() })
+    json!({ "type": "string", "maxLength": VALUE_MAX, "pattern": no_control() })
 }
 
 /// One of several words.

@@ -16,6 +16,7 @@ use crate::http::api::mutes::{Holds, SilenceItem};
 use crate::http::api::notifications::Notifications;
 use crate::http::api::overview::{Policies, Servers, SourceItem};
 use crate::http::api::quarantine::Quarantine;
+use crate::http::body::VALUE_MAX;
 use crate::http::figures::BudgetUse;
 use crate::http::problem::Code;
 use crate::store::{
@@ -142,7 +143,7 @@ fn payload() -> Operation {
         .needs(
             "source",
             "Name of the source whose body this is.",
-            &json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+            &json!({ "type": "string", "minLength": 1, "maxLength": VALUE_MAX }),
         )
         .reads_as_sent(&body, &[("alertmanager", seen("delivery_body"))])
         .answers::<PayloadExplained>(200, "One answer per alert.", &seen("payload_explained"))

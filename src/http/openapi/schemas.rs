@@ -16,6 +16,7 @@ use crate::domain::hold::Hold;
 use crate::domain::remediation::State;
 use crate::http::api::guards::BreakerItem;
 use crate::http::api::overview::{PolicyItem, ServerItem};
+use crate::http::body::REASON_MAX;
 use crate::http::health::Checks;
 use crate::store::MessageRow;
 
@@ -37,7 +38,7 @@ pub(in crate::http) fn reason_text() -> Schema {
         .schema_type(Type::String)
         .description(Some("Why; one line, kept in the audit."))
         .min_length(Some(1))
-        .max_length(Some(500))
+        .max_length(Some(REASON_MAX))
         .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))
         .into()
 }
