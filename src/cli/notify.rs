@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServiceArgs, text_of};
 use super::failure::Failure;
-use super::out::{Format, Out, clean};
+use super::out::{Format, Out};
 use super::place::ConfigArgs;
-use super::table::Table;
+use super::table::{Table, wrapped};
 use super::when;
 use crate::clock::Clock;
 use crate::domain::limits::later;
@@ -166,9 +166,10 @@ async fn list(args: &ListArgs, out: &mut Out) -> Result<(), Failure> {
     }
     table.print(out, false)?;
     for row in receivers.iter().filter(|row| !text_of(row, "lastError").is_empty()) {
-        out.line(format_args!("{}: {}", clean(&text_of(row, "name")), clean(&text_of(row, "lastError"))))?;
+        let trouble = format!("{}: {}", text_of(row, "name"), text_of(row, "lastError"));
+        wrapped("", &trouble).into_iter().try_for_each(|line| out.line(line))?;
     }
-    let mut table = Table::new(&["id", "made", "receiver", "message", "state", "about"]);
+    let mut table = Table::new(&["id", "made", "receiver", "message", "state", "about"]).keep("id");
     for row in rows("items") {
         let message = row.get("message").cloned().unwrap_or_default();
         let about = ["serverName", "serverInstanceNo", "policy", "source", "detail"]

@@ -235,7 +235,8 @@ fn a_stream_is_resumed_across_kills_without_a_gap_and_nothing_comes_twice() {
 fn two_hundred_streams_stay_whole_while_deliveries_come_and_end_at_a_stop() {
     const STREAMS: usize = 200;
     let cloud = Cloud::start(fleet(20));
-    let (site, _) = site(&cloud, &format!("streams_max = {STREAMS}"));
+    // One thread reads them all, one after the other: the later ones wait.
+    let (site, _) = site(&cloud, &format!("streams_max = {STREAMS}\nwrite_timeout = \"10m\""));
     let service = site.start();
     service.wait_for_inventory(20);
     let mut streams: Vec<Stream> = (0..STREAMS).map(|_| Stream::open(&service, "", Some(0))).collect();
