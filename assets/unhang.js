@@ -87,15 +87,22 @@
   const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
   let dirty = false;
   let busy = false;
+  let read = 0;
+  let took = 0;
   const soon = async () => {
     dirty = true;
     if (busy) return;
     busy = true;
-    // What is recorded while the page is being read is read as well.
+    // What is recorded while the page is being read is read as well. While much happens the page is read less than once in
+    // a second, and the less the longer an answer takes: many open pages must not keep a busy service busy.
     while (dirty) {
-      await pause(250);
+      const begun = performance.now();
+      await pause(Math.min(10000, Math.max(begun - read > 2000 ? 250 : 700, 20 * took)));
       dirty = false;
+      const asked = performance.now();
       await renew();
+      read = performance.now();
+      took = read - asked;
     }
     busy = false;
   };

@@ -74,6 +74,31 @@ test("whoever goes through a page by keyboard stays where they are when it chang
   await context.closeQuietly();
 });
 
+test("a page that nobody sees has no stream, and catches up when it is seen again; ten windows do not block each other", async () => {
+  const { context, page } = await loggedIn(browser, site, "looker");
+  // All pages of such a browser count as seen, so the change is told to the page as the browser would tell it.
+  const see = (one, seen) => one.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, !seen);
+  await page.goto("/incidents");
+  await page.locator("#live.on").waitFor();
+  for (let n = 0; n < 9; n += 1) {
+    const other = await context.newPage();
+    await other.goto("/incidents");
+    await other.locator("#live.on").waitFor();
+    await see(other, false);
+    await other.locator("#live:not(.on)").waitFor();
+  }
+  await see(page, false);
+  await page.locator("#live:not(.on)").waitFor();
+  await site.alert("90000123");
+  await site.api("GET", "/api/v1/incidents");
+  await see(page, true);
+  await page.getByRole("link", { name: /90000123/ }).waitFor();
+  await context.closeQuietly();
+});
+
 test("when the service comes back, so does the stream, or says that it is gone", async () => {
   const { context, page } = await loggedIn(browser, site, "looker");
   await page.goto("/incidents");
