@@ -94,7 +94,7 @@ fn round_up(most: u32) -> u32 {
 
 impl Plot {
     /// Draws series over spans with their short and long labels; a series without any count is left out.
-    pub(super) fn of(labels: Vec<(String, String)>, series: Vec<Series>) -> Self {
+    pub(super) fn of(labels: &[(String, String)], series: Vec<Series>) -> Self {
         let mut series = series;
         for (pattern, one) in series.iter_mut().enumerate() {
             one.pattern = pattern;
@@ -153,7 +153,7 @@ impl Plot {
         }
         for (share, count) in [(1.0, top), (0.5, top / 2)] {
             // Half of an odd number is no count.
-            if share > 0.9 || top % 2 == 0 {
+            if share > 0.9 || top.is_multiple_of(2) {
                 let y = place(GROUND - HIGH * share);
                 plot.scale.push(Mark { x: place(LEFT - 6.0), y, text: count.to_string() });
             }
@@ -174,7 +174,7 @@ mod tests {
         let series = [vec![3, 0], vec![0, 0], vec![1, 2]];
         let names = ["sent", "none", "<b>"];
         let series = series.into_iter().zip(names).map(|(counts, name)| Series::of(name.into(), counts));
-        let plot = Plot::of(labels, series.collect());
+        let plot = Plot::of(&labels, series.collect());
         assert_eq!(plot.sum, 6);
         assert_eq!(plot.series.len(), 2, "a series of nothing is left out");
         let places: Vec<(&str, &str, usize)> =
@@ -191,6 +191,6 @@ mod tests {
         for (most, top) in [(0, 1), (1, 1), (3, 5), (6, 10), (11, 20), (4_000_000_000, u32::MAX)] {
             assert_eq!(round_up(most), top);
         }
-        assert_eq!(Plot::of(Vec::new(), Vec::new()).sum, 0);
+        assert_eq!(Plot::of(&[], Vec::new()).sum, 0);
     }
 }

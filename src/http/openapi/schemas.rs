@@ -165,7 +165,7 @@ fn close(name: &str, schema: &Value) -> Value {
             }
             Value::Object(fields)
         }
-        plain => plain.clone(),
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain.clone(),
     }
 }
 

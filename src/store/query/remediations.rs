@@ -151,8 +151,9 @@ pub struct AttemptRow {
 fn proof() -> utoipa::openapi::schema::Schema {
     let none = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::Null);
     let kinds = ["Evidence", "ActivityEvidence", "GuestDump"].map(utoipa::openapi::Ref::from_schema_name);
-    let any =
-        kinds.into_iter().fold(utoipa::openapi::schema::OneOfBuilder::new(), |any, kind| any.item(kind));
+    let any = kinds
+        .into_iter()
+        .fold(utoipa::openapi::schema::OneOfBuilder::new(), utoipa::openapi::schema::OneOfBuilder::item);
     any.item(none).build().into()
 }
 
