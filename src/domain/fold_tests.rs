@@ -308,9 +308,11 @@ fn rows_that_events_of_an_older_version_may_have_made_are_not_told() {
     assert_eq!(second.differences, ["remediation r was made by an event, and is not in the table"]);
 }
 
-/// Each kind with all that names its row, the row, and a column of it.
-fn one_of_each_kind()
--> Vec<(&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>)> {
+/// A kind with its detail; then the table, key, column and value that it tells.
+type Case = (&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>);
+
+/// Each kind with all that names its row.
+fn one_of_each_kind() -> Vec<Case> {
     vec![
         ("service_started", json!({ "epoch": 3, "version": "1" }), "owner", "3", "version", Some("1")),
         ("delivery_received", json!({ "bodySha256": "b" }), "delivery", "d", "body_sha256", Some("b")),
