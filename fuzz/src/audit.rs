@@ -30,7 +30,7 @@ pub(crate) fn verifier(data: &[u8]) {
     assert!(heads.iter().all(|head| head.key_id.is_none()), "a head was signed without the key");
     let items: Vec<AuditItem> = rows.lines().filter_map(|line| export::read_row(line).ok()).collect();
     let ever = items.last().map_or(0, |item| item.seq);
-    assert_eq!(verified(&items, &heads, &RING, ever).keyed_rows, 0, "a row was keyed without the key");
+    assert_eq!(verified(&[], &items, &heads, &RING, ever).keyed_rows, 0, "a row was keyed without the key");
     for item in &items {
         let line = export::ndjson(std::slice::from_ref(item)).unwrap();
         let again = export::read_row(std::str::from_utf8(&line).unwrap().trim_end()).unwrap();
@@ -41,8 +41,14 @@ pub(crate) fn verifier(data: &[u8]) {
     let end = (last.seq, last.hash.clone());
     let head = Head::sealed(None, Timestamp::UNIX_EPOCH, end, last.seq, no_head());
     // Some checkpoints that they tell of are none.
-    if verified(&chain, std::slice::from_ref(&head), &KeyRing::default(), last.seq).fault.is_none() {
+    let report = verified(&[], &chain, std::slice::from_ref(&head), &KeyRing::default(), last.seq);
+    if report.fault.is_none() {
         every_change_shows(&chain, &head, data.len());
+        // The store may hold what was exported as well.
+        let exported = &chain[..data.len() % chain.len()];
+        let both = verified(exported, &chain, std::slice::from_ref(&head), &KeyRing::default(), last.seq);
+        assert_eq!(both.fault, None);
+        assert_eq!(both.deep, report.deep, "an overlap was folded twice");
     }
 }
 
@@ -50,7 +56,7 @@ pub(crate) fn verifier(data: &[u8]) {
 fn every_change_shows(chain: &[AuditItem], head: &Head, choice: usize) {
     let (place, ever) = (choice % chain.len(), head.seq);
     let shows = |what: &str, changed: &[AuditItem], ever: i64| {
-        let report = verified(changed, std::slice::from_ref(head), &KeyRing::default(), ever);
+        let report = verified(&[], changed, std::slice::from_ref(head), &KeyRing::default(), ever);
         assert!(report.fault.is_some(), "{what} {place} of {} does not show", chain.len());
     };
     let change = |make: &dyn Fn(&mut Vec<AuditItem>)| {
@@ -83,23 +89,23 @@ fn chained(items: Vec<AuditItem>) -> Vec<AuditItem> {
     chain
 }
 
-/// Walks and folds them, first as exports and then as the store, as `audit verify --deep` does.
-fn verified(items: &[AuditItem], heads: &[Head], ring: &KeyRing, ever: i64) -> ChainReport {
+/// Walks and folds them, exports before the store, as `audit verify --deep` does.
+fn verified(
+    exported: &[AuditItem],
+    stored: &[AuditItem],
+    heads: &[Head],
+    ring: &KeyRing,
+    ever: i64,
+) -> ChainReport {
     let mut inspection = Inspection::new(ring.clone(), heads, true);
-    let (exported, stored) = items.split_at(items.len() / 2);
-    for item in exported {
-        if !inspection.take(&item.link()) {
-            break;
-        }
-    }
+    let take = |inspection: &mut Inspection, items: &[AuditItem]| {
+        let _whole = items.iter().all(|item| inspection.take(&item.link()));
+    };
+    take(&mut inspection, exported);
     if !exported.is_empty() {
         inspection.now_the_store();
     }
-    for item in stored {
-        if !inspection.take(&item.link()) {
-            break;
-        }
-    }
+    take(&mut inspection, stored);
     let deep = inspection.folded().map(unhang::domain::fold::Fold::finish);
     inspection.finish(ever, deep)
 }

@@ -99,3 +99,28 @@ impl Envelope {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::alert;
+    use super::*;
+
+    #[test]
+    fn words_read_back() {
+        for (status, word) in [(AlertStatus::Firing, "firing"), (AlertStatus::Resolved, "resolved")] {
+            assert_eq!((status.as_str(), AlertStatus::parse(word)), (word, Some(status)));
+        }
+        assert_eq!(AlertStatus::parse("over"), None);
+    }
+
+    #[test]
+    fn a_body_with_an_end_is_known_wherever_it_stands() {
+        let resolved = Alert { status: AlertStatus::Resolved, ..alert() };
+        let body = |alerts: Vec<Alert>| {
+            let alerts = alerts.into_iter().map(|alert| Parsed::Alert(Box::new(alert))).collect();
+            Envelope { alerts, truncated: 0 }.holds_resolved()
+        };
+        assert!(!body(Vec::new()) && !body(vec![alert(), alert()]));
+        assert!(body(vec![resolved.clone()]) && body(vec![alert(), resolved]));
+    }
+}

@@ -221,6 +221,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn kinds_of_actors_read_back() {
+        for (kind, word) in
+            [(ActorKind::Source, "source"), (ActorKind::Person, "person"), (ActorKind::Service, "service")]
+        {
+            assert_eq!((kind.as_str(), ActorKind::parse(word)), (word, Some(kind)));
+        }
+        assert_eq!(ActorKind::parse("robot"), None);
+    }
+
+    #[test]
     fn every_field_and_the_place_change_the_hash() {
         let base = AuditEvent::new(Timestamp::UNIX_EPOCH, "kind", Actor::service("test"));
         let mut variants = vec![base.clone()];

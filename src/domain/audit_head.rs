@@ -174,6 +174,11 @@ mod tests {
         let back = format!("{}\n{}", lines.join("\n"), serde_json::to_string(&back).unwrap());
         assert!(fault(&back, &ring).unwrap().1.contains("it is of row 1, the one before it of row 2"));
         assert_eq!(fault(&file(&[None, None]).join("\n"), &ring), None, "nobody has a key yet");
+        let first: Head = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(first.prev_head, GENESIS);
+        let again = Head::sealed(Some(&key), first.at, (0, "h0".to_owned()), 0, first.mac);
+        let twice = format!("{}\n{}", lines[0], serde_json::to_string(&again).unwrap());
+        assert_eq!(fault(&twice, &ring), None, "nothing was written in between");
         let unsigned = file(&[Some(&key), None]);
         assert!(fault(&unsigned.join("\n"), &ring).unwrap().1.contains("without a key"));
         assert!(fault(&lines.join("\n"), &KeyRing::default()).unwrap().1.contains("needs key"));

@@ -148,6 +148,14 @@ fn a_store_continues_its_exports_and_may_overlap_them() {
     let both = walk(&rows[..3], &rows, &[], 4);
     assert_eq!((both.fault, both.exported_rows, both.rows), (None, 3, 4));
     assert_eq!(both.deep.map(|deep| deep.differences.len()), Some(4), "an overlap is folded once");
+    assert_eq!(walk(&rows, &rows, &[], 4).fault, None, "all of it was exported, and nothing pruned");
+    let mut gaps = Vec::new();
+    for _ in 0..3 {
+        let gap = json!({ "from": Timestamp::UNIX_EPOCH, "until": Timestamp::UNIX_EPOCH });
+        push(&mut gaps, event("watch_gap").with_detail(&gap), None);
+    }
+    let both = walk(&gaps[..2], &gaps, &[], 3).deep.unwrap();
+    assert_eq!(both.differences.len(), 3, "each gap is one, wherever it was read: {both:?}");
     let (seq, what) = fault(&rows[..1], &rows[2..], &[], 4);
     assert!(seq == 3 && what.contains("rows 2 to 2 are neither here nor exported"), "{what}");
     let (seq, what) = fault(&rows, &rows[..2], &[], 2);

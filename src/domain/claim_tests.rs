@@ -506,6 +506,13 @@ fn an_unsound_clock_is_read_again_by_itself() {
 }
 
 #[test]
+fn an_end_at_the_very_start_of_the_episode_is_its_end() {
+    let ended = |seconds: i64| case(Mode::Auto).with(|c| c.facts.newest_resolved_end = Some(at(seconds)));
+    check(ended(-300), "cancel resolved");
+    check(ended(-301), "go");
+}
+
+#[test]
 fn an_episode_of_exactly_its_age_is_not_old() {
     let of = |seconds: i64| case(Mode::Auto).with(|c| c.waiting.episode_started_at = Some(at(-seconds)));
     check(of(6 * 3600), "go");

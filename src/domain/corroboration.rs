@@ -189,6 +189,8 @@ mod tests {
         };
         let url = || "http://127.0.0.1:9090".to_owned();
         let query = |query: &str| Ask::Promql { url: url(), query: query.to_owned() };
+        let limit = Wanted { ask: Ask::TcpClosed { ports: vec![3389, 445] }, timeout: SignedDuration::ZERO };
+        assert_eq!(limit.limit(), "no connection to port 3389, 445");
         for has_address in [false, true] {
             assert!(deaf(Ask::Alertmanager { url: url() }, has_address));
             assert!(deaf(Ask::CloudInsight, has_address));

@@ -108,6 +108,33 @@ fn exactly_one_policy_must_match() {
 }
 
 #[test]
+fn words_read_back_and_say_what_comes_of_them() {
+    for decision in Decision::ALL {
+        assert_eq!(Decision::parse(decision.as_str()), Some(decision));
+        assert_eq!(serde_json::to_string(&decision).unwrap(), format!("\"{}\"", decision.as_str()));
+    }
+    let creating = Decision::ALL.into_iter().filter(|decision| decision.creates_remediation());
+    assert_eq!(creating.collect::<Vec<_>>(), [Decision::Remediate, Decision::AwaitingApproval]);
+}
+
+#[test]
+fn the_detail_says_what_a_person_is_asked_for() {
+    let detail = |case: Case| case.decided().detail;
+    assert_eq!(detail(case(Mode::Approve)), "the policy asks a person");
+    let proposes = case(Mode::Auto).with(|c| c.trust = Trust::Propose);
+    assert!(detail(proposes).starts_with("the source may only propose"));
+    let old = case(Mode::Auto).with(|c| c.alert.starts_at = Some(at(-7 * 3600)));
+    assert!(detail(old).starts_with("the episode is old"));
+    let demotion = Demotion { at: at(-9), why: "unknown".into() };
+    let demoted = case(Mode::Auto).with(|c| c.facts.demoted = Some(demotion));
+    assert!(detail(demoted).starts_with("the policy was demoted"));
+    let held = case(Mode::Auto).with(|c| c.facts.hold_file = Some("the hold file is there".into()));
+    assert_eq!(detail(held), "the hold file is there (wanted: no hold)");
+    let trusted = case(Mode::Auto).decided().trace.0;
+    assert!(trusted.iter().any(|check| check.seen == "trust act"), "{trusted:?}");
+}
+
+#[test]
 fn what_each_policy_would_have_wanted_is_told() {
     let wanted = |change: fn(&mut Rules)| {
         let mut case = case(Mode::Auto);
@@ -186,6 +213,7 @@ fn old_and_future_notices_do_not_act() {
     let sent = |seconds| case(Mode::Auto).with(move |c| c.alert.sender_time = Some(at(seconds)));
     check(sent(-300), "remediate");
     check(sent(-301), "suppressed stale");
+    check(sent(300), "remediate");
     check(sent(301), "suppressed stale");
     check(sent(-301).with(|c| c.person = Some("kim")), "remediate");
     let starts = |seconds| case(Mode::Auto).with(move |c| c.alert.starts_at = Some(at(seconds)));

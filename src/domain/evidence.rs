@@ -87,5 +87,9 @@ mod tests {
         ] {
             assert_eq!(proof(state, after), proven, "{state:?} {after}");
         }
+        // Nobody rebooted it, though its clock is ahead of ours.
+        let baseline = Baseline { intent_at: at(0), uptime_at: Some(at(5)), memory_bytes: 1 };
+        let same = Server { uptime_at: Some(at(5)), ..server() };
+        assert_eq!(reboot(&baseline, &same, State::Accepted), None);
     }
 }

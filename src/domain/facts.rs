@@ -257,6 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn the_address_that_is_claimed_is_that_of_an_address_rule() {
+        let mut policy = testing::policy(Mode::Auto);
+        let rule = |text: &str| super::super::policy::TargetRule::parse(text).unwrap();
+        policy.targets = ["label:no", "label:instance as ip", "label:other as ip"].map(rule).to_vec();
+        let mut alert = testing::alert();
+        let mut claimed = |labels: &[(&str, &str)]| {
+            alert.labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            claimed_address(&policy, &alert).map(|ip| ip.to_string())
+        };
+        assert_eq!(claimed(&[("no", "10.0.0.1")]), None);
+        assert_eq!(claimed(&[("no", "1"), ("instance", " 10.0.0.2:9182 ")]).as_deref(), Some("10.0.0.2"));
+        assert_eq!(claimed(&[("instance", "host"), ("other", "10.0.0.3")]).as_deref(), Some("10.0.0.3"));
+    }
+
+    #[test]
     fn the_first_label_that_is_there_decides_and_no_later_one_mends_it() {
         const RULES: [&str; 3] = ["label:no", "label:instance as ip", "label:host as name"];
         let labels = vec!["no".to_owned(), "instance".to_owned(), "host".to_owned()];
@@ -274,10 +289,13 @@ mod tests {
         }
         let name = TargetName::Name("win-app-01".to_owned());
         assert_eq!(named(&RULES, &[("host", "win-app-01")]), Named::Target(name));
+        let longest = "x".repeat(255);
+        assert_eq!(named(&RULES, &[("host", &longest)]), Named::Target(TargetName::Name(longest.clone())));
         let long = "x".repeat(256);
         for bad in [("no", "7x"), ("instance", "host:9182"), ("host", "win\u{7}app"), ("host", long.as_str())]
         {
-            let found = named(&RULES, &[bad, ("host", "win-app-01")][..1 + usize::from(bad.0 != "host")]);
+            let both = [bad, ("host", "win-app-01")];
+            let found = named(&RULES, if bad.0 == "host" { &both[..1] } else { &both });
             let label = format!("label {}", bad.0);
             assert!(matches!(&found, Named::Malformed { label: told, .. } if *told == label), "{found:?}");
         }

@@ -288,6 +288,7 @@ fn the_newest_end_of_an_alert_only_moves_forward() {
     };
     assert_eq!(report(&events, 1, &[stored("8001")]).differences, Vec::<String>::new());
     assert_eq!(report(&events, 1, &[stored("7000")]).differences.len(), 1);
+    assert_eq!(report(&events[1..2], 1, &[stored("7000")]).differences, Vec::<String>::new());
     assert_eq!(report(&events[2..], 1, &[]).differences, Vec::<String>::new(), "a replay notes no end");
 }
 
@@ -308,9 +309,11 @@ fn rows_that_events_of_an_older_version_may_have_made_are_not_told() {
     assert_eq!(second.differences, ["remediation r was made by an event, and is not in the table"]);
 }
 
-/// Each kind with all that names its row, the row, and a column of it.
-fn one_of_each_kind()
--> Vec<(&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>)> {
+/// A kind with its detail; then the table, key, column and value that it tells.
+type Case = (&'static str, Value, &'static str, &'static str, &'static str, Option<&'static str>);
+
+/// Each kind with all that names its row.
+fn one_of_each_kind() -> Vec<Case> {
     vec![
         ("service_started", json!({ "epoch": 3, "version": "1" }), "owner", "3", "version", Some("1")),
         ("delivery_received", json!({ "bodySha256": "b" }), "delivery", "d", "body_sha256", Some("b")),
@@ -369,6 +372,17 @@ fn each_kind_tells_its_row_and_one_that_names_none_changes_nothing() {
 }
 
 #[test]
+fn what_a_person_ordered_is_requested_by_that_person_only() {
+    let mut ordered = decided("remediate");
+    "ordered_by_hand".clone_into(&mut ordered.kind);
+    for (actor, by) in [(Actor::person("kim"), Some("kim")), (Actor::source("alertmanager"), None)] {
+        ordered.actor = actor;
+        let stored = row("remediation", "r", &[("requested_by", by)]);
+        assert_eq!(report(std::slice::from_ref(&ordered), 1, &[stored]).differences, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_hold_is_its_authors_and_a_person_who_sets_one_is_its_author() {
     let mut set = event("hold_set", &json!({ "id": 1, "author": "somebody else" }));
     for (actor, author) in [(Actor::person("kim"), "kim"), (Actor::service("dispatcher"), "somebody else")] {
@@ -396,6 +410,12 @@ fn a_history_that_begins_in_the_middle_knows_no_first_joining_and_no_first_end()
     let older = ended(&json!({ "fingerprint": "f", "status": "resolved" }));
     let told = report(&[full.clone(), older.clone()], 1, std::slice::from_ref(&stored));
     assert_eq!((told.differences, told.fields_not_told.len()), (Vec::new(), 2));
+    // A replay that a person ordered noted no end, and takes nothing away from what is known.
+    let mut ordered = older.clone();
+    ordered.actor = Actor::person("kim");
+    let known = row("resolved_notice", "f", &[("ended_at", Some("3000")), ("noticed_at", Some("10000"))]);
+    let told = report(&[full, ordered], 1, &[known]);
+    assert_eq!((told.differences, told.fields_not_told.len()), (Vec::new(), 0));
     // A replay by a person noted no end, and an end that is no time tells nothing.
     let mut replay = older;
     replay.actor = Actor::person("kim");

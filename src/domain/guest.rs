@@ -408,8 +408,14 @@ mod tests {
         let wrong = |text: &str| read(text).unwrap().check(now).unwrap_err().0;
         assert_eq!(wrong(&set.replace("\"dumpFile\":\"x\"", "\"dumpFile\":\" \"")), "settings.dumpFile");
         assert_eq!(wrong(&set.replace("Enabled\":1", "Enabled\":8")), "settings.crashDumpEnabled");
+        assert!(read(&set.replace("Enabled\":1", "Enabled\":7")).unwrap().check(now).is_ok());
+        assert!(said.check(now - GUEST_CLOCK_AHEAD).is_ok());
+        assert_eq!((said.kind(), said.found()), ("dump_settings", None));
         let found = format!("{found},\"bugcheckCode\":\"0x80\"}}");
-        assert!(read(&found).unwrap().check(now).is_ok());
+        let dump = read(&found).unwrap();
+        assert!(dump.check(now).is_ok());
+        assert_eq!((dump.kind(), dump.found().map(|dump| dump.size_bytes)), ("dump_found", Some(1)));
+        assert!(read(&found.replace("0x80", &"8".repeat(CODE_MAX))).unwrap().check(now).is_ok());
         assert_eq!(wrong(&found.replace("\"sizeBytes\":1", "\"sizeBytes\":0")), "sizeBytes");
         assert_eq!(wrong(&found.replace("C:\\\\M.DMP", "")), "path");
         assert_eq!(wrong(&found.replace("0x80", &"8".repeat(CODE_MAX + 1))), "bugcheckCode");

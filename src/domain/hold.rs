@@ -242,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn scopes_read_back_and_only_the_global_one_has_no_name() {
+        let named = |make: fn(String) -> HoldScope| make("x".to_owned());
+        let scopes = [
+            HoldScope::Global,
+            named(HoldScope::Source),
+            named(HoldScope::Policy),
+            named(HoldScope::Region),
+            named(HoldScope::Server),
+        ];
+        for scope in scopes {
+            let (word, name) = scope.parts();
+            assert_eq!(HoldScope::from_parts(word, name), Some(scope.clone()));
+            let other = if name.is_empty() { "x" } else { "" };
+            assert_eq!(HoldScope::from_parts(word, other), None, "{scope:?}");
+        }
+        assert_eq!(HoldScope::from_parts("everything", ""), None);
+    }
+
+    #[test]
     fn one_selector_that_fits_is_enough_for_a_window() {
         let none = || Maintenance {
             name: "patch day".to_owned(),
@@ -274,6 +293,7 @@ mod tests {
         assert!(pattern("win-.*").matches("win-app-01"));
         assert!(!pattern("win").matches("win-app-01"));
         assert!(!pattern("app|db").matches("db-01"));
+        assert!(pattern("win-.*") == pattern("win-.*") && pattern("win-.*") != pattern("win-.+"));
         for bad in ["", "(", "a)|(?:b"] {
             assert!(NamePattern::parse(bad).is_none(), "{bad}");
         }

@@ -24,6 +24,37 @@ fn a_window_slides() {
 }
 
 #[test]
+fn what_lies_at_the_very_moment_is_not_over() {
+    let stops = |trace: &Trace| trace.0.iter().filter(|check| check.verdict == Verdict::Stop).count();
+    // A dump that was collected at the moment of an intent is not the dump of that intent.
+    let own = [past(-7200, Some(Outcome::Accepted))];
+    for (collected, stopped) in [(-7200, 1), (-7199, 0)] {
+        let mut trace = Trace::default();
+        ask_rest(&mut trace, &policy(Mode::Auto), &own, &server(), Some(at(collected)), at(0));
+        assert_eq!(stops(&trace), stopped, "{collected}");
+    }
+    // A reboot at the moment when watching ended was seen until then; one when it began again was not.
+    for (from, until, stopped) in [(-60, -10, 0), (-61, -60, 1), (-61, -61, 0)] {
+        let mut trace = Trace::default();
+        let rebooted = Server { uptime_at: Some(at(-60)), ..server() };
+        let gap = Gap { from: at(from), until: at(until) };
+        ask_unwatched(&mut trace, &policy(Mode::Auto), &[gap], &rebooted, at(0));
+        assert_eq!(stops(&trace), stopped, "{from} {until}");
+    }
+}
+
+#[test]
+fn the_longest_limit_is_looked_back_to() {
+    let mut rules = super::super::testing::rules(Mode::Auto);
+    // The dump of the biggest server takes longest.
+    assert_eq!(look_back(&rules), dump_window(32 << 40));
+    rules.policies[0].cooldown = SignedDuration::from_hours(500);
+    assert_eq!(look_back(&rules), SignedDuration::from_hours(500));
+    rules.limits.region.push(Budget::parse("9/600h").unwrap());
+    assert_eq!(look_back(&rules), SignedDuration::from_hours(600));
+}
+
+#[test]
 fn a_refusal_and_an_unwatched_reboot_say_that_only_time_lifts_them() {
     let limits = |trace: &Trace| {
         let stops = trace.0.iter().filter(|check| check.verdict == Verdict::Stop);

@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn matchers_read_back_and_differ_in_each_part() {
+        let read = |text: &str| Matcher::parse(text).unwrap();
+        let one = read("a=\"1\"");
+        assert!(one == read("a=1"));
+        for other in ["b=\"1\"", "a!=\"1\"", "a=\"2\"", "a=~\"1\""] {
+            assert!(one != read(other), "{other}");
+        }
+        let texts = ["a=\"1\"", "b!=\"2\"", "c=~\"x|y\"", "d!~\"z\""].map(str::to_owned);
+        let matchers = Matchers::parse(&texts).unwrap();
+        assert_eq!(matchers.texts(), texts);
+        assert_eq!(matchers.equalities(), Labels::from([("a".to_owned(), "1".to_owned())]));
+    }
+
+    #[test]
     fn an_empty_selector_matches_nothing() {
         check(&[], &[("a", "1")], false);
     }

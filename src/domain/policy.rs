@@ -242,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn modes_have_the_words_of_the_configuration() {
+        for (mode, word) in
+            [(Mode::Off, "off"), (Mode::Shadow, "shadow"), (Mode::Approve, "approve"), (Mode::Auto, "auto")]
+        {
+            assert_eq!(mode.as_str(), word);
+            assert_eq!(serde_json::to_string(&mode).unwrap(), format!("\"{word}\""));
+        }
+    }
+
+    #[test]
     fn budgets_read_count_and_window() {
         let budget = Budget::parse("2/1h").unwrap();
         assert_eq!((budget.count, budget.window), (2, SignedDuration::from_hours(1)));

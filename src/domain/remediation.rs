@@ -283,9 +283,55 @@ mod tests {
     }
 
     #[test]
+    fn these_are_the_moves_and_there_are_no_others() {
+        use Event as E;
+        use State as S;
+        let moves = [
+            (S::Settling, E::SettledNeedsApproval, S::AwaitingApproval),
+            (S::Settling, E::Settled, S::Queued),
+            (S::Settling, E::Cancelled, S::Cancelled),
+            (S::Settling, E::Expired, S::Expired),
+            (S::AwaitingApproval, E::Approved, S::Queued),
+            (S::AwaitingApproval, E::Cancelled, S::Cancelled),
+            (S::AwaitingApproval, E::Expired, S::Expired),
+            (S::Queued, E::Claimed, S::Intent),
+            (S::Queued, E::Cancelled, S::Cancelled),
+            (S::Queued, E::Expired, S::Expired),
+            (S::Intent, E::Accepted, S::Accepted),
+            (S::Intent, E::Rejected, S::Rejected),
+            (S::Intent, E::NotSentTryAgain, S::Queued),
+            (S::Intent, E::NotSentForGood, S::NotSent),
+            (S::Intent, E::Lost, S::Unknown),
+            (S::Accepted, E::RebootSeen, S::Confirmed),
+            (S::Accepted, E::NoRebootInTime, S::Unconfirmed),
+            (S::Unconfirmed, E::RebootSeen, S::Confirmed),
+            (S::Unconfirmed, E::SettledHappened, S::ClosedHappened),
+            (S::Unconfirmed, E::SettledNotHappened, S::ClosedNotHappened),
+            (S::Unknown, E::Accepted, S::Accepted),
+            (S::Unknown, E::Rejected, S::Rejected),
+            (S::Unknown, E::RebootSeen, S::Confirmed),
+            (S::Unknown, E::CallSeen, S::Confirmed),
+            (S::Unknown, E::SettledHappened, S::ClosedHappened),
+            (S::Unknown, E::SettledNotHappened, S::ClosedNotHappened),
+        ];
+        for from in State::ALL {
+            for event in Event::ALL {
+                let to = moves.iter().find(|(a, b, _)| (*a, *b) == (from, event)).map(|(.., to)| *to);
+                assert_eq!(transition(from, event).ok(), to, "{from:?} {event:?}");
+            }
+        }
+    }
+
+    #[test]
     fn words_read_back() {
         for state in State::ALL {
             assert_eq!(State::parse(state.as_str()), Some(state));
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{}\"", state.as_str()));
         }
+        for outcome in [Outcome::Accepted, Outcome::Rejected, Outcome::NotSent, Outcome::Unknown] {
+            assert_eq!(Outcome::parse(outcome.as_str()), Some(outcome));
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), format!("\"{}\"", outcome.as_str()));
+        }
+        assert_eq!((State::parse("done"), Outcome::parse("lost")), (None, None));
     }
 }

@@ -241,6 +241,15 @@ mod tests {
     }
 
     #[test]
+    fn systems_have_the_words_of_the_configuration() {
+        for (code, word) in
+            [("WND64", "windows"), ("LNX32", "linux"), ("UBS64", "linux"), ("BSD64", "unknown")]
+        {
+            assert_eq!(Os::from_platform_code(code).as_str(), word, "{code}");
+        }
+    }
+
+    #[test]
     fn unknown_codes_are_never_eligible() {
         let table = Eligibility::default();
         let mut server = sample();
