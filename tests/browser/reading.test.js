@@ -169,6 +169,8 @@ test("texts of strangers are texts: on every page, in every language, in a paste
       await page.goto(path);
       const made = await page.locator('main img, main iframe, [onerror], [onmouseover], main script, script:not([src])').count();
       assert.equal(made, 0, name);
+      const whole = await page.evaluate(() => document.documentElement.outerHTML);
+      assert.equal(/[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f]/.test(whole), false, `${name}: a mark that turns what is read`);
     }
     await context.closeQuietly();
   }

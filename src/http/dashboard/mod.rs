@@ -134,7 +134,7 @@ fn html(status: StatusCode, template: &impl Template) -> HttpResponse {
         .insert_header(("cross-origin-opener-policy", "same-origin"))
         .insert_header(("cross-origin-resource-policy", "same-origin"));
     match template.render() {
-        Ok(text) => response.body(text),
+        Ok(text) => response.body(plain::visible_page(text)),
         Err(error) => {
             tracing::error!(%error, "a page cannot be written");
             response.status(StatusCode::INTERNAL_SERVER_ERROR).body("the page cannot be written")

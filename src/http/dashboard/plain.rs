@@ -11,19 +11,34 @@ const STEPS_MAX: usize = 40;
 
 /// A text in which what cannot be seen, or would turn the direction of reading, is written as `\u202e`.
 pub(super) fn visible(text: &str) -> String {
+    written(text, hides)
+}
+
+/// The same for a whole page: whatever of a stranger is in it, and wherever, it is read in the order in which it is
+/// written. Its own texts hold nothing of the kind.
+pub(super) fn visible_page(page: String) -> String {
+    // Fields of several lines come with carriage returns.
+    let turns = |c| c != '\r' && hides(c);
+    if page.chars().any(turns) { written(&page, turns) } else { page }
+}
+
+fn hides(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{61c}'
+        | '\u{feff}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{fff9}'..='\u{fffb}' => true,
+        c => c.is_control(),
+    }
+}
+
+fn written(text: &str, hides: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let hidden = match c {
-            '\n' | '\t' => false,
-            '\u{61c}'
-            | '\u{feff}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{fff9}'..='\u{fffb}' => true,
-            c => c.is_control(),
-        };
-        if hidden {
+        if hides(c) {
             // A String takes everything.
             let _always = write!(shown, "\\u{:04x}", u32::from(c));
         } else {
@@ -93,6 +108,8 @@ mod tests {
     fn what_hides_is_written_out() {
         assert_eq!(visible("a\u{202e}b\u{0}c\r\n\td\u{7f}"), "a\\u202eb\\u0000c\\u000d\n\td\\u007f");
         assert_eq!(visible("한국어 日本語 ü"), "한국어 日本語 ü");
+        assert_eq!(visible_page("<p>a\r\n\u{2066}b</p>".to_owned()), "<p>a\r\n\\u2066b</p>");
+        assert_eq!(visible_page("<p>한국어\r\n</p>".to_owned()), "<p>한국어\r\n</p>");
     }
 
     #[test]
