@@ -15,6 +15,8 @@
 
 mod checker;
 mod clocks;
+#[path = "../contract/mod.rs"]
+mod contract;
 mod faults;
 mod points;
 mod power_loss;

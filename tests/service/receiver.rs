@@ -85,7 +85,7 @@ impl Receiver {
                     return;
                 }
                 let (posts, mode) = (Arc::clone(&posts), Arc::clone(&mode));
-                std::thread::spawn(move || serve(stream, &posts, &mode));
+                std::thread::spawn(move || serve(&stream, &posts, &mode));
             }
         });
         receiver
@@ -121,7 +121,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, posts: &Mutex<Vec<Post>>, mode: &Mutex<Mode>) -> Option<()> {
+fn serve(stream: &TcpStream, posts: &Mutex<Vec<Post>>, mode: &Mutex<Mode>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
@@ -148,5 +148,6 @@ fn serve(stream: TcpStream, posts: &Mutex<Vec<Post>>, mode: &Mutex<Mode>) -> Opt
         }
     };
     let answer = format!("HTTP/1.1 {status} Word\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
-    (&stream).write_all(answer.as_bytes()).ok()
+    let mut stream = stream;
+    stream.write_all(answer.as_bytes()).ok()
 }

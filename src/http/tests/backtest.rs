@@ -25,7 +25,7 @@ fn quick(rig: &Rig, no: &str, fingerprint: &str) -> String {
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while !is_so().await {
         assert!(Instant::now() < end, "{what}: not in time");
         tokio::time::sleep(Duration::from_millis(20)).await;
