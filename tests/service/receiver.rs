@@ -17,6 +17,8 @@ pub(crate) enum Mode {
     Take,
     /// This status.
     Answer(u16),
+    /// 422 for a body that holds this word, 200 for any other.
+    Refuse(&'static str),
     /// Reads everything and never says a word.
     Never,
 }
@@ -135,11 +137,16 @@ fn serve(stream: &TcpStream, posts: &Mutex<Vec<Post>>, mode: &Mutex<Mode>) -> Op
     }
     let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
     reader.read_exact(&mut body).ok()?;
-    let mode = *mode.lock().unwrap();
-    let post = Post { path, headers, body: String::from_utf8(body).ok()?, taken: mode == Mode::Take };
+    let body = String::from_utf8(body).ok()?;
+    let mode = match *mode.lock().unwrap() {
+        Mode::Refuse(word) if body.contains(word) => Mode::Answer(422),
+        Mode::Refuse(_) => Mode::Take,
+        other => other,
+    };
+    let post = Post { path, headers, body, taken: mode == Mode::Take };
     posts.lock().unwrap().push(post);
     let status = match mode {
-        Mode::Take => 200,
+        Mode::Take | Mode::Refuse(_) => 200,
         Mode::Answer(status) => status,
         Mode::Never => {
             // Until the other side gives up.
