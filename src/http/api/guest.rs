@@ -52,6 +52,7 @@ pub(in super::super) struct DumpIsCollected {
 /// A word of a guest that was kept.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the answer")]
 pub(in super::super) struct AttestationKept {
     trace_id: TraceId,
     attestation_id: i64,

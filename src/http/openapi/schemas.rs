@@ -165,7 +165,7 @@ fn close(name: &str, schema: &Value) -> Value {
             }
             Value::Object(fields)
         }
-        plain => plain.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => schema.clone(),
     }
 }
 

@@ -151,8 +151,8 @@ pub struct AttemptRow {
 fn proof() -> utoipa::openapi::schema::Schema {
     let none = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::Null);
     let kinds = ["Evidence", "ActivityEvidence", "GuestDump"].map(utoipa::openapi::Ref::from_schema_name);
-    let any =
-        kinds.into_iter().fold(utoipa::openapi::schema::OneOfBuilder::new(), |any, kind| any.item(kind));
+    let begun = utoipa::openapi::schema::OneOfBuilder::new();
+    let any = kinds.into_iter().fold(begun, utoipa::openapi::schema::OneOfBuilder::item);
     any.item(none).build().into()
 }
 
