@@ -18,7 +18,7 @@ use actix_web::{HttpRequest, HttpResponse};
 pub(in super::super) struct Incident {
     /// The incident.
     #[serde(flatten)]
-    incident: IncidentRow,
+    row: IncidentRow,
     /// Its remediations, newest first.
     remediations: Vec<RemediationRow>,
     /// Its events, oldest first.
@@ -52,5 +52,5 @@ pub(in super::super) async fn one(
     let remediations = store.remediations(None, Some(&id), &whole).await?;
     let filter = AuditFilter { incident_id: Some(id.into_inner()), ..AuditFilter::default() };
     let timeline = store.audit(&filter, &whole).await?;
-    Ok(HttpResponse::Ok().json(Incident { incident, remediations: remediations.items, timeline }))
+    Ok(HttpResponse::Ok().json(Incident { row: incident, remediations: remediations.items, timeline }))
 }

@@ -28,7 +28,8 @@ pub(in super::super) struct QuarantineOpen {
 #[expect(clippy::struct_field_names, reason = "the names are those of the answer")]
 pub(in super::super) struct Quarantine {
     /// The one that is open.
-    quarantine: Option<QuarantineOpen>,
+    #[serde(rename = "quarantine")]
+    open: Option<QuarantineOpen>,
     /// What does not agree; empty when all is well.
     findings: Vec<String>,
     /// Interrupts that the journal knows and the store does not.
@@ -52,7 +53,7 @@ pub(in super::super) async fn show(
     let open = service.store.open_quarantine().await?;
     let compared = comparison(service).await?;
     Ok(HttpResponse::Ok().json(Quarantine {
-        quarantine: open.map(|open| QuarantineOpen { id: open.id, opened_at: open.opened_at, why: open.why }),
+        open: open.map(|open| QuarantineOpen { id: open.id, opened_at: open.opened_at, why: open.why }),
         findings: compared.findings,
         missing: compared.missing,
         journal_high_water: compared.journal_high_water,
