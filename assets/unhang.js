@@ -138,6 +138,7 @@
   const look = () => {
     ear?.abort();
     ear = null;
+    live.classList.remove("on");
     if (!document.hidden) listen();
   };
   document.addEventListener("visibilitychange", look);
