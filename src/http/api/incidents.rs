@@ -14,7 +14,6 @@ use actix_web::{HttpRequest, HttpResponse};
 /// One incident with everything that was recorded of it.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names are those of the answer")]
 pub(in super::super) struct Incident {
     /// The incident.
     #[serde(flatten)]

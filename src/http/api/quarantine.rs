@@ -25,7 +25,6 @@ pub(in super::super) struct QuarantineOpen {
 /// Journal and store side by side.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names are those of the answer")]
 pub(in super::super) struct Quarantine {
     /// The one that is open.
     #[serde(rename = "quarantine")]
