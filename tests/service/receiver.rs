@@ -141,7 +141,7 @@ fn serve(stream: &TcpStream, posts: &Mutex<Vec<Post>>, mode: &Mutex<Mode>) -> Op
     let mode = match *mode.lock().unwrap() {
         Mode::Refuse(word) if body.contains(word) => Mode::Answer(422),
         Mode::Refuse(_) => Mode::Take,
-        other => other,
+        other @ (Mode::Take | Mode::Answer(_) | Mode::Never) => other,
     };
     let post = Post { path, headers, body, taken: mode == Mode::Take };
     posts.lock().unwrap().push(post);
