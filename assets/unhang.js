@@ -97,7 +97,7 @@
     // a second, and the less the longer an answer takes: many open pages must not keep a busy service busy.
     while (dirty) {
       const begun = performance.now();
-      await pause(Math.min(10000, Math.max(begun - read > 2000 ? 250 : 700, 20 * took)));
+      await pause(Math.min(10000, Math.max(begun - read > 2000 ? 0 : 700, 50 * took)));
       dirty = false;
       const asked = performance.now();
       await renew();
@@ -108,8 +108,8 @@
   };
   setInterval(() => { if (again) soon(); }, 2000);
 
-  // Events have a name each, which an EventSource would have to know beforehand: the answer is read as it comes instead,
-  // from the row on that the page was written with. A page that nobody sees has no stream: a browser opens six connections
+  // The stream says only how far the audit has come, from the row on that the page was written with; what happened is read
+  // from the page. A page that nobody sees has no stream: a browser opens six connections
   // to one host for all its windows.
   let place = body.dataset.seq;
   let ear = null;
@@ -117,7 +117,7 @@
     const mine = new AbortController();
     ear = mine;
     while (ear === mine) {
-      const answer = await fetch(`/api/v1/stream?after=${place}`, { signal: mine.signal, headers: { accept: "text/event-stream" } }).catch(() => null);
+      const answer = await fetch(`/api/v1/stream?brief=true&after=${place}`, { signal: mine.signal, headers: { accept: "text/event-stream" } }).catch(() => null);
       if (answer && answer.status === 401) break;
       if (answer && answer.ok) {
         live.classList.add("on");

@@ -5,6 +5,7 @@
 mod api;
 mod auth;
 mod body;
+mod brief;
 mod caller;
 mod client;
 mod dashboard;

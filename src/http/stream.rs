@@ -17,6 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::auth::{Admission, Viewer};
 use super::body::Params;
+use super::brief::Places;
 use super::door::Door;
 use super::feed::{Batch, Event, ROWS_MAX, Seat, together};
 use super::problem::{Code, Problem};
@@ -40,6 +41,10 @@ pub(super) async fn follow(
 ) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&req)?;
     let wanted = Wanted::read(&mut params)?;
+    let brief = params.choice("brief", &[("true", true), ("false", false)])?.unwrap_or(false);
+    if brief && !wanted.is_everything() {
+        return Err(Problem::query("brief", "not beside a filter: a brief stream tells no rows"));
+    }
     let after = params.whole("after", 0..=i64::MAX)?;
     params.finish()?;
     // A client that connects again repeats its first address, and says in the header how far it came.
@@ -67,14 +72,30 @@ pub(super) async fn follow(
     let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let opening = Some(format!("retry: {RETRY_MS}\nid: {cursor}\n\n").into());
-    let reader =
-        Reader { door, admission, wanted, batches, news, cursor, target: newest, beat, opening, _seat: seat };
+    let reading = if brief {
+        // Whoever holds a receiver has the rows read.
+        drop(batches);
+        Places { door, admission, news, cursor, beat, opening, _seat: seat }.read_on()
+    } else {
+        read_on(Reader {
+            door,
+            admission,
+            wanted,
+            batches,
+            news,
+            cursor,
+            target: newest,
+            beat,
+            opening,
+            _seat: seat,
+        })
+    };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header(UNBUFFERED)
         // The connection ends with the stream, so that a stop waits for nobody.
         .force_close()
-        .body(Body(Some(read_on(reader)))))
+        .body(Body(Some(reading))))
 }
 
 /// The place that the client has seen last.
@@ -241,12 +262,22 @@ async fn page(store: &Store, wanted: &Wanted, after: i64, target: i64) -> Result
     Ok((together(events.iter().filter(|event| wanted.takes(event))), reached))
 }
 
-type Reading = Pin<Box<dyn Future<Output = Option<(Bytes, Reader)>>>>;
+/// A piece and what comes behind it; `None` at the end.
+type Piece = Option<(Bytes, Reading)>;
+
+/// A piece under way.
+pub(super) struct Reading(Pin<Box<dyn Future<Output = Piece>>>);
+
+impl Reading {
+    pub(super) fn of(piece: impl Future<Output = Piece> + 'static) -> Self {
+        Self(Box::pin(piece))
+    }
+}
 
 fn read_on(mut reader: Reader) -> Reading {
-    Box::pin(async move {
+    Reading::of(async move {
         let piece = reader.next().await?;
-        Some((piece, reader))
+        Some((piece, read_on(reader)))
     })
 }
 
@@ -262,9 +293,9 @@ impl MessageBody for Body {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let Some(reading) = self.0.as_mut() else { return Poll::Ready(None) };
-        let Poll::Ready(read) = reading.as_mut().poll(cx) else { return Poll::Pending };
+        let Poll::Ready(read) = reading.0.as_mut().poll(cx) else { return Poll::Pending };
         let (piece, next) = match read {
-            Some((piece, reader)) => (Some(Ok(piece)), Some(read_on(reader))),
+            Some((piece, next)) => (Some(Ok(piece)), Some(next)),
             None => (None, None),
         };
         self.0 = next;

@@ -67,14 +67,14 @@ async function open(site, cookie, renew) {
   const all = [];
   for (let n = 0; n < DASHBOARDS; n += 1) {
     const socket = connect(Number(port), hostname);
-    socket.write(`GET /api/v1/stream HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncookie: ${cookie}\r\n\r\n`);
+    socket.write(`GET /api/v1/stream?brief=true HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncookie: ${cookie}\r\n\r\n`);
     await new Promise((resolve) => socket.once("data", resolve));
     const one = { socket, bytes: 0, busy: false, reads: 0, took: 0, open: true };
     socket.on("data", async (piece) => {
       one.bytes += piece.length;
       if (!renew || one.busy || !one.open) return;
       one.busy = true;
-      await new Promise((done) => setTimeout(done, Math.min(10_000, Math.max(one.reads === 0 ? 250 : 700, 20 * one.took))));
+      await new Promise((done) => setTimeout(done, Math.min(10_000, Math.max(one.reads === 0 ? 0 : 700, 50 * one.took))));
       if (!one.open) return;
       const asked = performance.now();
       await (await fetch(`${site.url}/`, { headers: { cookie, "x-unhang-live": "1" } })).arrayBuffer().catch(() => {});

@@ -56,7 +56,24 @@ test("what is compressed and what never is", async () => {
   }
   for (const path of ["/livez", "/metrics"]) assert.equal((await ask(path)).headers.get("content-encoding"), null, path);
   assert.equal((await ask("/webhooks/alertmanager", "POST", "{")).headers.get("content-encoding"), null);
-  const stream = await ask("/api/v1/stream");
+  const stream = await ask("/api/v1/stream?brief=true");
   assert.equal(stream.headers.get("content-encoding"), null);
   await stream.body.cancel();
+});
+
+test("a page is told that something happened, in a few words, however much it is; a stopped service ends its stream", async () => {
+  const answer = await fetch(`${site.url}/api/v1/stream?brief=true`, { headers: { authorization: `Bearer ${tokenOf("looker")}` } });
+  const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = (await pieces.read()).value;
+  const begun = Date.now();
+  for (let n = 0; n < 100; n += 1) await site.alert("90000130", { name: "DiskFull", labels: { n: String(n) } });
+  const seconds = (Date.now() - begun) / 1000;
+  const { seq } = (await site.api("GET", "/api/v1/audit?limit=1")).items[0];
+  while (!text.includes(`id: ${seq}\nevent: news\ndata: ${seq}\n\n`)) text += (await pieces.read()).value;
+  const told = text.match(/event: /g).length;
+  assert.ok(told <= 4 * seconds + 2 && text.length < 100 * (told + 2), `${told} events of ${text.length} bytes in ${seconds} s`);
+  const refused = await fetch(`${site.url}/api/v1/stream?brief=true&kind=hold_set`, { headers: { authorization: `Bearer ${tokenOf("looker")}` } });
+  assert.equal(refused.status, 400);
+  await site.stop();
+  for (let read = await pieces.read(); !read.done; read = await pieces.read());
 });

@@ -101,6 +101,11 @@ fn stream() -> Operation {
         )
         .query("kind", "Kinds of events, with commas between; 32 at most.", &text())
         .query("after", "Go on behind this row.", &json!({ "type": "integer", "minimum": 0, "format": "int64" }))
+        .query(
+            "brief",
+            "`true`: only the place that is reached, at most four times in a second, and no rows; not beside a filter.",
+            &json!({ "type": "boolean" }),
+        )
         .header("Last-Event-ID", "Go on behind this row; goes before `after`.", &rows(), &json!("213"));
     let some = ["serverInstanceNo", "remediationId", "incidentId"];
     let filters = FILTERS.into_iter().filter(|(name, _)| some.contains(name));

@@ -1,0 +1,59 @@
+//! The brief form of the event stream: how far the audit has come, for pages that read themselves again.
+//!
+//! Never: a row, or more than a few words in a quarter of a second, however much happens and however many follow.
+
+use std::time::Duration;
+
+use actix_web::web::{Bytes, Data};
+use tokio::sync::watch;
+use tokio::time::Interval;
+
+use super::auth::Admission;
+use super::door::Door;
+use super::feed::Seat;
+use super::stream::Reading;
+
+/// What is committed within this time is told at once.
+const PACE: Duration = Duration::from_millis(250);
+
+/// One open stream.
+pub(super) struct Places {
+    pub(super) door: Data<Door>,
+    pub(super) admission: Admission,
+    pub(super) news: watch::Receiver<i64>,
+    /// Everything up to here was told.
+    pub(super) cursor: i64,
+    pub(super) beat: Interval,
+    pub(super) opening: Option<Bytes>,
+    pub(super) _seat: Seat,
+}
+
+impl Places {
+    pub(super) fn read_on(mut self) -> Reading {
+        Reading::of(async move {
+            let piece = self.next().await?;
+            Some((piece, self.read_on()))
+        })
+    }
+
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(opening) = self.opening.take() {
+            return Some(opening);
+        }
+        let Self { door, news, cursor, beat, .. } = self;
+        let moved = tokio::select! {
+            biased;
+            () = door.service.stopping.cancelled() => return None,
+            _ = beat.tick() => false,
+            moved = news.wait_for(|newest| *newest > *cursor) => moved.ok().map(|_newest| true)?,
+        };
+        if !moved {
+            let sign = || format!(": still here\nid: {}\n\n", self.cursor).into();
+            return self.admission.holds(&self.door).then(sign);
+        }
+        tokio::time::sleep(PACE).await;
+        self.cursor = *self.news.borrow();
+        Some(format!("id: {0}\nevent: news\ndata: {0}\n\n", self.cursor).into())
+    }
+}
