@@ -122,7 +122,7 @@ fn admit(req: &HttpRequest, needed: Role) -> Result<Person, Problem> {
     let person = if req.headers().contains_key(AUTHORIZATION) {
         let person = by_token(req, door)?;
         may(&person, needed)?;
-        if changes && !own_origin(req.headers()) {
+        if changes && !own_origin(req.headers(), &door.service.config()) {
             return Err(foreign());
         }
         person
@@ -130,8 +130,10 @@ fn admit(req: &HttpRequest, needed: Role) -> Result<Person, Problem> {
         let Some(caller) = caller(req, door, Use::Passes) else { return Err(unauthenticated()) };
         may(&caller.person, needed)?;
         let brought = req.headers().get(FORM_TOKEN).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let ours =
-            || names_own_origin(req.headers()) && door.sessions.is_form_token(&caller.bound_to, brought);
+        let ours = || {
+            names_own_origin(req.headers(), &door.service.config())
+                && door.sessions.is_form_token(&caller.bound_to, brought)
+        };
         if changes && !ours() {
             return Err(foreign());
         }
@@ -197,18 +199,27 @@ pub(super) fn person(config: &Config, presented: &str) -> Option<Person> {
 }
 
 /// Whether the request names no origin, or this very host.
-fn own_origin(headers: &HeaderMap) -> bool {
-    !headers.contains_key(ORIGIN) || names_own_origin(headers)
+fn own_origin(headers: &HeaderMap, config: &Config) -> bool {
+    !headers.contains_key(ORIGIN) || names_own_origin(headers, config)
 }
 
 /// Whether the request names this very host as its origin. A browser names one with everything that changes something.
-pub(super) fn names_own_origin(headers: &HeaderMap) -> bool {
+pub(super) fn names_own_origin(headers: &HeaderMap, config: &Config) -> bool {
+    is_own_origin(headers, config.server.public_url.as_deref())
+}
+
+/// The origin is the host that was asked for or, where a proxy asks under a name of its own, that of `server.public_url`.
+fn is_own_origin(headers: &HeaderMap, public_url: Option<&str>) -> bool {
     let mut origins = headers.get_all(ORIGIN);
     let Some(origin) = origins.next() else { return false };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let named = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let authority = named.as_ref().and_then(Uri::authority).map(actix_web::http::uri::Authority::as_str);
-    let same = matches!((authority, host), (Some(a), Some(b)) if a.eq_ignore_ascii_case(b));
+    let authority = |uri: &Uri| uri.authority().map(|authority| authority.as_str().to_ascii_lowercase());
+    let own = named.as_ref().and_then(authority);
+    let public = public_url.and_then(|url| url.parse::<Uri>().ok());
+    let known = public.as_ref().filter(|public| public.scheme() == named.as_ref().and_then(Uri::scheme));
+    let same =
+        own.is_some() && (own == host.map(str::to_ascii_lowercase) || own == known.and_then(authority));
     same && origins.next().is_none()
 }
 
@@ -237,18 +248,25 @@ mod tests {
 
     #[test]
     fn only_our_own_origin_may_change_things() {
+        let public = std::cell::Cell::new(None);
         let asked = |origins: &[&str]| {
             let req = origins.iter().fold(
                 TestRequest::default().insert_header(("host", "unhang.example:8080")),
                 |req, origin| req.append_header(("origin", *origin)),
             );
-            own_origin(req.to_http_request().headers())
+            let req = req.to_http_request();
+            is_own_origin(req.headers(), public.get())
         };
-        assert!(asked(&[]));
+        assert!(!asked(&[]));
         assert!(asked(&["https://unhang.example:8080"]));
         for foreign in ["null", "", "https://evil.example", "https://unhang.example", "unhang", "file:///x"] {
             assert!(!asked(&[foreign]), "{foreign:?}");
         }
         assert!(!asked(&["https://unhang.example:8080", "https://evil.example"]));
+        public.set(Some("https://pages.example/unhang/"));
+        assert!(asked(&["https://pages.example"]) && asked(&["https://unhang.example:8080"]));
+        for foreign in ["http://pages.example", "https://pages.example:444", "https://evil.example", "null"] {
+            assert!(!asked(&[foreign]), "{foreign:?}");
+        }
     }
 }

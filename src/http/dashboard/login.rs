@@ -68,7 +68,7 @@ fn shown(req: &HttpRequest, door: &Door, view: &View, next: String) -> HttpRespo
 /// `POST /login`
 pub(in super::super) async fn log_in(req: HttpRequest, door: Data<Door>, payload: Payload) -> HttpResponse {
     let mut view = View::of(&req, &door, None, "login");
-    let form = match form(&req, payload).await {
+    let form = match form(&req, &door, payload).await {
         Ok(form) => form,
         Err(problem) => return super::failed(&view, &problem),
     };
@@ -138,7 +138,7 @@ pub(in super::super) async fn log_out(req: HttpRequest, door: Data<Door>, payloa
 
 /// `POST /preferences`: language and time zone, kept by the browser.
 pub(in super::super) async fn prefer(req: HttpRequest, door: Data<Door>, payload: Payload) -> HttpResponse {
-    let form = match form(&req, payload).await {
+    let form = match form(&req, &door, payload).await {
         Ok(form) => form,
         Err(problem) => return super::failed(&View::of(&req, &door, None, "login"), &problem),
     };

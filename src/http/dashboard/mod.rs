@@ -36,7 +36,7 @@ use super::caller::{Caller, caller};
 use super::door::Door;
 use super::problem::{Code, Problem};
 use super::session::Use;
-use crate::config::Role;
+use crate::config::{Config, Role};
 use view::View;
 
 /// Largest form.
@@ -174,16 +174,16 @@ impl Form {
 }
 
 /// Reads a form of our own page.
-async fn form(req: &HttpRequest, payload: Payload) -> Result<Form, Problem> {
-    form_up_to(req, payload, FORM_MAX).await
+async fn form(req: &HttpRequest, door: &Door, payload: Payload) -> Result<Form, Problem> {
+    form_up_to(req, door, payload, FORM_MAX).await
 }
 
-async fn form_up_to(req: &HttpRequest, payload: Payload, max: usize) -> Result<Form, Problem> {
+async fn form_up_to(req: &HttpRequest, door: &Door, payload: Payload, max: usize) -> Result<Form, Problem> {
     body::refuse_encoding(req)?;
     if !req.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Problem::new(Code::ContentType, "this takes a form of the page"));
     }
-    if !from_here(req) {
+    if !from_here(req, &door.service.config()) {
         return Err(Problem::new(Code::ForeignOrigin, "pages of other origins may not change anything here"));
     }
     let bytes = body::read(req, payload, max, FORM_TIMEOUT).await?;
@@ -201,9 +201,9 @@ async fn form_up_to(req: &HttpRequest, payload: Payload, max: usize) -> Result<F
 }
 
 /// Whether a browser says that this came from a page of ours. One that says nothing at all is not believed.
-fn from_here(req: &HttpRequest) -> bool {
+fn from_here(req: &HttpRequest, config: &Config) -> bool {
     let site = req.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    names_own_origin(req.headers()) && site.is_none_or(|site| site == "same-origin")
+    names_own_origin(req.headers(), config) && site.is_none_or(|site| site == "same-origin")
 }
 
 /// Somebody who sent a form, with what it brought.
@@ -238,7 +238,7 @@ async fn sent_up_to(
         return Err(failed(&view, &problem));
     };
     let view = admitted(req, door, &caller, page, needed).await?;
-    let form = form_up_to(req, payload, max).await.map_err(|problem| failed(&view, &problem))?;
+    let form = form_up_to(req, door, payload, max).await.map_err(|problem| failed(&view, &problem))?;
     if !door.sessions.is_form_token(&caller.bound_to, form.text("form")) {
         let detail = "this form is not of your session: load the page again";
         return Err(failed(&view, &Problem::new(Code::ForeignOrigin, detail)));
