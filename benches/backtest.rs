@@ -27,8 +27,8 @@ use unhang::store::{AlertDecision, NewDelivery, Store};
 const SERVERS: u64 = 500;
 /// Alerts of one delivery.
 const GROUP: u64 = 20;
-/// Time between two deliveries.
-const PACE: SignedDuration = SignedDuration::from_secs(30);
+/// Time between two deliveries: few servers fire at once, as where no storm is.
+const PACE: SignedDuration = SignedDuration::from_mins(3);
 
 fn config(folder: &Path) -> unhang::config::Config {
     std::fs::write(folder.join("secret"), "a-secret-that-is-long-enough").unwrap();
@@ -39,9 +39,11 @@ fn config(folder: &Path) -> unhang::config::Config {
          [[sources]]\nname = \"am\"\nkind = \"alertmanager\"\ntrust = \"act\"\n\
          auth = [{{ kind = \"bearer\", secret_file = \"{secret}\" }}]\n\
          [[policies]]\nname = \"hung\"\nmode = \"auto\"\nmatch = {{ alertname = \"WindowsVmHung\" }}\n\
+         [[tokens]]\nname = \"lead\"\nrole = \"approver\"\nsha256 = \"{hash}\"\n\
          [storm]\nshare = 1.0\ncount = 1000\nsame_zone = 1000\n",
         folder.join("unhang.db").display(),
-        secret = secret.display()
+        secret = secret.display(),
+        hash = "0".repeat(64)
     );
     let path = folder.join("unhang.toml");
     std::fs::write(&path, text).unwrap();
@@ -67,7 +69,7 @@ fn server(n: u64) -> Server {
 }
 
 fn alert(n: u64, at: Timestamp) -> Alert {
-    let no = (91_000_000 + n % SERVERS).to_string();
+    let no = (91_000_000 + n / GROUP % SERVERS).to_string();
     let labels =
         [("alertname", "WindowsVmHung"), ("server_instance_no", no.as_str()), ("severity", "critical")];
     Alert {
