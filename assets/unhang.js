@@ -57,15 +57,19 @@
     return String(window.getSelection()).length > 0;
   };
   const named = (one) => [one.tagName, one.id, one.getAttribute("href"), one.form?.getAttribute("action"), one.textContent].join(" ");
-  let waiting = false;
   let again = false;
+  let read = 0;
+  let took = 0;
   const renew = async () => {
     if (!("renews" in body.dataset)) return;
     if (document.hidden || typed()) { again = true; return; }
     again = false;
+    const asked = performance.now();
     const answer = await fetch(body.dataset.here, { headers: { "x-unhang-live": "1" }, redirect: "error" }).catch(() => null);
     if (!answer || !answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = await answer.text();
+    took = performance.now() - asked;
+    const fresh = new DOMParser().parseFromString(text, "text/html");
     const main = fresh.querySelector("main");
     const here = document.querySelector("main");
     if (!main || typed()) { again = true; return; }
@@ -87,22 +91,17 @@
   const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
   let dirty = false;
   let busy = false;
-  let read = 0;
-  let took = 0;
   const soon = async () => {
     dirty = true;
     if (busy) return;
     busy = true;
-    // What is recorded while the page is being read is read as well. While much happens the page is read less than once in
-    // a second, and the less the longer an answer takes: many open pages must not keep a busy service busy.
+    // What is recorded while the page is being read is read as well. While much happens the page is read no more than twice
+    // in a second, and the less the longer an answer takes: many open pages must not keep a busy service busy.
     while (dirty) {
-      const begun = performance.now();
-      await pause(Math.min(10000, Math.max(begun - read > 2000 ? 0 : 700, 50 * took)));
+      await pause(performance.now() - read > 2000 ? 0 : Math.min(10000, Math.max(400, 15 * took)));
       dirty = false;
-      const asked = performance.now();
       await renew();
       read = performance.now();
-      took = read - asked;
     }
     busy = false;
   };

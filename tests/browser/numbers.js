@@ -74,7 +74,7 @@ async function open(site, cookie, renew) {
       one.bytes += piece.length;
       if (!renew || one.busy || !one.open) return;
       one.busy = true;
-      await new Promise((done) => setTimeout(done, Math.min(10_000, Math.max(one.reads === 0 ? 0 : 700, 50 * one.took))));
+      await new Promise((done) => setTimeout(done, one.reads === 0 ? 0 : Math.min(10_000, Math.max(400, 15 * one.took))));
       if (!one.open) return;
       const asked = performance.now();
       await (await fetch(`${site.url}/`, { headers: { cookie, "x-unhang-live": "1" } })).arrayBuffer().catch(() => {});
