@@ -100,7 +100,7 @@
     while (dirty) {
       await pause(performance.now() - read > 2000 ? 0 : Math.min(10000, Math.max(400, 15 * took)));
       dirty = false;
-      await renew();
+      await renew().catch(() => { again = true; });
       read = performance.now();
     }
     busy = false;
