@@ -258,12 +258,12 @@ ${more}`;
   async deliver(body) {
     const answer = await fetch(`${this.url}/webhooks/alertmanager`, {
       method: "POST",
-      headers: { authorization: `Bearer ${ALERTMANAGER_TOKEN}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${ALERTMANAGER_TOKEN}`, "content-type": "application/json", "accept-encoding": "gzip" },
       body,
     });
     const told = await answer.json();
     if (answer.status !== 202) throw new Error(`${answer.status} ${JSON.stringify(told)}`);
-    return { ...told.alerts[0], deliveryId: told.deliveryId, traceId: told.traceId };
+    return { ...told.alerts[0], deliveryId: told.deliveryId, traceId: told.traceId, encoding: answer.headers.get("content-encoding") };
   }
 
   /** A server hangs, is told of, and waits for a person: the number of its remediation. */
