@@ -39,6 +39,9 @@ cargo --version
 step "format"
 cargo fmt --all --check
 
+step "planted bugs still apply"
+bash tests/planted.sh --check
+
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 

@@ -19,7 +19,7 @@ plant storm-seen-and-not-kept src/store/guards.rs \
 plant storm-counts-what-was-cleared src/store/guards.rs \
   's/Some\(at\) => cleared_at = at,/Some(_at) => {}/; s/let mut cleared_at = i64::MIN;/let cleared_at = i64::MIN;/' \
   --test service storm::five_hundred
-plant cut-group-opens-no-storm src/intake/sightings.rs \
+plant cut-group-opens-no-storm src/domain/signs.rs \
   's/if question.truncated && question.origin/if false && question.origin/' \
   --test service storm::a_group
 plant breaker-never-opens src/domain/breaker.rs \
