@@ -186,7 +186,10 @@ async fn a_storm_counts_its_region_since_the_window_began_and_since_it_was_clear
         store
             .write(move |tx| {
                 let (region, sighting) = (region.clone(), sighting.clone());
-                Box::pin(async move { tx.note_sighting(&region, &sighting, at(seconds)).await })
+                Box::pin(async move {
+                    tx.note_sighting(&region, &sighting, at(seconds));
+                    Ok(())
+                })
             })
             .await
             .unwrap();

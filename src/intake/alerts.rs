@@ -94,7 +94,7 @@ pub async fn decide_and_record(
         Some((row, known)) => (Some(row), known),
         None => (None, None),
     };
-    let (decided, target) = ask(tx, told, alert, config, None, known, now).await?;
+    let (decided, target) = ask(&mut tx.remembered(), told, alert, config, None, known, now).await?;
     sightings::note(tx, told, alert, &decided, &target, now).await?;
     let joined = if alert.status == AlertStatus::Resolved {
         // A replayed end is an old one: it changes nothing that is true now.
@@ -286,7 +286,7 @@ pub(super) async fn join(
     }
     // An order by hand is no alert: nothing would ever say that it ended.
     if told.source != BY_HAND {
-        tx.note_firing(&incident.id, told.source, &alert.fingerprint, now).await?;
+        tx.note_firing(&incident.id, told.source, &alert.fingerprint, now);
     }
     let mut joined = Joined { incident: Some(incident.id), ..Joined::default() };
     match decided.decision {
@@ -388,7 +388,7 @@ pub(super) async fn write_decision(
             tx.redecide_alert(id, &row).await?;
         }
         None => {
-            tx.insert_alert(&row).await?;
+            tx.insert_alert(&row)?;
         }
     }
     Ok(Done { answer: answer_of(&row), event: event_of(told, &row, joined) })

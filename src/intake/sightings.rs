@@ -26,7 +26,7 @@ pub(super) async fn note(
     // An order by hand is no alert: it says nothing of what the monitoring sees.
     let notice = told.source != BY_HAND && fires(alert, decided);
     if let Some(server) = target.server.as_ref().filter(|_| notice) {
-        tx.note_sighting(region, &Sighting::of(server, policy), told.received_at).await?;
+        tx.note_sighting(region, &Sighting::of(server, policy), told.received_at);
     }
     if let Some(trip) = &target.storm {
         let from = |event: &mut AuditEvent| {

@@ -47,7 +47,7 @@ impl Tx {
     pub async fn activity_seen(&mut self, id: &RemediationId) -> Result<Option<ActivitySeen>, StoreError> {
         let row = sqlx::query(BY_REMEDIATION)
             .bind(id.as_str())
-            .fetch_optional(&mut *self.inner)
+            .fetch_optional(self.db().await?)
             .await
             .doing("reading what the activity record said")?;
         row.as_ref().map(read).transpose()
@@ -78,7 +78,7 @@ impl Tx {
         .bind(answered_at.map(ms))
         .bind(json(&found)?)
         .bind(&error)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("keeping what the activity record said")?;
         Ok(before.is_none_or(|seen| seen.found != found || seen.error != error))

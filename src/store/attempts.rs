@@ -10,6 +10,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::later;
 use crate::domain::remediation::Outcome;
 
+use super::image::Part;
 use super::open::Store;
 use super::remediations::Remediation;
 use super::rows::{Columns, json, ms, ms_opt};
@@ -81,7 +82,7 @@ impl Tx {
     ) -> Result<(i64, u32), StoreError> {
         let tries: i64 = sqlx::query_scalar("SELECT count(*) FROM attempt WHERE remediation_id = ?")
             .bind(remediation.id.as_str())
-            .fetch_one(&mut *self.inner)
+            .fetch_one(self.db().await?)
             .await
             .doing("counting tries")?;
         let number = tries + 1;
@@ -105,7 +106,7 @@ impl Tx {
         .bind(ms_opt(intent.uptime_at))
         .bind(i64::try_from(intent.memory_bytes).unwrap_or(i64::MAX))
         .bind(ms(intent.cooldown_until))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Attempts).await?)
         .await
         .doing("recording an intent")?;
         Ok((result.last_insert_rowid(), u32::try_from(number).unwrap_or(u32::MAX)))
@@ -134,7 +135,7 @@ impl Tx {
         .bind(&with.body_sha256)
         .bind(nonce)
         .bind(outcome.as_str())
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Attempts).await?)
         .await
         .doing("recording an outcome")?;
         Ok(result.rows_affected() == 1)
@@ -147,7 +148,7 @@ impl Tx {
     ) -> Result<Option<(i64, RemediationId, u32)>, StoreError> {
         let row = sqlx::query("SELECT id, remediation_id, try FROM attempt WHERE nonce = ?")
             .bind(nonce)
-            .fetch_optional(&mut *self.inner)
+            .fetch_optional(self.db().await?)
             .await
             .doing("looking for an attempt")?;
         let Some(row) = row else { return Ok(None) };
@@ -160,7 +161,7 @@ impl Tx {
         let at: Option<i64> =
             sqlx::query_scalar("SELECT max(intent_at) FROM attempt WHERE remediation_id = ?")
                 .bind(id.as_str())
-                .fetch_one(&mut *self.inner)
+                .fetch_one(self.db().await?)
                 .await
                 .doing("reading the newest intent")?;
         at.map(super::rows::at).transpose()
@@ -175,7 +176,7 @@ impl Tx {
         sqlx::query("UPDATE attempt SET evidence = ? WHERE id = ?")
             .bind(json(evidence)?)
             .bind(attempt_id)
-            .execute(&mut *self.inner)
+            .execute(self.changing(Part::Attempts).await?)
             .await
             .doing("keeping evidence")
             .map(|_| ())
@@ -187,7 +188,7 @@ impl Tx {
             .bind(ms(now))
             .bind(i64::from(std::process::id()))
             .bind(version)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing("beginning an epoch")?;
         Ok(result.last_insert_rowid())
@@ -198,7 +199,7 @@ impl Tx {
         sqlx::query("UPDATE owner SET stopped_at = ? WHERE epoch = ?")
             .bind(ms(now))
             .bind(epoch)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing("ending an epoch")
             .map(|_| ())
@@ -207,7 +208,7 @@ impl Tx {
     /// The newest owner.
     pub async fn current_epoch(&mut self) -> Result<i64, StoreError> {
         sqlx::query_scalar("SELECT coalesce(max(epoch), 0) FROM owner")
-            .fetch_one(&mut *self.inner)
+            .fetch_one(self.db().await?)
             .await
             .doing("reading the epoch")
     }
@@ -217,7 +218,7 @@ impl Tx {
         let rows =
             sqlx::query("SELECT nonce, id, remediation_id FROM attempt WHERE outcome IS NULL AND epoch < ?")
                 .bind(epoch)
-                .fetch_all(&mut *self.inner)
+                .fetch_all(self.db().await?)
                 .await
                 .doing("looking for intents of dead owners")?;
         rows.iter()

@@ -3,9 +3,8 @@
 //! Never: a row without its place in the chain.
 
 use crate::domain::audit::{AuditEvent, GENESIS, chain_hash};
-use crate::domain::audit_key::AuditKey;
 
-use super::rows::ms;
+use super::waiting::AuditRow;
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -15,40 +14,13 @@ impl Tx {
         let (last_seq, prev_hash) = self.audit_head().await?;
         let seq = last_seq + 1;
         let hash = chain_hash(self.audit_key.as_ref(), &prev_hash, seq, event);
-        sqlx::query(
-            "INSERT INTO audit (seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
-             remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
-             request_id, return_code, return_message, http_status, detail, prev_hash, hash, key_id) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(seq)
-        .bind(ms(event.at))
-        .bind(&event.kind)
-        .bind(event.actor.kind.as_str())
-        .bind(&event.actor.name)
-        .bind(&event.trace_id)
-        .bind(&event.delivery_id)
-        .bind(&event.incident_id)
-        .bind(&event.remediation_id)
-        .bind(event.attempt_id)
-        .bind(&event.server_instance_no)
-        .bind(&event.region_code)
-        .bind(&event.source)
-        .bind(&event.policy)
-        .bind(&event.decision)
-        .bind(&event.reason)
-        .bind(&event.outcome)
-        .bind(&event.request_id)
-        .bind(&event.return_code)
-        .bind(&event.return_message)
-        .bind(event.http_status)
-        .bind(&event.detail)
-        .bind(&prev_hash)
-        .bind(&hash)
-        .bind(self.audit_key.as_ref().map(AuditKey::id))
-        .execute(&mut *self.inner)
-        .await
-        .doing("appending to the audit")?;
+        self.waiting.events.push(AuditRow {
+            seq,
+            event: event.clone(),
+            prev_hash,
+            hash: hash.clone(),
+            key_id: self.audit_key.as_ref().map(|key| key.id().to_owned()),
+        });
         self.audit_head = Some((seq, hash));
         Ok(seq)
     }
@@ -59,7 +31,7 @@ impl Tx {
         }
         let head: Option<(i64, String, Option<String>)> =
             sqlx::query_as("SELECT seq, hash, key_id FROM audit ORDER BY seq DESC LIMIT 1")
-                .fetch_optional(&mut *self.inner)
+                .fetch_optional(self.behind_the_waiting())
                 .await
                 .doing("reading the end of the audit")?;
         match head {
@@ -77,16 +49,16 @@ impl Tx {
         let trigger: String = sqlx::query_scalar(
             "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = 'audit_is_never_deleted'",
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(self.db().await?)
         .await
         .doing(DOING)?;
-        sqlx::query("DROP TRIGGER audit_is_never_deleted").execute(&mut *self.inner).await.doing(DOING)?;
+        sqlx::query("DROP TRIGGER audit_is_never_deleted").execute(self.db().await?).await.doing(DOING)?;
         let removed = sqlx::query("DELETE FROM audit WHERE seq <= ?")
             .bind(last_seq)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing(DOING)?;
-        sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&mut *self.inner).await.doing(DOING)?;
+        sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(self.db().await?).await.doing(DOING)?;
         Ok(removed.rows_affected())
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::limits::earlier;
 
 use super::open::Store;
 use super::rows::{Columns, json, ms, ms_opt};
+use super::waiting::{AlertRow, DeliveryRow as WaitingDelivery};
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -117,6 +118,12 @@ impl Tx {
         body_sha256: &str,
         now: Timestamp,
     ) -> Result<Option<StoredAnswer>, StoreError> {
+        let waits = |row: &WaitingDelivery| row.new.source == source && row.new.body_sha256 == body_sha256;
+        let connection = if self.waiting.deliveries.iter().any(waits) {
+            self.db().await?
+        } else {
+            self.behind_the_waiting()
+        };
         let row = sqlx::query(
             "SELECT id, answer, received_at FROM delivery \
              WHERE source = ? AND body_sha256 = ? AND dedupable = 1 AND replay_of IS NULL \
@@ -124,7 +131,7 @@ impl Tx {
         )
         .bind(source)
         .bind(body_sha256)
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(connection)
         .await
         .doing("looking for the same delivery")?;
         let Some(row) = row else { return Ok(None) };
@@ -144,55 +151,26 @@ impl Tx {
         )
         .bind(source)
         .bind(body_sha256)
-        .fetch_one(&mut *self.inner)
+        .fetch_one(self.db().await?)
         .await
         .doing("looking for the same unreadable delivery")?;
         Ok(count > 0)
     }
 
     /// Records a delivery and its body. The answer follows with [`Tx::set_answer`].
-    pub async fn insert_delivery(
-        &mut self,
-        new: &NewDelivery,
-        repeat_of: Option<&DeliveryId>,
-    ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO body (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(&new.body_sha256)
-            .bind(&new.body)
-            .execute(&mut *self.inner)
-            .await
-            .doing("keeping the body")?;
-        sqlx::query(
-            "INSERT INTO delivery (id, trace_id, source, received_at, peer, credential, body_sha256, sender_time, \
-             alert_count, truncated, dedupable, repeat_of, replay_of, actor, config_hash, answer) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
-        )
-        .bind(new.id.as_str())
-        .bind(&new.trace_id)
-        .bind(&new.source)
-        .bind(ms(new.received_at))
-        .bind(&new.peer)
-        .bind(new.credential)
-        .bind(&new.body_sha256)
-        .bind(ms_opt(new.sender_time))
-        .bind(new.alert_count)
-        .bind(new.truncated)
-        .bind(i64::from(new.dedupable))
-        .bind(repeat_of.map(DeliveryId::as_str))
-        .bind(new.replay_of.as_ref().map(DeliveryId::as_str))
-        .bind(&new.actor)
-        .bind(&new.config_hash)
-        .execute(&mut *self.inner)
-        .await
-        .doing("recording a delivery")
-        .map(|_| ())
+    pub fn insert_delivery(&mut self, new: &NewDelivery, repeat_of: Option<&DeliveryId>) {
+        let row = WaitingDelivery { new: new.clone(), repeat_of: repeat_of.cloned(), answer: String::new() };
+        self.waiting.deliveries.push(row);
     }
 
     /// Whether the delivery is stored; an order by hand has none.
     pub async fn has_delivery(&mut self, id: &DeliveryId) -> Result<bool, StoreError> {
+        if self.waiting.deliveries.iter().any(|row| row.new.id == *id) {
+            return Ok(true);
+        }
         let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM delivery WHERE id = ?")
             .bind(id.as_str())
-            .fetch_optional(&mut *self.inner)
+            .fetch_optional(self.behind_the_waiting())
             .await
             .doing("looking for a delivery")?;
         Ok(found.is_some())
@@ -200,45 +178,43 @@ impl Tx {
 
     /// Keeps the answer that the delivery gets.
     pub async fn set_answer(&mut self, id: &DeliveryId, answer: &str) -> Result<(), StoreError> {
+        if let Some(row) = self.waiting.deliveries.iter_mut().rev().find(|row| row.new.id == *id) {
+            answer.clone_into(&mut row.answer);
+            return Ok(());
+        }
         sqlx::query("UPDATE delivery SET answer = ? WHERE id = ?")
             .bind(answer)
             .bind(id.as_str())
-            .execute(&mut *self.inner)
+            .execute(self.behind_the_waiting())
             .await
             .doing("keeping an answer")
             .map(|_| ())
     }
 
     /// Records the decision on one alert.
-    pub async fn insert_alert(&mut self, row: &AlertDecision<'_>) -> Result<i64, StoreError> {
-        let result = sqlx::query(
-            "INSERT INTO alert (delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
-             region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
-             remediation_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(row.delivery_id.as_str())
-        .bind(i64::try_from(row.idx).unwrap_or(i64::MAX))
-        .bind(row.source)
-        .bind(row.fingerprint)
-        .bind(row.alert.map(|alert| alert.status.as_str()))
-        .bind(row.alert.map(json).transpose()?)
-        .bind(ms(row.received_at))
-        .bind(row.server_no)
-        .bind(row.region_code)
-        .bind(&row.decided.policy)
-        .bind(row.decided.decision.as_str())
-        .bind(row.decided.reason.map(crate::domain::guard::Reason::as_str))
-        .bind(ms_opt(row.decided.until))
-        .bind(&row.decided.detail)
-        .bind(json(&row.decided.trace)?)
-        .bind(row.config_hash)
-        .bind(ms(row.decided_at))
-        .bind(row.incident_id.map(IncidentId::as_str))
-        .bind(row.remediation_id.map(RemediationId::as_str))
-        .execute(&mut *self.inner)
-        .await
-        .doing("recording a decision")?;
-        Ok(result.last_insert_rowid())
+    pub fn insert_alert(&mut self, row: &AlertDecision<'_>) -> Result<(), StoreError> {
+        self.waiting.alerts.push(AlertRow {
+            delivery_id: row.delivery_id.to_string(),
+            idx: i64::try_from(row.idx).unwrap_or(i64::MAX),
+            source: row.source.to_owned(),
+            fingerprint: row.fingerprint.map(str::to_owned),
+            status: row.alert.map(|alert| alert.status.as_str()),
+            alert: row.alert.map(json).transpose()?,
+            received_at: ms(row.received_at),
+            server_no: row.server_no.map(str::to_owned),
+            region_code: row.region_code.map(str::to_owned),
+            policy: row.decided.policy.clone(),
+            decision: row.decided.decision.as_str(),
+            reason: row.decided.reason.map(crate::domain::guard::Reason::as_str),
+            until: ms_opt(row.decided.until),
+            detail: row.decided.detail.clone(),
+            trace: json(&row.decided.trace)?,
+            config_hash: row.config_hash.to_owned(),
+            decided_at: ms(row.decided_at),
+            incident_id: row.incident_id.map(IncidentId::to_string),
+            remediation_id: row.remediation_id.map(RemediationId::to_string),
+        });
+        Ok(())
     }
 
     /// Replaces the decision of a pending alert. Returns false when it is not pending any more.
@@ -261,7 +237,7 @@ impl Tx {
         .bind(row.incident_id.map(IncidentId::as_str))
         .bind(row.remediation_id.map(RemediationId::as_str))
         .bind(id)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("deciding a pending alert")?;
         Ok(result.rows_affected() == 1)

@@ -15,12 +15,10 @@ use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::StormFacts;
 
-use super::guards::{self, GuardsWanted};
-use super::guest::guest_facts;
-use super::heartbeat;
+use super::guards::GuardsWanted;
+use super::image::{self, Fresh, Ground};
 use super::open::Store;
 use super::rows::{Columns, ms};
-use super::servers::find_target;
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -72,11 +70,11 @@ impl FactSource for Tx {
         now: Timestamp,
         fresh_for: SignedDuration,
     ) -> Result<TargetFact, StoreError> {
-        find_target(&mut self.inner, region, name, now, fresh_for).await
+        image::target(&mut Fresh::new(self.db().await?), region, name, now, fresh_for).await
     }
 
     async fn facts(&mut self, wanted: FactsWanted) -> Result<Facts, StoreError> {
-        load(&mut self.inner, wanted).await
+        facts(&mut Fresh::new(self.db().await?), wanted).await
     }
 }
 
@@ -89,12 +87,12 @@ impl FactSource for Store {
         fresh_for: SignedDuration,
     ) -> Result<TargetFact, StoreError> {
         let mut connection = self.readers.acquire().await.doing("taking a reader")?;
-        find_target(&mut connection, region, name, now, fresh_for).await
+        image::target(&mut Fresh::new(&mut connection), region, name, now, fresh_for).await
     }
 
     async fn facts(&mut self, wanted: FactsWanted) -> Result<Facts, StoreError> {
         let mut connection = self.readers.acquire().await.doing("taking a reader")?;
-        load(&mut connection, wanted).await
+        facts(&mut Fresh::new(&mut connection), wanted).await
     }
 }
 
@@ -118,24 +116,24 @@ impl Store {
     }
 }
 
-async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<Facts, StoreError> {
-    let newest_resolved_end = newest_resolved_end(connection, &wanted.fingerprint).await?;
+pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Result<Facts, StoreError> {
+    let newest_resolved_end = image::newest_end(ground, &wanted.fingerprint).await?;
     let joined_end = match &wanted.remediation {
-        Some(id) => joined_end(connection, id).await?,
+        Some(id) => joined_end(ground.db().await?, id).await?,
         None => None,
     };
     let live = match &wanted.server {
-        Some((region, no)) => live(connection, region, no).await?,
+        Some((region, no)) => image::live(ground, region, no).await?,
         None => None,
     };
     let (mut storm, mut tried, mut demoted) = (StormFacts::default(), Vec::new(), None);
     if let Some(guards) = &wanted.guards {
-        storm = guards::storm_facts(connection, guards).await?;
-        tried = guards::tried(connection, &guards.policy, guards.tried_max).await?;
-        demoted = guards::standing(connection, &guards.policy).await?.demoted;
+        storm = image::storm_facts(ground, guards).await?;
+        tried = image::tried(ground, &guards.policy, guards.tried_max).await?;
+        demoted = image::demoted(ground, &guards.policy).await?;
     }
     let guest = match &wanted.target {
-        TargetFact::Found(server) => guest_facts(connection, server).await?,
+        TargetFact::Found(server) => image::guest_facts(ground, server).await?,
         TargetFact::Missing { .. }
         | TargetFact::Malformed { .. }
         | TargetFact::Pending
@@ -145,7 +143,7 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
     };
     let mut heartbeats = Vec::with_capacity(wanted.heartbeats.len());
     for (source, within) in wanted.heartbeats {
-        let last_at = heartbeat::last(connection, &source).await?;
+        let last_at = image::last_heartbeat(ground, &source).await?;
         heartbeats.push(Heartbeat { source, within, last_at });
     }
     Ok(Facts {
@@ -154,23 +152,21 @@ async fn load(connection: &mut SqliteConnection, wanted: FactsWanted) -> Result<
         trust: wanted.trust,
         joined_end,
         live,
-        attempts: attempts(connection, wanted.attempts_since, wanted.now).await?,
-        holds: holds(connection, wanted.now).await?,
+        attempts: image::attempts(ground, wanted.attempts_since, wanted.now).await?,
+        holds: image::holds(ground, wanted.now).await?,
         hold_file: wanted.hold_file,
-        silences: silences(connection, wanted.now).await?,
+        silences: image::silences(ground, wanted.now).await?,
         storm,
         tried,
         demoted,
-        quarantine: super::quarantine::open_quarantine(connection)
-            .await?
-            .map(|open| format!("quarantine {}: {}", open.id, open.why)),
-        unwatched: super::quarantine::gaps(connection, wanted.attempts_since).await?,
+        quarantine: image::open_quarantine(ground).await?,
+        unwatched: image::gaps(ground, wanted.attempts_since).await?,
         guest,
         heartbeats,
     })
 }
 
-async fn newest_resolved_end(
+pub(super) async fn newest_resolved_end(
     connection: &mut SqliteConnection,
     fingerprint: &str,
 ) -> Result<Option<Timestamp>, StoreError> {
@@ -200,7 +196,7 @@ async fn joined_end(
     row.time_opt("noticed_at")
 }
 
-async fn live(
+pub(super) async fn live(
     connection: &mut SqliteConnection,
     region: &RegionCode,
     no: &ServerNo,
@@ -260,7 +256,10 @@ pub(super) fn outcome(text: Option<&str>) -> Result<Option<Outcome>, StoreError>
     text.map(|word| Outcome::parse(word).ok_or(StoreError::Unreadable { what: "outcome" })).transpose()
 }
 
-async fn holds(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Hold>, StoreError> {
+pub(super) async fn holds(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<Vec<Hold>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, scope, name, author, reason, set_at, until FROM hold \
          WHERE cleared_at IS NULL AND (until IS NULL OR until > ?) ORDER BY id",
@@ -286,7 +285,10 @@ async fn holds(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<
         .collect()
 }
 
-async fn silences(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+pub(super) async fn silences(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<Vec<Silence>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, matchers, author, comment, starts_at, ends_at FROM silence \
          WHERE expired_at IS NULL AND ends_at > ? ORDER BY id",

@@ -2,9 +2,12 @@
 //!
 //! Never: judges; that is `crate::domain`. Never clears or promotes without a person and a reason.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::domain::breaker::Tried;
 use crate::domain::ladder::Demotion;
@@ -15,6 +18,7 @@ use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
 
 use super::facts::outcome;
+use super::image::Part;
 use super::rows::{Columns, json, ms};
 use super::writer::Tx;
 use super::{Doing, StoreError};
@@ -64,10 +68,74 @@ pub struct StandingRow {
     pub reason: Option<String>,
 }
 
-pub(super) async fn storm_facts(
+/// What fires in a region, as it was read.
+#[derive(Debug)]
+pub(super) struct Fires {
+    /// The storm that is open; then nothing else is read.
+    open: Option<Storm>,
+    /// When the last storm was cleared; what was seen before was looked at by the person who cleared.
+    cleared_at: i64,
+    since: Timestamp,
+    /// Newest notice of each server and policy.
+    seen: BTreeMap<(ServerNo, String), (Sighting, i64)>,
+    /// Servers that were interrupted and of which nobody knows yet what came of it, with the time of their remediation.
+    in_flight: Vec<(Sighting, i64)>,
+    /// The inventory, where that many servers fire that their share matters.
+    kinds: Option<Vec<Kind>>,
+}
+
+impl Fires {
+    /// Whether the facts that are wanted can be told from what was read.
+    pub(super) fn covers(&self, wanted: &GuardsWanted) -> bool {
+        self.open.is_some()
+            || (self.since <= wanted.since
+                && (self.kinds.is_some() || self.counting(wanted) < wanted.sightings_min))
+    }
+
+    fn sightings<'f>(&'f self, wanted: &GuardsWanted) -> impl Iterator<Item = &'f Sighting> {
+        let (since, cleared_at) = (ms(wanted.since), self.cleared_at);
+        let seen = self.seen.values().filter(move |(_, at)| *at > since && *at > cleared_at);
+        let in_flight = self.in_flight.iter().filter(move |(_, at)| *at > cleared_at);
+        seen.chain(in_flight).map(|(sighting, _)| sighting)
+    }
+
+    fn counting(&self, wanted: &GuardsWanted) -> usize {
+        self.sightings(wanted).count()
+    }
+
+    /// The facts.
+    pub(super) fn facts(&self, wanted: &GuardsWanted) -> StormFacts {
+        if let Some(open) = &self.open {
+            return StormFacts { open: Some(open.clone()), ..StormFacts::default() };
+        }
+        let sightings: Vec<Sighting> = self.sightings(wanted).cloned().collect();
+        // Up to `count` servers, the one that is decided included, are bearable whatever their share is.
+        let few = sightings.len() < wanted.sightings_min;
+        let kinds = if few { Vec::new() } else { self.kinds.clone().unwrap_or_default() };
+        StormFacts { open: None, sightings, kinds }
+    }
+
+    /// The question that these facts answer.
+    #[cfg(debug_assertions)]
+    pub(super) fn as_wanted(&self, region: &RegionCode) -> GuardsWanted {
+        let sightings_min = if self.kinds.is_some() { 0 } else { usize::MAX };
+        let (policy, since) = (String::new(), self.since);
+        GuardsWanted { region: region.clone(), policy, since, sightings_min, tried_max: 0 }
+    }
+
+    /// A server fires again. Only the newest notice is kept.
+    pub(super) fn note(&mut self, sighting: &Sighting, seen_at: i64) {
+        let key = (sighting.server_no.clone(), sighting.policy.clone());
+        let known = self.seen.entry(key).or_insert_with(|| (sighting.clone(), seen_at));
+        known.0.clone_from(sighting);
+        known.1 = known.1.max(seen_at);
+    }
+}
+
+pub(super) async fn fires(
     connection: &mut SqliteConnection,
     wanted: &GuardsWanted,
-) -> Result<StormFacts, StoreError> {
+) -> Result<Fires, StoreError> {
     let newest = sqlx::query(
         "SELECT id, opened_at, why, cleared_at FROM storm WHERE region_code = ? ORDER BY id DESC LIMIT 1",
     )
@@ -75,53 +143,65 @@ pub(super) async fn storm_facts(
     .fetch_optional(&mut *connection)
     .await
     .doing("reading the newest storm")?;
-    let mut cleared_at = i64::MIN;
+    let mut fires = Fires {
+        open: None,
+        cleared_at: i64::MIN,
+        since: wanted.since,
+        seen: BTreeMap::new(),
+        in_flight: Vec::new(),
+        kinds: None,
+    };
     if let Some(row) = newest {
         match row.int_opt("cleared_at")? {
-            Some(at) => cleared_at = at,
+            Some(at) => fires.cleared_at = at,
             None => {
                 let open =
                     Storm { id: row.int("id")?, opened_at: row.time("opened_at")?, why: row.text("why")? };
-                return Ok(StormFacts { open: Some(open), ..StormFacts::default() });
+                return Ok(Fires { open: Some(open), ..fires });
             }
         }
     }
-    // What was seen before the last clearing was looked at by the person who cleared.
     let rows = sqlx::query(
-        "SELECT server_no, policy, zone_code, subnet_no, placement_group_no FROM sighting \
-         WHERE region_code = ?1 AND seen_at > ?2 AND seen_at > ?3 \
-         UNION ALL \
-         SELECT server_no, policy, json_extract(server, '$.zoneCode'), json_extract(server, '$.subnetNo'), \
-         json_extract(server, '$.placementGroupNo') FROM remediation \
-         WHERE region_code = ?1 AND finished_at IS NULL \
-         AND state IN ('intent', 'accepted', 'unconfirmed', 'unknown') AND created_at > ?3",
+        "SELECT server_no, policy, zone_code, subnet_no, placement_group_no, seen_at FROM sighting \
+         WHERE region_code = ? AND seen_at > ?",
     )
     .bind(wanted.region.as_str())
     .bind(ms(wanted.since))
-    .bind(cleared_at)
     .fetch_all(&mut *connection)
     .await
     .doing("reading the servers that fire")?;
-    let sightings = rows
-        .iter()
-        .map(|row| {
-            let unreadable = |_error| StoreError::Unreadable { what: "server_no" };
-            Ok(Sighting {
-                server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable)?,
-                policy: row.text("policy")?,
-                zone_code: row.text_opt("zone_code")?.unwrap_or_default(),
-                subnet_no: row.text_opt("subnet_no")?.unwrap_or_default(),
-                placement_group_no: row.text_opt("placement_group_no")?.unwrap_or_default(),
-            })
-        })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    // Up to `count` servers, the one that is decided included, are bearable whatever their share is.
-    let kinds = if sightings.len() < wanted.sightings_min {
-        Vec::new()
-    } else {
-        kinds(connection, &wanted.region).await?
-    };
-    Ok(StormFacts { open: None, sightings, kinds })
+    for row in &rows {
+        fires.note(&sighting(row)?, row.int("seen_at")?);
+    }
+    let rows = sqlx::query(
+        "SELECT server_no, policy, json_extract(server, '$.zoneCode') AS zone_code, \
+         json_extract(server, '$.subnetNo') AS subnet_no, \
+         json_extract(server, '$.placementGroupNo') AS placement_group_no, created_at FROM remediation \
+         WHERE region_code = ? AND finished_at IS NULL \
+         AND state IN ('intent', 'accepted', 'unconfirmed', 'unknown')",
+    )
+    .bind(wanted.region.as_str())
+    .fetch_all(&mut *connection)
+    .await
+    .doing("reading the servers that were interrupted")?;
+    for row in &rows {
+        fires.in_flight.push((sighting(row)?, row.int("created_at")?));
+    }
+    if fires.counting(wanted) >= wanted.sightings_min {
+        fires.kinds = Some(kinds(connection, &wanted.region).await?);
+    }
+    Ok(fires)
+}
+
+fn sighting(row: &SqliteRow) -> Result<Sighting, StoreError> {
+    let unreadable = |_error| StoreError::Unreadable { what: "server_no" };
+    Ok(Sighting {
+        server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable)?,
+        policy: row.text("policy")?,
+        zone_code: row.text_opt("zone_code")?.unwrap_or_default(),
+        subnet_no: row.text_opt("subnet_no")?.unwrap_or_default(),
+        placement_group_no: row.text_opt("placement_group_no")?.unwrap_or_default(),
+    })
 }
 
 async fn kinds(connection: &mut SqliteConnection, region: &RegionCode) -> Result<Vec<Kind>, StoreError> {
@@ -220,29 +300,9 @@ pub(super) async fn standing(
 
 impl Tx {
     /// Notes that a firing alert of a policy named a server. Only the newest notice is kept.
-    pub async fn note_sighting(
-        &mut self,
-        region: &RegionCode,
-        sighting: &Sighting,
-        seen_at: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO sighting (region_code, server_no, policy, zone_code, subnet_no, placement_group_no, seen_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (region_code, server_no, policy) DO UPDATE SET \
-             zone_code = excluded.zone_code, subnet_no = excluded.subnet_no, \
-             placement_group_no = excluded.placement_group_no, seen_at = max(seen_at, excluded.seen_at)",
-        )
-        .bind(region.as_str())
-        .bind(sighting.server_no.as_str())
-        .bind(&sighting.policy)
-        .bind(&sighting.zone_code)
-        .bind(&sighting.subnet_no)
-        .bind(&sighting.placement_group_no)
-        .bind(ms(seen_at))
-        .execute(&mut *self.inner)
-        .await
-        .doing("noting that a server fires")
-        .map(|_| ())
+    pub fn note_sighting(&mut self, region: &RegionCode, sighting: &Sighting, seen_at: Timestamp) {
+        self.image.note_sighting(region, sighting, seen_at);
+        self.waiting.note_sighting(region, sighting, ms(seen_at));
     }
 
     /// Opens a storm and returns its number; `None` when one is open in the region.
@@ -261,7 +321,7 @@ impl Tx {
         .bind(&trip.why)
         .bind(json(&trip.servers)?)
         .bind(json(&trip.policies)?)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Storms).await?)
         .await
         .doing("opening a storm")?;
         Ok((result.rows_affected() == 1).then(|| result.last_insert_rowid()))
@@ -283,7 +343,7 @@ impl Tx {
         .bind(person)
         .bind(reason)
         .bind(id)
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(self.changing(Part::Storms).await?)
         .await
         .doing("clearing a storm")?;
         row.map(|row| row.text("region_code")).transpose()
@@ -302,7 +362,7 @@ impl Tx {
             .bind(ms(now))
             .bind(person)
             .bind(reason)
-            .execute(&mut *self.inner)
+            .execute(self.changing(Part::Standing).await?)
             .await
             .doing("resetting a breaker")
             .map(|_| ())
@@ -323,7 +383,7 @@ impl Tx {
         .bind(policy)
         .bind(ms(now))
         .bind(why)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Standing).await?)
         .await
         .doing("demoting a policy")?;
         Ok(result.rows_affected() == 1)
@@ -345,7 +405,7 @@ impl Tx {
         .bind(person)
         .bind(reason)
         .bind(policy)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Standing).await?)
         .await
         .doing("promoting a policy")?;
         Ok(result.rows_affected() == 1)
@@ -364,7 +424,7 @@ impl Tx {
             .bind(ms(now))
             .bind(person)
             .bind(reason)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing("keeping a report")
             .map(|_| ())
@@ -372,6 +432,6 @@ impl Tx {
 
     /// Attempts of a policy since a person last promoted it, newest first.
     pub async fn tried_since_promotion(&mut self, policy: &str) -> Result<Vec<Tried>, StoreError> {
-        tried_of(&mut self.inner, SINCE_PROMOTION, policy, TRIED_MORE).await
+        tried_of(self.db().await?, SINCE_PROMOTION, policy, TRIED_MORE).await
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::limits::{COOLDOWN_MAX, earlier};
 use crate::domain::server::{RegionCode, Server, ServerNo};
 
 use super::facts::attempts;
+use super::image::Part;
 use super::open::Store;
 use super::rows::{Columns, json, ms};
 use super::writer::Tx;
@@ -67,12 +68,12 @@ impl Store {
 impl Tx {
     /// The server as the inventory knows it.
     pub async fn known_server(&mut self, no: &ServerNo) -> Result<Option<Server>, StoreError> {
-        known_server(&mut self.inner, no).await
+        known_server(self.db().await?, no).await
     }
 
     /// Attempts on one server, newest first, as far back as any cooldown reaches.
     pub async fn attempts_on(&mut self, no: &ServerNo, now: Timestamp) -> Result<Vec<Past>, StoreError> {
-        let mut all = attempts(&mut self.inner, earlier(now, COOLDOWN_MAX), now).await?;
+        let mut all = attempts(self.db().await?, earlier(now, COOLDOWN_MAX), now).await?;
         all.retain(|past| past.server_no == *no);
         Ok(all)
     }
@@ -84,7 +85,7 @@ impl Tx {
         no: &ServerNo,
         created_at: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        dump_collected_at(&mut self.inner, region, no, created_at).await
+        dump_collected_at(self.db().await?, region, no, created_at).await
     }
 
     /// Records that a person collected the dump. Returns the row.
@@ -104,7 +105,7 @@ impl Tx {
         .bind(ms(now))
         .bind(person)
         .bind(reason)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Guests).await?)
         .await
         .doing("recording a collected dump")?;
         Ok(result.last_insert_rowid())
@@ -123,7 +124,7 @@ impl Tx {
         .bind(ms(new.said.at()))
         .bind(ms(new.received_at))
         .bind(json(&new.said)?)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Guests).await?)
         .await
         .doing("keeping an attestation")?;
         Ok(result.last_insert_rowid())
@@ -139,7 +140,7 @@ impl Tx {
              ORDER BY a.id DESC LIMIT 1",
         )
         .bind(no.as_str())
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(self.db().await?)
         .await
         .doing("looking for an attempt to prove")?;
         let Some(row) = row else { return Ok(None) };
@@ -178,17 +179,18 @@ async fn dump_collected_at(
 /// a delayed or repeated one takes no newer one back.
 pub(super) async fn guest_facts(
     connection: &mut SqliteConnection,
-    server: &Server,
+    region: &RegionCode,
+    no: &ServerNo,
+    created_at: Timestamp,
 ) -> Result<GuestFacts, StoreError> {
-    let dump_collected_at =
-        dump_collected_at(connection, &server.region, &server.no, server.created_at).await?;
+    let dump_collected_at = dump_collected_at(connection, region, no, created_at).await?;
     let row = sqlx::query(
         "SELECT said, received_at FROM attestation WHERE server_no = ? AND kind = 'dump_settings' \
          AND region_code = ? AND min(at, received_at) >= ? ORDER BY min(at, received_at) DESC, id DESC LIMIT 1",
     )
-    .bind(server.no.as_str())
-    .bind(server.region.as_str())
-    .bind(ms(server.created_at))
+    .bind(no.as_str())
+    .bind(region.as_str())
+    .bind(ms(created_at))
     .fetch_optional(connection)
     .await
     .doing("reading attestations")?;

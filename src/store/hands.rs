@@ -9,6 +9,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::earlier;
 use crate::domain::matcher::Matchers;
 
+use super::image::Part;
 use super::rows::{Columns, json, ms, ms_opt};
 use super::writer::Tx;
 use super::{Doing, StoreError};
@@ -77,7 +78,7 @@ impl Tx {
         .bind(&new.reason)
         .bind(ms(now))
         .bind(ms_opt(new.until))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Holds).await?)
         .await
         .doing("setting a hold")?;
         Ok(result.last_insert_rowid())
@@ -90,7 +91,7 @@ impl Tx {
                 .bind(ms(now))
                 .bind(person)
                 .bind(id)
-                .execute(&mut *self.inner)
+                .execute(self.changing(Part::Holds).await?)
                 .await
                 .doing("clearing a hold")?;
         Ok(result.rows_affected() == 1)
@@ -106,7 +107,7 @@ impl Tx {
         .bind(&new.comment)
         .bind(ms(new.starts_at))
         .bind(ms(new.ends_at))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Silences).await?)
         .await
         .doing("setting a silence")?;
         Ok(result.last_insert_rowid())
@@ -125,7 +126,7 @@ impl Tx {
         .bind(ms(now))
         .bind(person)
         .bind(id)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Silences).await?)
         .await
         .doing("ending a silence")?;
         Ok(result.rows_affected() == 1)
@@ -149,7 +150,7 @@ impl Tx {
         .bind(&row.verdict)
         .bind(reason)
         .bind(ms(now))
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("recording a settlement")
         .map(|_| ())
@@ -159,7 +160,7 @@ impl Tx {
     pub async fn settlements(&mut self, id: &RemediationId) -> Result<Vec<SettlementRow>, StoreError> {
         let rows = sqlx::query("SELECT person, verdict FROM settlement WHERE remediation_id = ? ORDER BY at")
             .bind(id.as_str())
-            .fetch_all(&mut *self.inner)
+            .fetch_all(self.db().await?)
             .await
             .doing("reading settlements")?;
         rows.iter()
@@ -176,14 +177,14 @@ impl Tx {
     ) -> Result<Option<IdempotentAnswer>, StoreError> {
         sqlx::query("DELETE FROM idempotency WHERE at < ?")
             .bind(ms(earlier(now, IDEMPOTENCY_KEPT)))
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing("forgetting old keys")?;
         let row =
             sqlx::query("SELECT parameters, status, answer FROM idempotency WHERE person = ? AND key = ?")
                 .bind(person)
                 .bind(key)
-                .fetch_optional(&mut *self.inner)
+                .fetch_optional(self.db().await?)
                 .await
                 .doing("looking for a key")?;
         let Some(row) = row else { return Ok(None) };
@@ -211,7 +212,7 @@ impl Tx {
         .bind(answer.status)
         .bind(&answer.answer)
         .bind(ms(now))
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("keeping an answer for a key")
         .map(|_| ())

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::image::Part;
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::writer::Tx;
@@ -17,14 +18,14 @@ impl Tx {
         source: &str,
         at: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let before = last(&mut self.inner, source).await?;
+        let before = last(self.db().await?, source).await?;
         sqlx::query(
             "INSERT INTO heartbeat (source, last_at) VALUES (?, ?) \
              ON CONFLICT (source) DO UPDATE SET last_at = max(last_at, excluded.last_at)",
         )
         .bind(source)
         .bind(ms(at))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Heartbeats).await?)
         .await
         .doing("noting a heartbeat")?;
         Ok(before)

@@ -5,8 +5,9 @@
 use jiff::Timestamp;
 
 use crate::domain::ids::IncidentId;
-use crate::domain::server::Server;
+use crate::domain::server::{RegionCode, Server, ServerNo};
 
+use super::image::Part;
 use super::rows::{Columns, ms, ms_up};
 use super::writer::Tx;
 use super::{Doing, StoreError};
@@ -27,18 +28,9 @@ impl Tx {
         server: &Server,
         now: Timestamp,
     ) -> Result<JoinedIncident, StoreError> {
-        let row = sqlx::query(
-            "UPDATE incident SET last_seen_at = max(last_seen_at, ?) \
-             WHERE region_code = ? AND server_no = ? AND closed_at IS NULL RETURNING id",
-        )
-        .bind(ms(now))
-        .bind(server.region.as_str())
-        .bind(server.no.as_str())
-        .fetch_optional(&mut *self.inner)
-        .await
-        .doing("joining the incident")?;
-        if let Some(row) = row {
-            return Ok(JoinedIncident { id: IncidentId::from_text(row.text("id")?), opened: false });
+        if let Some(id) = self.open_incident(server).await? {
+            self.waiting.see_incident(&id, ms(now));
+            return Ok(JoinedIncident { id, opened: false });
         }
         let id = IncidentId::generate();
         sqlx::query(
@@ -51,34 +43,44 @@ impl Tx {
         .bind(&server.name)
         .bind(ms(now))
         .bind(ms(now))
-        .execute(&mut *self.inner)
+        .execute(self.behind_the_waiting())
         .await
         .doing("opening an incident")?;
+        self.image.keep_incident(server, &id);
         Ok(JoinedIncident { id, opened: true })
     }
 
-    /// Notes that an alert of the incident fires.
-    pub async fn note_firing(
+    async fn open_incident(&mut self, server: &Server) -> Result<Option<IncidentId>, StoreError> {
+        if let Some(known) = self.image.incident(server) {
+            return Ok(Some(known.clone()));
+        }
+        let found = self.read_incident(&server.region, &server.no).await?;
+        if let Some(id) = &found {
+            self.image.keep_incident(server, id);
+        }
+        Ok(found)
+    }
+
+    /// The open incident of a server, from the file.
+    pub(super) async fn read_incident(
         &mut self,
-        incident: &IncidentId,
-        source: &str,
-        fingerprint: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO incident_alert (incident_id, source, fingerprint, firing, last_notice_at) \
-             VALUES (?, ?, ?, 1, ?) \
-             ON CONFLICT (incident_id, source, fingerprint) \
-             DO UPDATE SET firing = 1, last_notice_at = excluded.last_notice_at",
+        region: &RegionCode,
+        no: &ServerNo,
+    ) -> Result<Option<IncidentId>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id FROM incident WHERE region_code = ? AND server_no = ? AND closed_at IS NULL",
         )
-        .bind(incident.as_str())
-        .bind(source)
-        .bind(fingerprint)
-        .bind(ms(now))
-        .execute(&mut *self.inner)
+        .bind(region.as_str())
+        .bind(no.as_str())
+        .fetch_optional(self.behind_the_waiting())
         .await
-        .doing("noting a firing alert")
-        .map(|_| ())
+        .doing("joining the incident")?;
+        row.map(|row| Ok(IncidentId::from_text(row.text("id")?))).transpose()
+    }
+
+    /// Notes that an alert of the incident fires.
+    pub fn note_firing(&mut self, incident: &IncidentId, source: &str, fingerprint: &str, now: Timestamp) {
+        self.waiting.note_firing(incident, source, fingerprint, ms(now));
     }
 
     /// Notes a resolved fingerprint: its newest end moves forward, and it fires in no incident any more.
@@ -97,7 +99,7 @@ impl Tx {
         .bind(fingerprint)
         .bind(ms_up(ended_at))
         .bind(ms(now))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Ends).await?)
         .await
         .doing("noting a resolved alert")?;
         let rows = sqlx::query(
@@ -106,7 +108,7 @@ impl Tx {
         )
         .bind(ms(now))
         .bind(fingerprint)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(self.db().await?)
         .await
         .doing("noting a resolved alert")?;
         let mut incidents = Vec::new();
@@ -132,7 +134,7 @@ impl Tx {
         )
         .bind(ms(now))
         .bind(id.as_str())
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Incidents).await?)
         .await
         .doing("closing an incident")?;
         Ok(result.rows_affected() > 0)

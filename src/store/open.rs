@@ -24,6 +24,8 @@ const APPLICATION_ID: i64 = 0x756e_6867;
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
 /// Stores below this size are checked from end to end at every start.
 const CHECK_BYTES_MAX: u64 = 32 << 20;
+/// Prepared statements that the writer keeps: those for many rows come in several lengths.
+const STATEMENTS: usize = 256;
 /// Connections that only read.
 const READERS: u32 = 4;
 
@@ -120,7 +122,10 @@ impl Store {
         if path.exists() {
             check_owner(path).await?;
         }
-        let options = options(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        let options = options(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .statement_cache_capacity(STATEMENTS);
         let pool =
             pool(1).connect_with(options).await.map_err(|source| refusal(&shown, "opening", source))?;
         sqlx::migrate!("migrations/sqlite")

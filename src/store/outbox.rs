@@ -183,7 +183,7 @@ impl Tx {
              ON CONFLICT (receiver) DO NOTHING",
         )
         .bind(receiver)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("beginning a receiver")?;
         Ok(begun.rows_affected() > 0)
@@ -202,7 +202,7 @@ impl Tx {
             .bind(to)
             .bind(receiver)
             .bind(from)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing("moving a receiver")?;
         if moved.rows_affected() == 0 {
@@ -241,7 +241,7 @@ impl Tx {
         .bind(condition)
         .bind(ms_opt(new.ends_at))
         .bind(ms(now))
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("keeping a message")
         .map(|_| ())
@@ -262,7 +262,7 @@ impl Tx {
         .bind(ms(now))
         .bind(receiver)
         .bind(condition)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("ending a condition")
         .map(|_| ())
@@ -280,7 +280,7 @@ impl Tx {
             .bind(ms(now))
             .bind(ms_opt(*again))
             .bind(id)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing(doing),
             Tried::Failed { error, refused, not_before } => sqlx::query(
@@ -291,7 +291,7 @@ impl Tx {
             .bind(error)
             .bind(ms(*not_before))
             .bind(id)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing(doing),
         }
@@ -306,7 +306,7 @@ impl Tx {
         .bind(ms(now))
         .bind(receiver)
         .bind(ms(now))
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("trying a receiver anew")
         .map(|_| ())
@@ -328,7 +328,7 @@ impl Tx {
         .bind(receiver)
         .bind(ms(before))
         .bind(PRUNE_MAX)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("giving messages up")?;
         Ok(given_up.rows_affected())
@@ -341,7 +341,7 @@ impl Tx {
         )
         .bind(ms(before))
         .bind(PRUNE_MAX)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("removing old messages")?;
         Ok(removed.rows_affected())

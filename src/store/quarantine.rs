@@ -10,6 +10,7 @@ use sqlx::SqliteConnection;
 use crate::domain::facts::Gap;
 use crate::domain::remediation::Outcome;
 
+use super::image::Part;
 use super::open::Store;
 use super::rows::{Columns, ms};
 use super::writer::Tx;
@@ -98,12 +99,12 @@ impl Store {
 impl Tx {
     /// As [`Store::history`], in this transaction.
     pub async fn history(&mut self, from_attempt: i64, audit_seq: i64) -> Result<History, StoreError> {
-        history(&mut self.inner, from_attempt, audit_seq).await
+        history(self.db().await?, from_attempt, audit_seq).await
     }
 
     /// As [`Store::open_quarantine`], in this transaction.
     pub async fn open_quarantine(&mut self) -> Result<Option<OpenQuarantine>, StoreError> {
-        open_quarantine(&mut self.inner).await
+        open_quarantine(self.db().await?).await
     }
 
     /// Says who the store is. Its number, once there, stays.
@@ -115,7 +116,7 @@ impl Tx {
         .bind(&identity.store_id)
         .bind(ms(now))
         .bind(&identity.machine_id)
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("saying who the store is")
         .map(|_| ())
@@ -133,7 +134,7 @@ impl Tx {
         let result = sqlx::query("INSERT INTO quarantine (opened_at, why) VALUES (?, ?)")
             .bind(ms(now))
             .bind(why)
-            .execute(&mut *self.inner)
+            .execute(self.changing(Part::Quarantine).await?)
             .await
             .doing("opening a quarantine")?;
         Ok(Some(result.last_insert_rowid()))
@@ -154,7 +155,7 @@ impl Tx {
         .bind(person)
         .bind(reason)
         .bind(id)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Quarantine).await?)
         .await
         .doing("clearing a quarantine")
         .map(|_| ())
@@ -165,13 +166,13 @@ impl Tx {
         let doing = "moving the attempt numbers on";
         let moved = sqlx::query("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'attempt'")
             .bind(high_water)
-            .execute(&mut *self.inner)
+            .execute(self.db().await?)
             .await
             .doing(doing)?;
         if moved.rows_affected() == 0 {
             sqlx::query("INSERT INTO sqlite_sequence (name, seq) VALUES ('attempt', ?)")
                 .bind(high_water)
-                .execute(&mut *self.inner)
+                .execute(self.db().await?)
                 .await
                 .doing(doing)?;
         }
@@ -192,7 +193,7 @@ impl Tx {
         .bind(forgotten.outcome.as_str())
         .bind(i64::try_from(forgotten.memory_bytes).unwrap_or(i64::MAX))
         .bind(ms(forgotten.cooldown_until))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Attempts).await?)
         .await
         .doing("keeping what the journal knows")
         .map(|_| ())
@@ -202,7 +203,7 @@ impl Tx {
     pub async fn was_held_for(&mut self, reason: &str) -> Result<bool, StoreError> {
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM hold WHERE reason = ?")
             .bind(reason)
-            .fetch_one(&mut *self.inner)
+            .fetch_one(self.db().await?)
             .await
             .doing("looking for a hold")?;
         Ok(count > 0)
@@ -213,7 +214,7 @@ impl Tx {
         sqlx::query("INSERT INTO watch_gap (from_at, until_at) VALUES (?, ?)")
             .bind(ms(gap.from))
             .bind(ms(gap.until))
-            .execute(&mut *self.inner)
+            .execute(self.changing(Part::Gaps).await?)
             .await
             .doing("noting a time without watch")
             .map(|_| ())
@@ -225,7 +226,7 @@ impl Tx {
             "SELECT a.nonce FROM attempt a JOIN remediation r ON r.id = a.remediation_id \
              WHERE a.outcome = 'unknown' AND r.state = 'unknown' ORDER BY a.id",
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(self.db().await?)
         .await
         .doing("looking for unknown attempts")
     }

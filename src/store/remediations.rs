@@ -11,6 +11,7 @@ use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::remediation::{Event, State, transition};
 use crate::domain::server::Server;
 
+use super::image::{self, Part};
 use super::open::Store;
 use super::rows::{Columns, decision_hash, json, ms, ms_opt};
 use super::writer::Tx;
@@ -168,36 +169,16 @@ impl Tx {
         .bind(ms_opt(new.episode_started_at))
         .bind(ms(new.noticed_at))
         .bind(ms(new.now))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Remediations).await?)
         .await
         .doing("creating a remediation")?;
-        self.join_remediation(new.id, &new.alert.fingerprint, new.noticed_at).await
+        self.join_remediation(new.id, &new.alert.fingerprint, new.noticed_at);
+        Ok(())
     }
 
     /// Notes that a firing alert opened or joined the remediation, and when its notice came.
-    pub async fn join_remediation(
-        &mut self,
-        id: &RemediationId,
-        fingerprint: &str,
-        noticed_at: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO remediation_alert (remediation_id, fingerprint, joined_at) VALUES (?, ?, ?) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(id.as_str())
-        .bind(fingerprint)
-        .bind(ms(noticed_at))
-        .execute(&mut *self.inner)
-        .await
-        .doing("joining a remediation")?;
-        sqlx::query("UPDATE remediation SET last_notice_at = max(last_notice_at, ?) WHERE id = ?")
-            .bind(ms(noticed_at))
-            .bind(id.as_str())
-            .execute(&mut *self.inner)
-            .await
-            .doing("refreshing a remediation")
-            .map(|_| ())
+    pub fn join_remediation(&mut self, id: &RemediationId, fingerprint: &str, noticed_at: Timestamp) {
+        self.waiting.join(id, fingerprint, ms(noticed_at));
     }
 
     /// Joins the server's live remediation, if it has not been claimed yet. Returns the live one in any case, and whether
@@ -208,19 +189,11 @@ impl Tx {
         fingerprint: &str,
         noticed_at: Timestamp,
     ) -> Result<Option<(RemediationId, bool)>, StoreError> {
-        let row = sqlx::query(
-            "SELECT id, state FROM remediation WHERE region_code = ? AND server_no = ? AND finished_at IS NULL",
-        )
-        .bind(server.region.as_str())
-        .bind(server.no.as_str())
-        .fetch_optional(&mut *self.inner)
-        .await
-        .doing("looking for the live remediation")?;
-        let Some(row) = row else { return Ok(None) };
-        let id = RemediationId::from_text(row.text("id")?);
-        let joins = State::parse(&row.text("state")?).is_some_and(State::is_before_intent);
+        let Some(live) = image::live(self, &server.region, &server.no).await? else { return Ok(None) };
+        let id = RemediationId::from_text(live.remediation_id);
+        let joins = live.state.is_before_intent();
         if joins {
-            self.join_remediation(&id, fingerprint, noticed_at).await?;
+            self.join_remediation(&id, fingerprint, noticed_at);
         }
         Ok(Some((id, joins)))
     }
@@ -229,7 +202,7 @@ impl Tx {
     pub async fn remediation(&mut self, id: &RemediationId) -> Result<Option<Remediation>, StoreError> {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE id = ?")))
             .bind(id.as_str())
-            .fetch_optional(&mut *self.inner)
+            .fetch_optional(self.db().await?)
             .await
             .doing("reading a remediation")?;
         row.as_ref().map(read).transpose()
@@ -239,7 +212,7 @@ impl Tx {
     pub async fn decision_hash(&mut self, id: &RemediationId) -> Result<Option<String>, StoreError> {
         let row = sqlx::query("SELECT * FROM remediation WHERE id = ?")
             .bind(id.as_str())
-            .fetch_optional(&mut *self.inner)
+            .fetch_optional(self.db().await?)
             .await
             .doing("reading what is decided about")?;
         row.as_ref().map(decision_hash).transpose()
@@ -253,7 +226,7 @@ impl Tx {
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(fingerprint)
-            .fetch_all(&mut *self.inner)
+            .fetch_all(self.db().await?)
             .await
             .doing("looking for remediations to cancel")?;
         rows.iter().map(read).collect()
@@ -295,7 +268,7 @@ impl Tx {
         .bind(remediation.id.as_str())
         .bind(remediation.state.as_str())
         .bind(remediation.version)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Remediations).await?)
         .await
         .doing("moving a remediation")?;
         Ok((result.rows_affected() == 1).then_some(to))
@@ -320,7 +293,7 @@ impl Tx {
         .bind(remediation.id.as_str())
         .bind(reason.as_str())
         .bind(ms_opt(until))
-        .execute(&mut *self.inner)
+        .execute(self.db().await?)
         .await
         .doing("noting what a remediation waits for")?;
         Ok(remediation.reason.as_deref() != Some(reason.as_str()))

@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::domain::alert::Alert;
 use crate::domain::facts::{TargetFact, TargetName};
 use crate::domain::ids::DeliveryId;
 use crate::domain::limits::earlier;
-use crate::domain::server::{RegionCode, Server};
+use crate::domain::server::{RegionCode, Server, ServerNo};
 
+use super::image::Part;
 use super::open::Store;
 use super::rows::{Columns, json, ms};
 use super::writer::Tx;
@@ -76,7 +79,7 @@ impl Tx {
         sqlx::query("DELETE FROM server WHERE region_code = ? AND seen_at < ?")
             .bind(region.as_str())
             .bind(ms(read_at))
-            .execute(&mut *self.inner)
+            .execute(self.changing(Part::Inventory).await?)
             .await
             .doing("removing servers that are gone")?;
         sqlx::query(
@@ -87,7 +90,7 @@ impl Tx {
         .bind(region.as_str())
         .bind(ms(read_at))
         .bind(i64::try_from(servers.len()).unwrap_or(i64::MAX))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Inventory).await?)
         .await
         .doing("noting a complete read")
         .map(|_| ())
@@ -107,7 +110,7 @@ impl Tx {
         .bind(region.as_str())
         .bind(ms(now))
         .bind(error)
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Inventory).await?)
         .await
         .doing("noting a failed read")
         .map(|_| ())
@@ -125,7 +128,7 @@ impl Tx {
         .bind(&server.name)
         .bind(json(server)?)
         .bind(ms(seen_at))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Inventory).await?)
         .await
         .doing("keeping a server")
         .map(|_| ())
@@ -151,7 +154,7 @@ impl Tx {
         .bind(name.to_string())
         .bind(json(&numbers)?)
         .bind(ms(seen_at))
-        .execute(&mut *self.inner)
+        .execute(self.changing(Part::Inventory).await?)
         .await
         .doing("keeping a look-up")
         .map(|_| ())
@@ -208,107 +211,134 @@ impl Store {
     }
 }
 
-pub(super) async fn find_target(
-    connection: &mut sqlx::SqliteConnection,
-    region: &RegionCode,
-    name: &TargetName,
-    now: Timestamp,
-    fresh_for: SignedDuration,
-) -> Result<TargetFact, StoreError> {
-    let oldest = ms(earlier(now, fresh_for));
-    let looked_up = sqlx::query(
-        "SELECT server_nos, seen_at FROM lookup WHERE region_code = ? AND named = ? AND seen_at >= ?",
-    )
-    .bind(region.as_str())
-    .bind(name.to_string())
-    .bind(oldest)
-    .fetch_optional(&mut *connection)
-    .await
-    .doing("reading a look-up")?;
-    let mut found: BTreeMap<String, Server> = BTreeMap::new();
-    let mut keep = |server: Server| {
-        found.insert(server.no.as_str().to_owned(), server);
-    };
-    let mut complete = false;
-    if let Some(row) = looked_up {
-        let numbers: Vec<String> = row.value("server_nos")?;
-        // "None" is believed for a short time only: the server may have been made since.
-        complete = !numbers.is_empty() || row.time("seen_at")? >= earlier(now, NONE_BELIEVED_FOR);
-        for number in numbers {
-            match server_by_no(connection, region, &number, oldest).await? {
-                Some(server) => keep(server),
-                // It was found, and is gone from the list since: ask again.
-                None => complete = false,
-            }
-        }
-    }
-    match name {
-        TargetName::No(no) => {
-            if let Some(server) = server_by_no(connection, region, no.as_str(), oldest).await? {
-                keep(server);
-            }
-        }
-        // A name is unique only in a complete list: single servers that were looked up say nothing of the others.
-        TargetName::Name(exact) if list_is_fresh(connection, region, oldest).await? => {
-            for server in servers_by_name(connection, region, exact, oldest).await? {
-                keep(server);
-            }
-        }
-        TargetName::Name(_) | TargetName::Ip(_) => {}
-    }
-    let count = found.len();
-    Ok(match (found.into_values().next(), count) {
-        (Some(server), 1) => TargetFact::Found(Box::new(server)),
-        (Some(_), count) => TargetFact::Ambiguous { named: name.to_string(), count },
-        (None, _) if complete => TargetFact::Unknown { named: name.to_string() },
-        (None, _) => TargetFact::Pending,
-    })
+/// What the store knows of a name, whatever its age.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// What a look-up found, and when: each number with the server, where it is still kept.
+    looked_up: Option<(Vec<Option<Kept>>, Timestamp)>,
+    /// Servers that have the name by themselves.
+    named: Vec<Kept>,
+    /// When the region's list was last read to its end; asked for names only.
+    completed_at: Option<i64>,
 }
 
-async fn list_is_fresh(
-    connection: &mut sqlx::SqliteConnection,
+/// A server, and when it was last described.
+#[derive(Debug, PartialEq, Eq)]
+struct Kept {
+    server: Server,
+    seen_at: i64,
+}
+
+impl Known {
+    /// What that says now. Anything that is not known from a fresh answer is pending.
+    pub(super) fn judge(&self, name: &TargetName, now: Timestamp, fresh_for: SignedDuration) -> TargetFact {
+        let oldest = ms(earlier(now, fresh_for));
+        let fresh = |kept: &&Kept| kept.seen_at >= oldest;
+        let mut found: BTreeMap<&ServerNo, &Server> = BTreeMap::new();
+        let mut complete = false;
+        if let Some((servers, seen_at)) = self.looked_up.as_ref().filter(|(_, at)| ms(*at) >= oldest) {
+            // "None" is believed for a short time only: the server may have been made since.
+            complete = !servers.is_empty() || *seen_at >= earlier(now, NONE_BELIEVED_FOR);
+            for kept in servers {
+                match kept.as_ref().filter(fresh) {
+                    Some(kept) => {
+                        found.insert(&kept.server.no, &kept.server);
+                    }
+                    // It was found, and is gone from the list since: ask again.
+                    None => complete = false,
+                }
+            }
+        }
+        let whole = match name {
+            TargetName::No(_) => true,
+            // A name is unique only in a complete list: single servers that were looked up say nothing of the others.
+            TargetName::Name(_) => self.completed_at.is_some_and(|at| at >= oldest),
+            TargetName::Ip(_) => false,
+        };
+        if whole {
+            found.extend(self.named.iter().filter(fresh).map(|kept| (&kept.server.no, &kept.server)));
+        }
+        match (found.values().next(), found.len()) {
+            (Some(server), 1) => TargetFact::Found(Box::new((*server).clone())),
+            (Some(_), count) => TargetFact::Ambiguous { named: name.to_string(), count },
+            (None, _) if complete => TargetFact::Unknown { named: name.to_string() },
+            (None, _) => TargetFact::Pending,
+        }
+    }
+}
+
+pub(super) async fn known_target(
+    connection: &mut SqliteConnection,
     region: &RegionCode,
-    oldest: i64,
-) -> Result<bool, StoreError> {
+    name: &TargetName,
+) -> Result<Known, StoreError> {
+    let row = sqlx::query("SELECT server_nos, seen_at FROM lookup WHERE region_code = ? AND named = ?")
+        .bind(region.as_str())
+        .bind(name.to_string())
+        .fetch_optional(&mut *connection)
+        .await
+        .doing("reading a look-up")?;
+    let mut looked_up = None;
+    if let Some(row) = row {
+        let mut servers = Vec::new();
+        for number in row.value::<Vec<String>>("server_nos")? {
+            servers.push(server_by_no(connection, region, &number).await?);
+        }
+        looked_up = Some((servers, row.time("seen_at")?));
+    }
+    let (mut named, mut completed_at) = (Vec::new(), None);
+    match name {
+        TargetName::No(no) => named.extend(server_by_no(connection, region, no.as_str()).await?),
+        TargetName::Name(exact) => {
+            named = servers_by_name(connection, region, exact).await?;
+            completed_at = list_completed_at(connection, region).await?;
+        }
+        TargetName::Ip(_) => {}
+    }
+    Ok(Known { looked_up, named, completed_at })
+}
+
+async fn list_completed_at(
+    connection: &mut SqliteConnection,
+    region: &RegionCode,
+) -> Result<Option<i64>, StoreError> {
     let completed: Option<Option<i64>> =
         sqlx::query_scalar("SELECT completed_at FROM inventory_read WHERE region_code = ?")
             .bind(region.as_str())
             .fetch_optional(connection)
             .await
             .doing("reading the inventory's age")?;
-    Ok(completed.flatten().is_some_and(|at| at >= oldest))
+    Ok(completed.flatten())
 }
 
 async fn server_by_no(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut SqliteConnection,
     region: &RegionCode,
     no: &str,
-    oldest: i64,
-) -> Result<Option<Server>, StoreError> {
-    let row =
-        sqlx::query("SELECT server FROM server WHERE region_code = ? AND server_no = ? AND seen_at >= ?")
-            .bind(region.as_str())
-            .bind(no)
-            .bind(oldest)
-            .fetch_optional(connection)
-            .await
-            .doing("reading the inventory")?;
-    row.map(|row| row.value("server")).transpose()
+) -> Result<Option<Kept>, StoreError> {
+    let row = sqlx::query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_no = ?")
+        .bind(region.as_str())
+        .bind(no)
+        .fetch_optional(connection)
+        .await
+        .doing("reading the inventory")?;
+    row.as_ref().map(kept).transpose()
 }
 
 async fn servers_by_name(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut SqliteConnection,
     region: &RegionCode,
     name: &str,
-    oldest: i64,
-) -> Result<Vec<Server>, StoreError> {
-    let rows =
-        sqlx::query("SELECT server FROM server WHERE region_code = ? AND server_name = ? AND seen_at >= ?")
-            .bind(region.as_str())
-            .bind(name)
-            .bind(oldest)
-            .fetch_all(connection)
-            .await
-            .doing("reading the inventory")?;
-    rows.iter().map(|row| row.value("server")).collect()
+) -> Result<Vec<Kept>, StoreError> {
+    let rows = sqlx::query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_name = ?")
+        .bind(region.as_str())
+        .bind(name)
+        .fetch_all(connection)
+        .await
+        .doing("reading the inventory")?;
+    rows.iter().map(kept).collect()
+}
+
+fn kept(row: &SqliteRow) -> Result<Kept, StoreError> {
+    Ok(Kept { server: row.value("server")?, seen_at: row.int("seen_at")? })
 }

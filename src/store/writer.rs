@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::image::{Image, Part};
+use super::waiting::Waiting;
 use super::wal::Wal;
-use super::{StoreError, primary_code};
+use super::{Doing as _, StoreError, primary_code};
 use crate::domain::audit_key::AuditKey;
 use crate::telemetry::chain;
 
@@ -26,11 +28,34 @@ pub type TxFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + 
 /// One open write transaction.
 #[derive(Debug)]
 pub struct Tx {
-    pub(super) inner: Transaction<'static, Sqlite>,
+    inner: Transaction<'static, Sqlite>,
+    /// What need not be read again.
+    pub(super) image: Image,
+    /// What is written together.
+    pub(super) waiting: Waiting,
     /// Last place and hash of the audit chain, read once per transaction.
     pub(super) audit_head: Option<(i64, String)>,
     /// What the audit is hashed with.
     pub(super) audit_key: Option<AuditKey>,
+}
+
+impl Tx {
+    /// The connection, for what changes no [`Part`]. Everything that was written before is in it.
+    pub(super) async fn db(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.waiting.write(&mut self.inner).await?;
+        Ok(&mut self.inner)
+    }
+
+    /// The connection, to change what the image remembers a part of.
+    pub(super) async fn changing(&mut self, part: Part) -> Result<&mut SqliteConnection, StoreError> {
+        self.image.forget(part);
+        self.db().await
+    }
+
+    /// The connection without the rows that wait, for tables in which none does.
+    pub(super) fn behind_the_waiting(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
 }
 
 type Run = Box<dyn for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, ()> + Send>;
@@ -120,11 +145,12 @@ async fn run(
     observe: impl Fn(CommitStats) + Send,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut kept = Kept::default();
     while inbox.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let jobs = batch.len();
         waiting.fetch_sub(jobs, Ordering::Relaxed);
         let begun = std::time::Instant::now();
-        match commit(&pool, key.as_ref(), &mut batch).await {
+        match commit(&pool, key.as_ref(), &mut kept, &mut batch).await {
             Ok(newest) => {
                 tell(&news, newest);
                 batch.drain(..).for_each(|job| answer(job, Ok(())));
@@ -142,7 +168,7 @@ async fn run(
             Err(error) => {
                 tracing::warn!(jobs, error = %chain(&error), "a batch failed; its jobs are run one by one");
                 for mut job in batch.drain(..) {
-                    let result = commit(&pool, key.as_ref(), std::slice::from_mut(&mut job)).await;
+                    let result = commit(&pool, key.as_ref(), &mut kept, std::slice::from_mut(&mut job)).await;
                     answer(job, result.map(|newest| tell(&news, newest)));
                 }
             }
@@ -164,26 +190,50 @@ fn answer(job: Job, result: Result<(), StoreError>) {
     drop(job.done.send(result));
 }
 
-/// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays. Returns the place of
-/// the newest audit row, where one was added.
+/// What lasts from one batch to the next.
+#[derive(Debug, Default)]
+struct Kept {
+    image: Image,
+    /// Changes when another connection has written (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+    data_version: i64,
+}
+
+/// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays, nor what was
+/// remembered in it. Returns the place of the newest audit row, where one was added.
 async fn commit(
     pool: &SqlitePool,
     key: Option<&AuditKey>,
+    kept: &mut Kept,
     jobs: &mut [Job],
 ) -> Result<Option<i64>, StoreError> {
-    let inner = pool
+    let mut inner = pool
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(|source| StoreError::NotBegun { code: primary_code(&source), why: source.to_string() })?;
-    let mut tx = Tx { inner, audit_head: None, audit_key: key.cloned() };
-    for job in jobs {
-        if let Err(error) = (job.run)(&mut tx).await {
-            drop(tx.inner.rollback().await);
-            return Err(error);
-        }
+    let before = std::mem::take(kept);
+    let data_version: i64 = sqlx::query_scalar("PRAGMA data_version")
+        .fetch_one(&mut *inner)
+        .await
+        .doing("asking whether anybody else has written")?;
+    let image = if data_version == before.data_version { before.image } else { Image::default() };
+    let mut tx = Tx { inner, image, waiting: Waiting::default(), audit_head: None, audit_key: key.cloned() };
+    if let Err(error) = run_all(&mut tx, jobs).await {
+        drop(tx.inner.rollback().await);
+        return Err(error);
     }
     // The head is read for an append and for nothing else.
     let newest = tx.audit_head.map(|(seq, _)| seq);
     tx.inner.commit().await.map_err(|source| StoreError::Commit { source })?;
+    *kept = Kept { image: tx.image, data_version };
     Ok(newest)
+}
+
+async fn run_all(tx: &mut Tx, jobs: &mut [Job]) -> Result<(), StoreError> {
+    for job in jobs {
+        (job.run)(tx).await?;
+    }
+    tx.db().await?;
+    #[cfg(debug_assertions)]
+    tx.assert_image().await?;
+    Ok(())
 }

@@ -97,7 +97,7 @@ impl Store {
         for server in servers {
             all.push(ServerMarks {
                 attempts: attempts_on(&mut connection, server).await?,
-                guest: guest_facts(&mut connection, server).await?,
+                guest: guest_facts(&mut connection, &server.region, &server.no, server.created_at).await?,
                 open_incident: open_incident(&mut connection, server).await?,
             });
         }

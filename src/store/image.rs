@@ -1,0 +1,462 @@
+//! What the writer remembers of the store, so that an alert is decided without asking again for what has not changed.
+//!
+//! Every write names the [`Part`] that it changes, and that part is read again. The whole image is forgotten when a
+//! transaction fails and when another connection has written.
+//!
+//! Never: what a claim is decided by; the moment before an interrupt everything is read from the file. Never grows
+//! without bound.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::SqliteConnection;
+
+use crate::domain::breaker::Tried;
+use crate::domain::facts::{Facts, Gap, Live, Past, TargetFact, TargetName};
+use crate::domain::guest::GuestFacts;
+use crate::domain::hold::{Hold, Silence};
+use crate::domain::ids::IncidentId;
+use crate::domain::ladder::Demotion;
+use crate::domain::server::{RegionCode, Server, ServerNo};
+use crate::domain::storm::{Sighting, StormFacts};
+
+use super::facts::{FactSource, FactsWanted};
+use super::guards::{self, Fires, GuardsWanted};
+use super::rows::ms;
+use super::servers::{Known, known_target};
+use super::writer::Tx;
+use super::{StoreError, facts, guest, heartbeat, quarantine};
+
+/// Most entries of one kind; beyond it all of that kind are forgotten.
+const ENTRIES_MAX: usize = 20_000;
+
+/// What a write changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Attempts, and those that only the journal knows.
+    Attempts,
+    /// Remediations: who lives, and in which state.
+    Remediations,
+    /// Incidents that are open.
+    Incidents,
+    /// Storms that are open, and when the last was cleared.
+    Storms,
+    /// Standing of policies and resets of breakers.
+    Standing,
+    /// Servers, look-ups and lists.
+    Inventory,
+    /// Words of guests, and of people about dumps.
+    Guests,
+    /// Newest ends of alerts.
+    Ends,
+    /// Signs of life of sources.
+    Heartbeats,
+    /// Holds.
+    Holds,
+    /// Silences.
+    Silences,
+    /// Quarantines.
+    Quarantine,
+    /// Times without watch.
+    Gaps,
+}
+
+/// A value that was right for a time and can be narrowed for any later one.
+#[derive(Debug)]
+struct AsOf<T> {
+    since: Timestamp,
+    now: Timestamp,
+    value: T,
+}
+
+impl<T> AsOf<T> {
+    fn covers(&self, since: Timestamp, now: Timestamp) -> bool {
+        self.since <= since && self.now <= now
+    }
+}
+
+/// Why nothing is sent at all, where that is so.
+type Why = Option<String>;
+
+type ByServer<T> = BTreeMap<RegionCode, BTreeMap<ServerNo, T>>;
+
+/// What is remembered. Empty, it is a reader that asks for everything.
+#[derive(Debug, Default)]
+pub(super) struct Image {
+    attempts: Option<AsOf<Vec<Past>>>,
+    holds: Option<AsOf<Vec<Hold>>>,
+    silences: Option<AsOf<Vec<Silence>>>,
+    gaps: Option<AsOf<Vec<Gap>>>,
+    quarantine: Option<Why>,
+    ends: BTreeMap<String, Option<Timestamp>>,
+    lives: ByServer<Option<Live>>,
+    incidents: ByServer<IncidentId>,
+    guests: ByServer<(Timestamp, GuestFacts)>,
+    targets: BTreeMap<RegionCode, BTreeMap<TargetName, Known>>,
+    fires: BTreeMap<RegionCode, Fires>,
+    tried: BTreeMap<String, (i64, Vec<Tried>)>,
+    demoted: BTreeMap<String, Option<Demotion>>,
+    heartbeats: BTreeMap<String, Option<Timestamp>>,
+}
+
+impl Image {
+    /// Forgets what a write is about to change.
+    pub(super) fn forget(&mut self, part: Part) {
+        match part {
+            Part::Attempts => {
+                self.attempts = None;
+                self.tried.clear();
+            }
+            Part::Remediations => {
+                self.lives.clear();
+                self.fires.clear();
+                self.tried.clear();
+            }
+            Part::Incidents => self.incidents.clear(),
+            Part::Storms => self.fires.clear(),
+            Part::Standing => {
+                self.tried.clear();
+                self.demoted.clear();
+            }
+            Part::Inventory => {
+                self.targets.clear();
+                self.fires.clear();
+            }
+            Part::Guests => self.guests.clear(),
+            Part::Ends => self.ends.clear(),
+            Part::Heartbeats => self.heartbeats.clear(),
+            Part::Holds => self.holds = None,
+            Part::Silences => self.silences = None,
+            Part::Quarantine => self.quarantine = None,
+            Part::Gaps => self.gaps = None,
+        }
+    }
+
+    /// The open incident of a server, where it is known.
+    pub(super) fn incident(&self, server: &Server) -> Option<&IncidentId> {
+        self.incidents.get(&server.region)?.get(&server.no)
+    }
+
+    /// Keeps the open incident of a server.
+    pub(super) fn keep_incident(&mut self, server: &Server, id: &IncidentId) {
+        keep(&mut self.incidents, &server.region, &server.no, id.clone());
+    }
+
+    /// A server fires again: what is remembered of its region moves with it.
+    pub(super) fn note_sighting(&mut self, region: &RegionCode, sighting: &Sighting, seen_at: Timestamp) {
+        if let Some(fires) = self.fires.get_mut(region) {
+            fires.note(sighting, ms(seen_at));
+        }
+    }
+}
+
+fn keep<K: Ord + Clone, T>(
+    map: &mut BTreeMap<RegionCode, BTreeMap<K, T>>,
+    region: &RegionCode,
+    key: &K,
+    value: T,
+) {
+    let of_region = map.entry(region.clone()).or_default();
+    if of_region.len() >= ENTRIES_MAX {
+        of_region.clear();
+    }
+    of_region.insert(key.clone(), value);
+}
+
+/// Where facts are read, and what is remembered of them there.
+pub(super) trait Ground: Send {
+    /// The connection. What was written before is in it.
+    fn db(&mut self) -> impl Future<Output = Result<&mut SqliteConnection, StoreError>> + Send;
+    /// What is remembered.
+    fn image(&mut self) -> &mut Image;
+}
+
+impl Ground for Tx {
+    async fn db(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        Self::db(self).await
+    }
+
+    fn image(&mut self) -> &mut Image {
+        &mut self.image
+    }
+}
+
+/// A connection that remembers nothing from before.
+#[derive(Debug)]
+pub(super) struct Fresh<'c> {
+    connection: &'c mut SqliteConnection,
+    image: Image,
+}
+
+impl<'c> Fresh<'c> {
+    pub(super) fn new(connection: &'c mut SqliteConnection) -> Self {
+        Self { connection, image: Image::default() }
+    }
+}
+
+impl Ground for Fresh<'_> {
+    async fn db(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        Ok(self.connection)
+    }
+
+    fn image(&mut self) -> &mut Image {
+        &mut self.image
+    }
+}
+
+/// A transaction whose facts may come from the image. For alerts only: a claim reads.
+#[derive(Debug)]
+pub struct Remembered<'t>(pub(super) &'t mut Tx);
+
+impl Tx {
+    /// The same transaction, whose facts need not be read again.
+    pub fn remembered(&mut self) -> Remembered<'_> {
+        Remembered(self)
+    }
+}
+
+impl FactSource for Remembered<'_> {
+    async fn target(
+        &mut self,
+        region: &RegionCode,
+        name: &TargetName,
+        now: Timestamp,
+        fresh_for: SignedDuration,
+    ) -> Result<TargetFact, StoreError> {
+        target(self.0, region, name, now, fresh_for).await
+    }
+
+    async fn facts(&mut self, wanted: FactsWanted) -> Result<Facts, StoreError> {
+        facts::facts(self.0, wanted).await
+    }
+}
+
+pub(super) async fn target(
+    ground: &mut impl Ground,
+    region: &RegionCode,
+    name: &TargetName,
+    now: Timestamp,
+    fresh_for: SignedDuration,
+) -> Result<TargetFact, StoreError> {
+    if let Some(known) = ground.image().targets.get(region).and_then(|names| names.get(name)) {
+        return Ok(known.judge(name, now, fresh_for));
+    }
+    let known = known_target(ground.db().await?, region, name).await?;
+    let fact = known.judge(name, now, fresh_for);
+    keep(&mut ground.image().targets, region, name, known);
+    Ok(fact)
+}
+
+pub(super) async fn attempts(
+    ground: &mut impl Ground,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Past>, StoreError> {
+    let narrow = |all: &[Past]| {
+        let counts = |past: &&Past| ms(past.intent_at) >= ms(since) || ms(past.cooldown_until) >= ms(now);
+        all.iter().filter(counts).cloned().collect()
+    };
+    if let Some(known) = ground.image().attempts.as_ref().filter(|known| known.covers(since, now)) {
+        return Ok(narrow(&known.value));
+    }
+    let value = facts::attempts(ground.db().await?, since, now).await?;
+    ground.image().attempts = Some(AsOf { since, now, value: value.clone() });
+    Ok(value)
+}
+
+pub(super) async fn holds(ground: &mut impl Ground, now: Timestamp) -> Result<Vec<Hold>, StoreError> {
+    if let Some(known) = ground.image().holds.as_ref().filter(|known| known.covers(now, now)) {
+        let stands = |hold: &&Hold| hold.until.is_none_or(|until| ms(until) > ms(now));
+        return Ok(known.value.iter().filter(stands).cloned().collect());
+    }
+    let value = facts::holds(ground.db().await?, now).await?;
+    ground.image().holds = Some(AsOf { since: now, now, value: value.clone() });
+    Ok(value)
+}
+
+pub(super) async fn silences(ground: &mut impl Ground, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+    if let Some(known) = ground.image().silences.as_ref().filter(|known| known.covers(now, now)) {
+        let lasts = |silence: &&Silence| ms(silence.ends_at) > ms(now);
+        return Ok(known.value.iter().filter(lasts).cloned().collect());
+    }
+    let value = facts::silences(ground.db().await?, now).await?;
+    ground.image().silences = Some(AsOf { since: now, now, value: value.clone() });
+    Ok(value)
+}
+
+pub(super) async fn gaps(ground: &mut impl Ground, since: Timestamp) -> Result<Vec<Gap>, StoreError> {
+    if let Some(known) = ground.image().gaps.as_ref().filter(|known| known.covers(since, since)) {
+        return Ok(known.value.iter().filter(|gap| ms(gap.until) >= ms(since)).copied().collect());
+    }
+    let value = quarantine::gaps(ground.db().await?, since).await?;
+    ground.image().gaps = Some(AsOf { since, now: since, value: value.clone() });
+    Ok(value)
+}
+
+pub(super) async fn open_quarantine(ground: &mut impl Ground) -> Result<Option<String>, StoreError> {
+    if let Some(known) = &ground.image().quarantine {
+        return Ok(known.clone());
+    }
+    let open = quarantine::open_quarantine(ground.db().await?).await?;
+    let value = open.map(|open| format!("quarantine {}: {}", open.id, open.why));
+    ground.image().quarantine = Some(value.clone());
+    Ok(value)
+}
+
+pub(super) async fn newest_end(
+    ground: &mut impl Ground,
+    fingerprint: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    if let Some(known) = ground.image().ends.get(fingerprint) {
+        return Ok(*known);
+    }
+    let value = facts::newest_resolved_end(ground.db().await?, fingerprint).await?;
+    let ends = &mut ground.image().ends;
+    if ends.len() >= ENTRIES_MAX {
+        ends.clear();
+    }
+    ends.insert(fingerprint.to_owned(), value);
+    Ok(value)
+}
+
+pub(super) async fn live(
+    ground: &mut impl Ground,
+    region: &RegionCode,
+    no: &ServerNo,
+) -> Result<Option<Live>, StoreError> {
+    if let Some(known) = ground.image().lives.get(region).and_then(|servers| servers.get(no)) {
+        return Ok(known.clone());
+    }
+    let value = facts::live(ground.db().await?, region, no).await?;
+    keep(&mut ground.image().lives, region, no, value.clone());
+    Ok(value)
+}
+
+pub(super) async fn guest_facts(ground: &mut impl Ground, server: &Server) -> Result<GuestFacts, StoreError> {
+    let known = ground.image().guests.get(&server.region).and_then(|servers| servers.get(&server.no));
+    if let Some((_, said)) = known.filter(|(created_at, _)| *created_at == server.created_at) {
+        return Ok(said.clone());
+    }
+    let value = guest::guest_facts(ground.db().await?, &server.region, &server.no, server.created_at).await?;
+    keep(&mut ground.image().guests, &server.region, &server.no, (server.created_at, value.clone()));
+    Ok(value)
+}
+
+pub(super) async fn storm_facts(
+    ground: &mut impl Ground,
+    wanted: &GuardsWanted,
+) -> Result<StormFacts, StoreError> {
+    let covers = |fires: &&Fires| fires.covers(wanted);
+    if let Some(known) = ground.image().fires.get(&wanted.region).filter(covers) {
+        return Ok(known.facts(wanted));
+    }
+    let fires = guards::fires(ground.db().await?, wanted).await?;
+    let value = fires.facts(wanted);
+    ground.image().fires.insert(wanted.region.clone(), fires);
+    Ok(value)
+}
+
+pub(super) async fn tried(
+    ground: &mut impl Ground,
+    policy: &str,
+    max: i64,
+) -> Result<Vec<Tried>, StoreError> {
+    if let Some((_, known)) = ground.image().tried.get(policy).filter(|(most, _)| *most == max) {
+        return Ok(known.clone());
+    }
+    let value = guards::tried(ground.db().await?, policy, max).await?;
+    ground.image().tried.insert(policy.to_owned(), (max, value.clone()));
+    Ok(value)
+}
+
+pub(super) async fn demoted(ground: &mut impl Ground, policy: &str) -> Result<Option<Demotion>, StoreError> {
+    if let Some(known) = ground.image().demoted.get(policy) {
+        return Ok(known.clone());
+    }
+    let value = guards::standing(ground.db().await?, policy).await?.demoted;
+    ground.image().demoted.insert(policy.to_owned(), value.clone());
+    Ok(value)
+}
+
+pub(super) async fn last_heartbeat(
+    ground: &mut impl Ground,
+    source: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    if let Some(known) = ground.image().heartbeats.get(source) {
+        return Ok(*known);
+    }
+    let value = heartbeat::last(ground.db().await?, source).await?;
+    ground.image().heartbeats.insert(source.to_owned(), value);
+    Ok(value)
+}
+
+#[cfg(debug_assertions)]
+impl Tx {
+    /// Reads some of what is remembered again and panics where the store says otherwise: a write has not named its part.
+    pub(super) async fn assert_image(&mut self) -> Result<(), StoreError> {
+        const LOOKED_AT: usize = 8;
+        let known = std::mem::take(&mut self.image);
+        if let Some(AsOf { since, now, value }) = &known.attempts {
+            assert_eq!(*value, facts::attempts(self.db().await?, *since, *now).await?, "attempts");
+        }
+        if let Some(AsOf { now, value, .. }) = &known.holds {
+            assert_eq!(*value, facts::holds(self.db().await?, *now).await?, "holds");
+        }
+        if let Some(AsOf { now, value, .. }) = &known.silences {
+            assert_eq!(*value, facts::silences(self.db().await?, *now).await?, "silences");
+        }
+        if let Some(AsOf { since, value, .. }) = &known.gaps {
+            assert_eq!(*value, quarantine::gaps(self.db().await?, *since).await?, "gaps");
+        }
+        if let Some(value) = &known.quarantine {
+            assert_eq!(*value, open_quarantine(&mut Fresh::new(self.db().await?)).await?, "quarantine");
+        }
+        for (fingerprint, value) in known.ends.iter().take(LOOKED_AT) {
+            let read = facts::newest_resolved_end(self.db().await?, fingerprint).await?;
+            assert_eq!(*value, read, "end of {fingerprint}");
+        }
+        for (policy, (max, value)) in &known.tried {
+            assert_eq!(*value, guards::tried(self.db().await?, policy, *max).await?, "tried {policy}");
+        }
+        for (policy, value) in &known.demoted {
+            assert_eq!(*value, guards::standing(self.db().await?, policy).await?.demoted, "{policy}");
+        }
+        for (source, value) in &known.heartbeats {
+            assert_eq!(*value, heartbeat::last(self.db().await?, source).await?, "heartbeat of {source}");
+        }
+        for (region, fires) in &known.fires {
+            let wanted = fires.as_wanted(region);
+            let read = guards::fires(self.db().await?, &wanted).await?;
+            assert_eq!(fires.facts(&wanted), read.facts(&wanted), "what fires in {region}");
+        }
+        for (region, servers) in &known.lives {
+            for (no, value) in servers.iter().take(LOOKED_AT) {
+                assert_eq!(*value, facts::live(self.db().await?, region, no).await?, "live of {no}");
+            }
+        }
+        for (region, names) in &known.targets {
+            for (name, value) in names.iter().take(LOOKED_AT) {
+                assert_eq!(*value, known_target(self.db().await?, region, name).await?, "target {name}");
+            }
+        }
+        self.image = known;
+        self.assert_servers(LOOKED_AT).await
+    }
+
+    async fn assert_servers(&mut self, looked_at: usize) -> Result<(), StoreError> {
+        let known = std::mem::take(&mut self.image);
+        for (region, servers) in &known.incidents {
+            for (no, value) in servers.iter().take(looked_at) {
+                assert_eq!(Some(value), self.read_incident(region, no).await?.as_ref(), "incident of {no}");
+            }
+        }
+        for (region, servers) in &known.guests {
+            for (no, (created_at, value)) in servers.iter().take(looked_at) {
+                let read = guest::guest_facts(self.db().await?, region, no, *created_at).await?;
+                assert_eq!(*value, read, "guest of {no}");
+            }
+        }
+        self.image = known;
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! Rows that wait in a transaction until they are written together: what every alert adds.
+//!
+//! Never: is passed over. Whoever takes the connection finds them written.
+
+use std::collections::BTreeMap;
+
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
+use crate::domain::server::RegionCode;
+use crate::domain::storm::Sighting;
+
+use super::deliveries::NewDelivery;
+use super::rows::{ms, ms_opt};
+use super::{Doing, StoreError};
+
+/// Most rows of one statement. A statement is made for each power of two up to it, so that few are prepared.
+const ROWS_MAX: usize = 64;
+
+/// A delivery that waits.
+#[derive(Debug)]
+pub(super) struct DeliveryRow {
+    pub(super) new: NewDelivery,
+    pub(super) repeat_of: Option<DeliveryId>,
+    pub(super) answer: String,
+}
+
+/// A decision that waits.
+#[derive(Debug)]
+pub(super) struct AlertRow {
+    pub(super) delivery_id: String,
+    pub(super) idx: i64,
+    pub(super) source: String,
+    pub(super) fingerprint: Option<String>,
+    pub(super) status: Option<&'static str>,
+    pub(super) alert: Option<String>,
+    pub(super) received_at: i64,
+    pub(super) server_no: Option<String>,
+    pub(super) region_code: Option<String>,
+    pub(super) policy: Option<String>,
+    pub(super) decision: &'static str,
+    pub(super) reason: Option<&'static str>,
+    pub(super) until: Option<i64>,
+    pub(super) detail: String,
+    pub(super) trace: String,
+    pub(super) config_hash: String,
+    pub(super) decided_at: i64,
+    pub(super) incident_id: Option<String>,
+    pub(super) remediation_id: Option<String>,
+}
+
+/// An event that waits, with its place in the chain.
+#[derive(Debug)]
+pub(super) struct AuditRow {
+    pub(super) seq: i64,
+    pub(super) event: AuditEvent,
+    pub(super) prev_hash: String,
+    pub(super) hash: String,
+    pub(super) key_id: Option<String>,
+}
+
+/// All that waits.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) deliveries: Vec<DeliveryRow>,
+    pub(super) alerts: Vec<AlertRow>,
+    pub(super) events: Vec<AuditRow>,
+    /// Incidents that were heard of again, and when last.
+    seen: BTreeMap<IncidentId, i64>,
+    /// Alerts that fire, by incident, source and fingerprint, and when they last did.
+    firing: BTreeMap<(IncidentId, String, String), i64>,
+    sightings: BTreeMap<(RegionCode, String, String), (Sighting, i64)>,
+    /// Alerts that joined a remediation, and when they first did.
+    joins: BTreeMap<(RemediationId, String), i64>,
+    /// Remediations that were noticed again, and when last.
+    noticed: BTreeMap<RemediationId, i64>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+            && self.alerts.is_empty()
+            && self.events.is_empty()
+            && self.seen.is_empty()
+            && self.firing.is_empty()
+            && self.sightings.is_empty()
+            && self.joins.is_empty()
+            && self.noticed.is_empty()
+    }
+
+    /// The incident was heard of.
+    pub(super) fn see_incident(&mut self, id: &IncidentId, at: i64) {
+        newest(self.seen.entry(id.clone()).or_insert(at), at);
+    }
+
+    /// An alert of an incident fires; the last word counts.
+    pub(super) fn note_firing(&mut self, incident: &IncidentId, source: &str, fingerprint: &str, at: i64) {
+        self.firing.insert((incident.clone(), source.to_owned(), fingerprint.to_owned()), at);
+    }
+
+    /// A server fires; where it stands is taken from the last word, and the time from the newest.
+    pub(super) fn note_sighting(&mut self, region: &RegionCode, sighting: &Sighting, at: i64) {
+        let key = (region.clone(), sighting.server_no.to_string(), sighting.policy.clone());
+        let known = self.sightings.entry(key).or_insert_with(|| (sighting.clone(), at));
+        known.0.clone_from(sighting);
+        newest(&mut known.1, at);
+    }
+
+    /// An alert joined a remediation.
+    pub(super) fn join(&mut self, id: &RemediationId, fingerprint: &str, at: i64) {
+        self.joins.entry((id.clone(), fingerprint.to_owned())).or_insert(at);
+        newest(self.noticed.entry(id.clone()).or_insert(at), at);
+    }
+
+    /// Writes all of it, what is referred to first.
+    pub(super) async fn write(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let all = std::mem::take(self);
+        // A repeat has its body in the store already.
+        let bodies: BTreeMap<&str, &[u8]> = all
+            .deliveries
+            .iter()
+            .filter(|row| row.repeat_of.is_none())
+            .map(|row| (row.new.body_sha256.as_str(), row.new.body.as_slice()))
+            .collect();
+        let bodies: Vec<(&str, &[u8])> = bodies.into_iter().collect();
+        insert(connection, &BODIES, &bodies, |into, (sha256, bytes)| {
+            into.push_bind(*sha256).push_bind(*bytes);
+        })
+        .await?;
+        insert(connection, &DELIVERIES, &all.deliveries, bind_delivery).await?;
+        let seen: Vec<_> = all.seen.iter().collect();
+        insert(connection, &SEEN, &seen, |into, (id, at)| {
+            into.push_bind(**at).push_bind(id.as_str());
+        })
+        .await?;
+        let firing: Vec<_> = all.firing.iter().collect();
+        insert(connection, &FIRING, &firing, |into, ((incident, source, fingerprint), at)| {
+            into.push_bind(incident.as_str())
+                .push_bind(source)
+                .push_bind(fingerprint)
+                .push_bind(**at)
+                .push_bind(1_i64);
+        })
+        .await?;
+        let sightings: Vec<_> = all.sightings.iter().collect();
+        insert(connection, &SIGHTINGS, &sightings, |into, ((region, no, policy), (sighting, at))| {
+            into.push_bind(region.as_str()).push_bind(no).push_bind(policy).push_bind(&sighting.zone_code);
+            into.push_bind(&sighting.subnet_no).push_bind(&sighting.placement_group_no).push_bind(*at);
+        })
+        .await?;
+        let joins: Vec<_> = all.joins.iter().collect();
+        insert(connection, &JOINS, &joins, |into, ((id, fingerprint), at)| {
+            into.push_bind(id.as_str()).push_bind(fingerprint).push_bind(**at);
+        })
+        .await?;
+        let noticed: Vec<_> = all.noticed.iter().collect();
+        insert(connection, &NOTICED, &noticed, |into, (id, at)| {
+            into.push_bind(**at).push_bind(id.as_str());
+        })
+        .await?;
+        insert(connection, &ALERTS, &all.alerts, bind_alert).await?;
+        insert(connection, &EVENTS, &all.events, bind_event).await
+    }
+}
+
+fn newest(known: &mut i64, at: i64) {
+    *known = at.max(*known);
+}
+
+/// A statement that takes many rows.
+struct Statement {
+    doing: &'static str,
+    before: &'static str,
+    after: &'static str,
+}
+
+const BODIES: Statement = Statement {
+    doing: "keeping a body",
+    before: "INSERT INTO body (sha256, bytes) ",
+    after: " ON CONFLICT DO NOTHING",
+};
+const DELIVERIES: Statement = Statement {
+    doing: "recording a delivery",
+    before: "INSERT INTO delivery (id, trace_id, source, received_at, peer, credential, body_sha256, sender_time, \
+             alert_count, truncated, dedupable, repeat_of, replay_of, actor, config_hash, answer) ",
+    after: "",
+};
+const SEEN: Statement = Statement {
+    doing: "joining an incident",
+    before: "UPDATE incident SET last_seen_at = max(last_seen_at, new.column1) FROM (",
+    after: ") AS new WHERE incident.id = new.column2",
+};
+const FIRING: Statement = Statement {
+    doing: "noting a firing alert",
+    before: "INSERT INTO incident_alert (incident_id, source, fingerprint, last_notice_at, firing) ",
+    after: " ON CONFLICT (incident_id, source, fingerprint) \
+            DO UPDATE SET firing = 1, last_notice_at = excluded.last_notice_at",
+};
+const SIGHTINGS: Statement = Statement {
+    doing: "noting that a server fires",
+    before: "INSERT INTO sighting (region_code, server_no, policy, zone_code, subnet_no, placement_group_no, seen_at) ",
+    after: " ON CONFLICT (region_code, server_no, policy) DO UPDATE SET zone_code = excluded.zone_code, \
+            subnet_no = excluded.subnet_no, placement_group_no = excluded.placement_group_no, \
+            seen_at = max(seen_at, excluded.seen_at)",
+};
+const JOINS: Statement = Statement {
+    doing: "joining a remediation",
+    before: "INSERT INTO remediation_alert (remediation_id, fingerprint, joined_at) ",
+    after: " ON CONFLICT DO NOTHING",
+};
+const NOTICED: Statement = Statement {
+    doing: "refreshing a remediation",
+    before: "UPDATE remediation SET last_notice_at = max(last_notice_at, new.column1) FROM (",
+    after: ") AS new WHERE remediation.id = new.column2",
+};
+const ALERTS: Statement = Statement {
+    doing: "recording a decision",
+    before: "INSERT INTO alert (delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
+             region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
+             remediation_id) ",
+    after: "",
+};
+const EVENTS: Statement = Statement {
+    doing: "appending to the audit",
+    before: "INSERT INTO audit (seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
+             remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
+             request_id, return_code, return_message, http_status, detail, prev_hash, hash, key_id) ",
+    after: "",
+};
+
+/// Runs the statement for all rows, in their order.
+async fn insert<R>(
+    connection: &mut SqliteConnection,
+    statement: &Statement,
+    rows: &[R],
+    mut bind: impl FnMut(&mut Separated<'_, Sqlite, &'static str>, &R),
+) -> Result<(), StoreError> {
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let many = (rest.len().min(ROWS_MAX) + 1).next_power_of_two() / 2;
+        let (now, later) = rest.split_at(many);
+        rest = later;
+        let mut query = QueryBuilder::new(statement.before);
+        // Anonymous parameters: with numbered ones a statement of many takes several times as long to bind.
+        query.push_values(now, |mut into, row| bind(&mut into, row)).push(statement.after);
+        query.build().execute(&mut *connection).await.doing(statement.doing)?;
+    }
+    Ok(())
+}
+
+fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryRow) {
+    let new = &row.new;
+    into.push_bind(new.id.as_str())
+        .push_bind(&new.trace_id)
+        .push_bind(&new.source)
+        .push_bind(ms(new.received_at))
+        .push_bind(&new.peer)
+        .push_bind(new.credential)
+        .push_bind(&new.body_sha256)
+        .push_bind(ms_opt(new.sender_time))
+        .push_bind(new.alert_count)
+        .push_bind(new.truncated)
+        .push_bind(i64::from(new.dedupable))
+        .push_bind(row.repeat_of.as_ref().map(DeliveryId::as_str))
+        .push_bind(new.replay_of.as_ref().map(DeliveryId::as_str))
+        .push_bind(&new.actor)
+        .push_bind(&new.config_hash)
+        .push_bind(&row.answer);
+}
+
+fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
+    into.push_bind(&row.delivery_id)
+        .push_bind(row.idx)
+        .push_bind(&row.source)
+        .push_bind(&row.fingerprint)
+        .push_bind(row.status)
+        .push_bind(&row.alert)
+        .push_bind(row.received_at)
+        .push_bind(&row.server_no)
+        .push_bind(&row.region_code)
+        .push_bind(&row.policy)
+        .push_bind(row.decision)
+        .push_bind(row.reason)
+        .push_bind(row.until)
+        .push_bind(&row.detail)
+        .push_bind(&row.trace)
+        .push_bind(&row.config_hash)
+        .push_bind(row.decided_at)
+        .push_bind(&row.incident_id)
+        .push_bind(&row.remediation_id);
+}
+
+fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
+    let event = &row.event;
+    into.push_bind(row.seq)
+        .push_bind(ms(event.at))
+        .push_bind(&event.kind)
+        .push_bind(event.actor.kind.as_str())
+        .push_bind(&event.actor.name)
+        .push_bind(&event.trace_id)
+        .push_bind(&event.delivery_id)
+        .push_bind(&event.incident_id)
+        .push_bind(&event.remediation_id)
+        .push_bind(event.attempt_id)
+        .push_bind(&event.server_instance_no)
+        .push_bind(&event.region_code)
+        .push_bind(&event.source)
+        .push_bind(&event.policy)
+        .push_bind(&event.decision)
+        .push_bind(&event.reason)
+        .push_bind(&event.outcome)
+        .push_bind(&event.request_id)
+        .push_bind(&event.return_code)
+        .push_bind(&event.return_message)
+        .push_bind(event.http_status)
+        .push_bind(&event.detail)
+        .push_bind(&row.prev_hash)
+        .push_bind(&row.hash)
+        .push_bind(&row.key_id);
+}
