@@ -13,6 +13,7 @@ use crate::domain::limits::{earlier, later, look_back};
 use crate::domain::policy::{Policy, Rules};
 use crate::domain::remediation::State;
 use crate::domain::server::{RegionCode, Server};
+use crate::domain::sightings::{Dated, Sighted, Sightings};
 use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
 use crate::store::Record;
 
@@ -23,19 +24,18 @@ const FORGET_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// Newest attempts of a policy that its breaker looks at, beyond those that could open it.
 const TRIED_MORE: usize = 100;
 
-/// How long a sighting counts, and whether it is one of an interrupt that is not over.
-#[derive(Debug, Clone, Copy)]
-struct Mark {
-    until: Timestamp,
-    sent: bool,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RegionStorm {
     facts: StormFacts,
-    /// One for each sighting of the facts.
-    marks: Vec<Mark>,
+    /// Until when each sighting counts.
+    seen: Dated<Timestamp>,
     clears_at: Option<Timestamp>,
+}
+
+impl Default for RegionStorm {
+    fn default() -> Self {
+        Self { facts: StormFacts::default(), seen: Dated::new(Timestamp::MIN), clears_at: None }
+    }
 }
 
 /// What is known at a moment.
@@ -187,29 +187,16 @@ impl World {
             // What was seen before a clearing was looked at by the person who cleared.
             storm.clears_at = None;
             facts.open = None;
-            facts.sightings.clear();
-            storm.marks.clear();
+            storm.seen = Dated::new(Timestamp::MIN);
         }
-        if storm.marks.iter().any(|mark| mark.until <= now) {
-            let mut marks = storm.marks.iter();
-            facts.sightings.retain(|_| marks.next().is_none_or(|mark| mark.until > now));
-            storm.marks.retain(|mark| mark.until > now);
-        }
+        facts.sightings = storm.seen.later_than(now);
     }
 
-    fn see(&mut self, sighting: Sighting, mark: Mark) {
+    fn see(&mut self, sighting: &Sighting, in_flight: bool, until: Timestamp) {
         let Some(storm) = self.region.as_ref().and_then(|region| self.storms.get_mut(region)) else { return };
-        let facts = &mut self.facts.storm;
-        let same = |one: &Sighting, old: &Mark| {
-            old.sent == mark.sent && one.server_no == sighting.server_no && one.policy == sighting.policy
-        };
-        let known = facts.sightings.iter().zip(&mut storm.marks).find(|(one, old)| same(one, old));
-        if let Some((_, old)) = known {
-            old.until = mark.until;
-            return;
-        }
-        facts.sightings.push(sighting);
-        storm.marks.push(mark);
+        // What was counted before is counted anew at the next question; until then nobody shares it.
+        self.facts.storm.sightings = Sightings::default();
+        storm.seen.put(sighting, in_flight, until);
     }
 
     /// A server fires, as an alert of the policy of the last question says.
@@ -219,7 +206,7 @@ impl World {
             return;
         }
         let until = later(at, rules.storm.window);
-        self.see(Sighting::of(server, policy), Mark { until, sent: false });
+        self.see(&Sighting::of(server, policy), false, until);
     }
 
     /// Opens a storm in the region of the last question.
@@ -249,7 +236,7 @@ impl World {
         let tried = Tried { intent_at: past.intent_at, outcome: past.outcome, state, by_record: false };
         self.tried.entry(past.policy.clone()).or_default().insert(0, tried);
         if !state.is_terminal() {
-            self.see(Sighting::of(server, &past.policy), Mark { until: Timestamp::MAX, sent: true });
+            self.see(&Sighting::of(server, &past.policy), true, Timestamp::MAX);
         }
         self.facts.attempts.insert(0, past);
     }
@@ -269,13 +256,15 @@ impl World {
         }
         self.enter(&server.region, now);
         let Some(storm) = self.storms.get_mut(&server.region) else { return };
-        let sightings = &self.facts.storm.sightings;
-        for (_, mark) in sightings
+        let sent = |sighted: &Sighted| sighted.2 && sighted.0 == server.no;
+        let over: Vec<Sighting> = storm
+            .seen
             .iter()
-            .zip(&mut storm.marks)
-            .filter(|(one, mark)| mark.sent && one.server_no == server.no)
-        {
-            mark.until = now;
+            .filter(|(sighted, _, _)| sent(sighted))
+            .map(|(_, one, _)| one.clone())
+            .collect();
+        for sighting in over {
+            storm.seen.put(&sighting, true, now);
         }
     }
 }

@@ -236,8 +236,9 @@ fn servers_that_fire_while_it_waits_are_counted_at_the_intent() {
         other.no = ServerNo::parse(&(91_000_001 + n).to_string()).unwrap();
         Sighting::of(&other, "hung-windows")
     };
-    check(case(Mode::Auto).with(|c| c.facts.storm.sightings = vec![more(0)]), "go");
-    check(case(Mode::Auto).with(|c| c.facts.storm.sightings = vec![more(0), more(1)]), "cancel storm");
+    check(case(Mode::Auto).with(|c| c.facts.storm.sightings.push(&more(0))), "go");
+    let two = case(Mode::Auto).with(|c| c.facts.storm.sightings = [more(0), more(1)].into_iter().collect());
+    check(two, "cancel storm");
 }
 
 #[test]

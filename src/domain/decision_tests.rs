@@ -358,7 +358,7 @@ fn crowd(facts: &mut Facts) {
         other.no = ServerNo::parse(n).unwrap();
         other.zone_code = n.to_owned();
         other.subnet_no = n.to_owned();
-        facts.storm.sightings.push(Sighting::of(&other, "hung-windows"));
+        facts.storm.sightings.push(&Sighting::of(&other, "hung-windows"));
     }
 }
 

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod recurring;
 pub mod remediation;
 pub mod server;
+pub mod sightings;
 pub mod signs;
 pub mod standing;
 pub mod storm;

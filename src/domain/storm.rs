@@ -2,7 +2,7 @@
 //!
 //! Never: ends by itself. An open storm is cleared by a person.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::guard::{Reason, Trace, Verdict};
 use super::policy::Rules;
 use super::server::{Server, ServerNo};
+use super::sightings::Sightings;
 
 /// `[storm]`: trips above max(count, share × eligible servers of the region), or at `same_zone` in one place.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -60,7 +61,8 @@ impl Sighting {
         }
     }
 
-    fn places(&self) -> [(&'static str, &str); 3] {
+    /// Where it stands; an empty name is no place.
+    pub fn places(&self) -> [(&'static str, &str); 3] {
         [
             ("zone", &self.zone_code),
             ("subnet", &self.subnet_no),
@@ -98,7 +100,7 @@ pub struct StormFacts {
     /// The storm that is open; then nothing else is read.
     pub open: Option<Storm>,
     /// Servers that count, since the window began or the last storm was cleared.
-    pub sightings: Vec<Sighting>,
+    pub sightings: Sightings,
     /// The inventory; not read while too few servers fire for their share to matter.
     pub kinds: Vec<Kind>,
 }
@@ -127,44 +129,31 @@ impl Trip {
 
 /// What the count of servers says.
 #[derive(Debug, Clone, PartialEq)]
-struct Count<'f> {
-    servers: BTreeSet<&'f ServerNo>,
+struct Count {
+    servers: usize,
     bearable: f64,
     why: Option<String>,
 }
 
-fn count<'f>(rules: &Rules, facts: &'f StormFacts, own: &'f Sighting) -> Count<'f> {
-    let all = || facts.sightings.iter().chain([own]);
-    let servers: BTreeSet<&ServerNo> = all().map(|one| &one.server_no).collect();
+fn count(rules: &Rules, facts: &StormFacts, own: &Sighting) -> Count {
     let allowed = |kind: &&Kind| rules.eligibility.allows_kind(&kind.hypervisor_code, &kind.platform_code);
     let eligible: u32 =
         facts.kinds.iter().filter(allowed).fold(0, |sum, kind| sum.saturating_add(kind.count));
     let storm = &rules.storm;
     let bearable = f64::from(storm.count).max(storm.share * f64::from(eligible));
-    let distinct = u32::try_from(servers.len()).unwrap_or(u32::MAX);
+    let servers = facts.sightings.servers_with(own);
+    let distinct = u32::try_from(servers).unwrap_or(u32::MAX);
+    let crowded = || {
+        let limit = usize::try_from(storm.same_zone).unwrap_or(usize::MAX);
+        facts.sightings.crowded_with(own, limit)
+    };
     let mut why = None;
     if f64::from(distinct) > bearable {
         why = Some(format!("{distinct} servers within {:#}", storm.window));
-    } else if let Some((place, name, distinct)) = crowded(all(), storm.same_zone) {
+    } else if let Some((place, name, distinct)) = crowded() {
         why = Some(format!("{distinct} servers of {place} {name} within {:#}", storm.window));
     }
     Count { servers, bearable, why }
-}
-
-/// The first place with at least `limit` distinct servers.
-fn crowded<'f>(
-    sightings: impl Iterator<Item = &'f Sighting>,
-    limit: u32,
-) -> Option<(&'static str, &'f str, usize)> {
-    let mut places: BTreeMap<(&'static str, &'f str), BTreeSet<&'f ServerNo>> = BTreeMap::new();
-    for one in sightings {
-        for place in one.places().into_iter().filter(|(_, name)| !name.is_empty()) {
-            places.entry(place).or_default().insert(&one.server_no);
-        }
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let full = places.into_iter().find(|(_, servers)| servers.len() >= limit);
-    full.map(|((place, name), servers)| (place, name, servers.len()))
 }
 
 /// Asks whether there is a storm in the server's region. The server itself counts.
@@ -180,7 +169,7 @@ pub fn ask(trace: &mut Trace, rules: &Rules, facts: &StormFacts, server: &Server
     let share = if facts.kinds.is_empty() { format!(" or {share} of all") } else { String::new() };
     let limit = format!("at most {}{share}, below {same_zone} in one place", count.bearable);
     let verdict = if count.why.is_some() { Verdict::Stop } else { Verdict::Pass };
-    let seen = count.why.unwrap_or_else(|| format!("{} servers", count.servers.len()));
+    let seen = count.why.unwrap_or_else(|| format!("{} servers", count.servers));
     trace.note(Reason::Storm, verdict, seen, limit, None);
 }
 
@@ -190,9 +179,11 @@ pub fn trip(rules: &Rules, facts: &StormFacts, server: &Server, policy: &str) ->
         return None;
     }
     let own = Sighting::of(server, policy);
-    let Count { servers, bearable: _, why } = count(rules, facts, &own);
-    let policies = facts.sightings.iter().chain([&own]).map(|one| one.policy.clone()).collect();
-    Some(Trip { why: why?, servers: servers.into_iter().cloned().collect(), policies })
+    let why = count(rules, facts, &own).why?;
+    let (mut servers, mut policies) = (facts.sightings.servers(), facts.sightings.policies());
+    servers.insert(own.server_no);
+    policies.insert(own.policy);
+    Some(Trip { why, servers, policies })
 }
 
 #[cfg(test)]

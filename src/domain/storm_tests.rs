@@ -74,6 +74,7 @@ fn servers_of_one_place_trip_below_the_share() {
             for one in &mut sightings {
                 change(one);
             }
+            let sightings = sightings.iter().collect();
             let facts = StormFacts { open: None, sightings, kinds: kinds(1000, 0) };
             let rules = rules(Mode::Auto);
             assert_eq!(stops(&rules, &facts), expected, "{place} {others}");
@@ -96,8 +97,11 @@ fn the_decided_server_counts_towards_its_own_zone() {
 #[test]
 fn one_server_told_by_many_alerts_and_policies_is_one() {
     let again = |policy: &str| Sighting { policy: policy.into(), ..Sighting::of(&server(), "hung-windows") };
-    let facts =
-        StormFacts { open: None, sightings: vec![again("a"), again("b"), again("c")], kinds: kinds(0, 0) };
+    let facts = StormFacts {
+        open: None,
+        sightings: ["a", "b", "c"].map(again).into_iter().collect(),
+        kinds: kinds(0, 0),
+    };
     assert!(!stops(&rules(Mode::Auto), &facts));
 }
 
@@ -112,7 +116,8 @@ fn an_open_storm_stops_whatever_is_counted() {
 #[test]
 fn a_trip_names_servers_and_policies() {
     let other = Sighting { policy: "other".into(), ..alone(1) };
-    let facts = StormFacts { open: None, sightings: vec![alone(0), other], kinds: kinds(0, 0) };
+    let facts =
+        StormFacts { open: None, sightings: [alone(0), other].into_iter().collect(), kinds: kinds(0, 0) };
     let trip = trip(&rules(Mode::Auto), &facts, &server(), "hung-windows").unwrap();
     assert_eq!(trip.servers, BTreeSet::from([no(0), no(1), server().no]));
     assert_eq!(trip.policies, BTreeSet::from(["hung-windows".to_owned(), "other".to_owned()]));

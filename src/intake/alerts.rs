@@ -3,6 +3,8 @@
 //! Never: a decision of its own; that is `domain::decision`.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{AlertAnswer, sightings};
 use crate::config::Config;
@@ -368,6 +370,7 @@ pub(super) async fn write_decision(
     now: Timestamp,
     pending_row: Option<i64>,
 ) -> Result<Done, StoreError> {
+    let trace = trace_of(decided)?;
     let row = AlertDecision {
         delivery_id: told.delivery_id,
         idx: told.idx,
@@ -378,6 +381,7 @@ pub(super) async fn write_decision(
         server_no: target.no.as_ref().map(ServerNo::as_str),
         region_code: target.region.as_ref().map(RegionCode::as_str),
         decided,
+        trace: &trace,
         config_hash: &config.hash,
         decided_at: now,
         incident_id: joined.incident.as_ref(),
@@ -407,21 +411,43 @@ pub(super) fn answer_of(row: &AlertDecision<'_>) -> AlertAnswer {
     }
 }
 
+/// The trace as it is written, in the row of the alert and in the audit.
+pub(super) fn trace_of(decided: &Decided) -> Result<Box<RawValue>, StoreError> {
+    serde_json::value::to_raw_value(&decided.trace).map_err(|_error| StoreError::Unreadable { what: "trace" })
+}
+
+/// What the event of a decision tells beside its columns.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail<'a> {
+    idx: usize,
+    fingerprint: Option<&'a str>,
+    alert: Option<&'a str>,
+    status: Option<AlertStatus>,
+    until: Option<Timestamp>,
+    detail: &'a str,
+    trace: &'a RawValue,
+    config_hash: &'a str,
+    noticed_at: Option<Timestamp>,
+    policy_hash: Option<&'a str>,
+    ended_at: Option<Timestamp>,
+}
+
 pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined) -> AuditEvent {
     let actor = told.person.map_or_else(|| Actor::source(told.source), Actor::person);
-    let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&serde_json::json!({
-        "idx": row.idx,
-        "fingerprint": row.fingerprint,
-        "alert": row.alert.map(|alert| alert.name.as_str()),
-        "status": row.alert.map(|alert| alert.status),
-        "until": row.decided.until,
-        "detail": row.decided.detail,
-        "trace": row.decided.trace,
-        "configHash": row.config_hash,
-        "noticedAt": joined.noticed_at,
-        "policyHash": joined.policy_hash,
-        "endedAt": joined.ended_at,
-    }));
+    let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&Detail {
+        idx: row.idx,
+        fingerprint: row.fingerprint,
+        alert: row.alert.map(|alert| alert.name.as_str()),
+        status: row.alert.map(|alert| alert.status),
+        until: row.decided.until,
+        detail: &row.decided.detail,
+        trace: row.trace,
+        config_hash: row.config_hash,
+        noticed_at: joined.noticed_at,
+        policy_hash: joined.policy_hash.as_deref(),
+        ended_at: joined.ended_at,
+    });
     event.trace_id = Some(told.trace_id.to_owned());
     event.delivery_id = Some(told.delivery_id.to_string());
     event.incident_id = row.incident_id.map(IncidentId::to_string);

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join};
+use super::alerts::{Joined, KnownTarget, Told, answer_of, ask, event_of, join, trace_of};
 use super::{AlertAnswer, sightings};
 use crate::config::Config;
 use crate::domain::alert::{Alert, AlertStatus, BY_HAND};
@@ -90,6 +90,7 @@ pub async fn order(
     } else {
         Joined::default()
     };
+    let trace = trace_of(&decided)?;
     let row = AlertDecision {
         delivery_id: &id,
         idx: 0,
@@ -100,6 +101,7 @@ pub async fn order(
         server_no: Some(order.server_no.as_str()),
         region_code: Some(order.region.as_str()),
         decided: &decided,
+        trace: &trace,
         config_hash: &config.hash,
         decided_at: now,
         incident_id: joined.incident.as_ref(),

@@ -3,6 +3,7 @@
 //! Never: forgets a body that was authenticated.
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
 
 use crate::domain::alert::Alert;
 use crate::domain::decision::Decided;
@@ -85,6 +86,8 @@ pub struct AlertDecision<'a> {
     pub region_code: Option<&'a str>,
     /// The decision.
     pub decided: &'a Decided,
+    /// Its trace, as it is written.
+    pub trace: &'a RawValue,
     /// Hash of the active configuration.
     pub config_hash: &'a str,
     /// When it was decided.
@@ -208,7 +211,7 @@ impl Tx {
             reason: row.decided.reason.map(crate::domain::guard::Reason::as_str),
             until: ms_opt(row.decided.until),
             detail: row.decided.detail.clone(),
-            trace: json(&row.decided.trace)?,
+            trace: row.trace.get().to_owned(),
             config_hash: row.config_hash.to_owned(),
             decided_at: ms(row.decided_at),
             incident_id: row.incident_id.map(IncidentId::to_string),
@@ -231,7 +234,7 @@ impl Tx {
         .bind(row.decided.reason.map(crate::domain::guard::Reason::as_str))
         .bind(ms_opt(row.decided.until))
         .bind(&row.decided.detail)
-        .bind(json(&row.decided.trace)?)
+        .bind(row.trace.get())
         .bind(row.config_hash)
         .bind(ms(row.decided_at))
         .bind(row.incident_id.map(IncidentId::as_str))

@@ -2,8 +2,6 @@
 //!
 //! Never: judges; that is `crate::domain`. Never clears or promotes without a person and a reason.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -15,6 +13,7 @@ use crate::domain::limits::earlier;
 use crate::domain::policy::Rules;
 use crate::domain::remediation::State;
 use crate::domain::server::{RegionCode, ServerNo};
+use crate::domain::sightings::Dated;
 use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
 
 use super::facts::outcome;
@@ -76,43 +75,33 @@ pub(super) struct Fires {
     /// When the last storm was cleared; what was seen before was looked at by the person who cleared.
     cleared_at: i64,
     since: Timestamp,
-    /// Newest notice of each server and policy.
-    seen: BTreeMap<(ServerNo, String), (Sighting, i64)>,
-    /// Servers that were interrupted and of which nobody knows yet what came of it, with the time of their remediation.
-    in_flight: Vec<(Sighting, i64)>,
+    /// Newest notice of each server and policy, and servers that were interrupted and of which nobody knows yet what
+    /// came of it.
+    seen: Dated<i64>,
     /// The inventory, where that many servers fire that their share matters.
     kinds: Option<Vec<Kind>>,
 }
 
 impl Fires {
-    /// Whether the facts that are wanted can be told from what was read.
-    pub(super) fn covers(&self, wanted: &GuardsWanted) -> bool {
-        self.open.is_some()
-            || (self.since <= wanted.since
-                && (self.kinds.is_some() || self.counting(wanted) < wanted.sightings_min))
-    }
-
-    fn sightings<'f>(&'f self, wanted: &GuardsWanted) -> impl Iterator<Item = &'f Sighting> {
-        let (since, cleared_at) = (ms(wanted.since), self.cleared_at);
-        let seen = self.seen.values().filter(move |(_, at)| *at > since && *at > cleared_at);
-        let in_flight = self.in_flight.iter().filter(move |(_, at)| *at > cleared_at);
-        seen.chain(in_flight).map(|(sighting, _)| sighting)
-    }
-
-    fn counting(&self, wanted: &GuardsWanted) -> usize {
-        self.sightings(wanted).count()
-    }
-
-    /// The facts.
-    pub(super) fn facts(&self, wanted: &GuardsWanted) -> StormFacts {
+    /// The facts that are wanted, where they can be told from what was read.
+    pub(super) fn facts(&mut self, wanted: &GuardsWanted) -> Option<StormFacts> {
         if let Some(open) = &self.open {
-            return StormFacts { open: Some(open.clone()), ..StormFacts::default() };
+            return Some(StormFacts { open: Some(open.clone()), ..StormFacts::default() });
         }
-        let sightings: Vec<Sighting> = self.sightings(wanted).cloned().collect();
+        if wanted.since < self.since {
+            return None;
+        }
+        let sightings = self.seen.later_than(ms(wanted.since).max(self.cleared_at));
         // Up to `count` servers, the one that is decided included, are bearable whatever their share is.
-        let few = sightings.len() < wanted.sightings_min;
-        let kinds = if few { Vec::new() } else { self.kinds.clone().unwrap_or_default() };
-        StormFacts { open: None, sightings, kinds }
+        let kinds = if sightings.len() < wanted.sightings_min { Vec::new() } else { self.kinds.clone()? };
+        Some(StormFacts { open: None, sightings, kinds })
+    }
+
+    /// A server fires again. Only the newest notice is kept.
+    pub(super) fn note(&mut self, sighting: &Sighting, seen_at: i64) {
+        let sighted = (sighting.server_no.clone(), sighting.policy.clone(), false);
+        let newest = self.seen.time(&sighted).map_or(seen_at, |known| known.max(seen_at));
+        self.seen.put(sighting, false, newest);
     }
 
     /// The question that these facts answer.
@@ -121,14 +110,6 @@ impl Fires {
         let sightings_min = if self.kinds.is_some() { 0 } else { usize::MAX };
         let (policy, since) = (String::new(), self.since);
         GuardsWanted { region: region.clone(), policy, since, sightings_min, tried_max: 0 }
-    }
-
-    /// A server fires again. Only the newest notice is kept.
-    pub(super) fn note(&mut self, sighting: &Sighting, seen_at: i64) {
-        let key = (sighting.server_no.clone(), sighting.policy.clone());
-        let known = self.seen.entry(key).or_insert_with(|| (sighting.clone(), seen_at));
-        known.0.clone_from(sighting);
-        known.1 = known.1.max(seen_at);
     }
 }
 
@@ -147,8 +128,7 @@ pub(super) async fn fires(
         open: None,
         cleared_at: i64::MIN,
         since: wanted.since,
-        seen: BTreeMap::new(),
-        in_flight: Vec::new(),
+        seen: Dated::new(i64::MIN),
         kinds: None,
     };
     if let Some(row) = newest {
@@ -185,9 +165,12 @@ pub(super) async fn fires(
     .await
     .doing("reading the servers that were interrupted")?;
     for row in &rows {
-        fires.in_flight.push((sighting(row)?, row.int("created_at")?));
+        if row.int("created_at")? > fires.cleared_at {
+            fires.seen.put(&sighting(row)?, true, i64::MAX);
+        }
     }
-    if fires.counting(wanted) >= wanted.sightings_min {
+    let counting = fires.seen.later_than(ms(wanted.since).max(fires.cleared_at)).len();
+    if counting >= wanted.sightings_min {
         fires.kinds = Some(kinds(connection, &wanted.region).await?);
     }
     Ok(fires)

@@ -346,12 +346,11 @@ pub(super) async fn storm_facts(
     ground: &mut impl Ground,
     wanted: &GuardsWanted,
 ) -> Result<StormFacts, StoreError> {
-    let covers = |fires: &&Fires| fires.covers(wanted);
-    if let Some(known) = ground.image().fires.get(&wanted.region).filter(covers) {
-        return Ok(known.facts(wanted));
+    if let Some(known) = ground.image().fires.get_mut(&wanted.region).and_then(|fires| fires.facts(wanted)) {
+        return Ok(known);
     }
-    let fires = guards::fires(ground.db().await?, wanted).await?;
-    let value = fires.facts(wanted);
+    let mut fires = guards::fires(ground.db().await?, wanted).await?;
+    let value = fires.facts(wanted).ok_or(StoreError::Unreadable { what: "servers that fire" })?;
     ground.image().fires.insert(wanted.region.clone(), fires);
     Ok(value)
 }
@@ -395,7 +394,7 @@ impl Tx {
     /// Reads some of what is remembered again and panics where the store says otherwise: a write has not named its part.
     pub(super) async fn assert_image(&mut self) -> Result<(), StoreError> {
         const LOOKED_AT: usize = 8;
-        let known = std::mem::take(&mut self.image);
+        let mut known = std::mem::take(&mut self.image);
         if let Some(AsOf { since, now, value }) = &known.attempts {
             assert_eq!(*value, facts::attempts(self.db().await?, *since, *now).await?, "attempts");
         }
@@ -424,9 +423,9 @@ impl Tx {
         for (source, value) in &known.heartbeats {
             assert_eq!(*value, heartbeat::last(self.db().await?, source).await?, "heartbeat of {source}");
         }
-        for (region, fires) in &known.fires {
+        for (region, fires) in &mut known.fires {
             let wanted = fires.as_wanted(region);
-            let read = guards::fires(self.db().await?, &wanted).await?;
+            let mut read = guards::fires(self.db().await?, &wanted).await?;
             assert_eq!(fires.facts(&wanted), read.facts(&wanted), "what fires in {region}");
         }
         for (region, servers) in &known.lives {

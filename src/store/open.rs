@@ -26,6 +26,8 @@ const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
 const CHECK_BYTES_MAX: u64 = 32 << 20;
 /// Prepared statements that the writer keeps: those for many rows come in several lengths.
 const STATEMENTS: usize = 256;
+/// Pages that the writer keeps, in negative KiB: with fewer a large batch is written to the log twice.
+const WRITER_CACHE: &str = "-16384";
 /// Connections that only read.
 const READERS: u32 = 4;
 
@@ -125,7 +127,9 @@ impl Store {
         let options = options(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .statement_cache_capacity(STATEMENTS);
+            .statement_cache_capacity(STATEMENTS)
+            .pragma("cache_size", WRITER_CACHE)
+            .pragma("temp_store", "MEMORY");
         let pool =
             pool(1).connect_with(options).await.map_err(|source| refusal(&shown, "opening", source))?;
         sqlx::migrate!("migrations/sqlite")

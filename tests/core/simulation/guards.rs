@@ -14,6 +14,7 @@ use unhang::domain::limits::earlier;
 use unhang::domain::policy::Rules;
 use unhang::domain::remediation::{Outcome, State};
 use unhang::domain::server::Server;
+use unhang::domain::sightings::Sightings;
 use unhang::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip, trip};
 
 use super::bugs::Bug;
@@ -46,15 +47,16 @@ impl World {
             self.store.sightings.iter().filter(|((of, _, _), (_, seen_at))| {
                 of == region && *seen_at > since && *seen_at > cleared_at
             });
-        let mut sightings: Vec<Sighting> = seen.map(|(_, (sighting, _))| sighting.clone()).collect();
+        let seen = seen.map(|(_, (sighting, _))| sighting.clone());
         let underway = self.store.rems.iter().filter(|rem| {
             rem.waiting.server.region.as_str() == region
                 && UNDERWAY.contains(&rem.state)
                 && rem.created_at > cleared_at
         });
-        sightings.extend(underway.map(|rem| Sighting::of(&rem.waiting.server, &rem.waiting.policy)));
+        let underway = underway.map(|rem| Sighting::of(&rem.waiting.server, &rem.waiting.policy));
+        let mut sightings: Sightings = seen.chain(underway).collect();
         if self.bug == Some(Bug::StormEnds) {
-            sightings.clear();
+            sightings = Sightings::default();
         }
         let mut kinds: Vec<Kind> = Vec::new();
         if sightings.len() >= usize::try_from(rules.storm.count).unwrap() {
