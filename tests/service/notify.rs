@@ -1,5 +1,7 @@
 //! People outside are told: every message of a story, in order and once, whatever the receivers do.
 
+mod kinds;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
