@@ -14,7 +14,7 @@ use super::super::problem::Problem;
 use super::super::stands::{self, BreakerStand, Stand};
 use super::view::View;
 use super::{Sent, enter, page, see_other, sent};
-use crate::backtest::{OfPolicy, Report, Wish};
+use crate::backtest::{ASSUMPTIONS, OfPolicy, Report, Wish};
 use crate::config::{Config, Role};
 use crate::domain::breaker::Breaker;
 use crate::domain::policy::{Mode, Policy, TargetKind};
@@ -65,6 +65,11 @@ impl Replayed {
     /// The servers that would have been touched or were told of most.
     fn servers(&self) -> impl Iterator<Item = &crate::backtest::OfServer> {
         self.of.servers.iter().take(ROWS)
+    }
+
+    /// Words of what it cannot know.
+    fn assumed(&self) -> impl Iterator<Item = &'static str> {
+        ASSUMPTIONS.iter().map(|(word, _text)| *word)
     }
 }
 
