@@ -132,8 +132,8 @@ async fn test(args: &TestArgs, out: &mut Out) -> Result<(), Failure> {
         Format::Text => {
             table.print(out, false)?;
             // Whole: what is wrong must not be cut off.
-            let lines = not_taken.iter().flat_map(|trouble| wrapped("", trouble));
-            lines.into_iter().try_for_each(|line| out.line(line))?;
+            let mut told = not_taken.iter().flat_map(|trouble| wrapped("", trouble));
+            told.try_for_each(|line| out.line(line))?;
         }
     }
     if not_taken.is_empty() {
