@@ -1,8 +1,8 @@
 waiting-title = Waiting for a person
 waiting-none = Nothing waits for you.
 wants-approval = Approve or deny
-wants-settlement = Find out whether it happened, then settle
-wants-look = No reboot was seen: look, then settle
+wants-unknown = Find out whether it happened, then settle
+wants-unconfirmed = No reboot was seen: look, then settle
 expires = ends
 ordered-by = ordered by
 look-and-decide = Look and decide

@@ -1,8 +1,8 @@
 waiting-title = 人を待っています
 waiting-none = 待っているものはありません。
 wants-approval = 承認または却下
-wants-settlement = 実行されたか調べて決着させてください
-wants-look = 再起動が見えません。確認して決着させてください
+wants-unknown = 実行されたか調べて決着させてください
+wants-unconfirmed = 再起動が見えません。確認して決着させてください
 expires = 期限
 ordered-by = 依頼者
 look-and-decide = 見て決める

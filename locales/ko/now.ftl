@@ -1,8 +1,8 @@
 waiting-title = 사람을 기다림
 waiting-none = 기다리는 일이 없습니다.
 wants-approval = 승인 또는 거부
-wants-settlement = 실행 여부를 확인하고 정리하십시오
-wants-look = 재부팅이 보이지 않습니다. 확인 후 정리하십시오
+wants-unknown = 실행 여부를 확인하고 정리하십시오
+wants-unconfirmed = 재부팅이 보이지 않습니다. 확인 후 정리하십시오
 expires = 종료
 ordered-by = 요청자
 look-and-decide = 보고 결정하기

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use report::{Act, Count, Difference, End, LeftOut, OfPolicy, OfServer, Report, TOLD_MAX, Tally};
+pub use report::{
+    ASSUMPTIONS, Act, Count, Difference, End, LeftOut, OfPolicy, OfServer, Report, TOLD_MAX, Tally,
+};
 pub use run::{Cut, Progress, Wanted, run};
 
 use crate::config::Config;
@@ -339,7 +341,7 @@ impl Replay {
             remediations_total: self.counts.acts_total,
             differences: self.counts.differences,
             differences_total: self.counts.differences_total,
-            assumptions: &report::ASSUMPTIONS,
+            assumptions: ASSUMPTIONS.iter().map(|(_word, text)| *text).collect(),
         }
     }
 }

@@ -16,16 +16,40 @@ use crate::domain::server::{RegionCode, ServerNo};
 /// Differences and lives that are told one by one; all are counted.
 pub const TOLD_MAX: usize = 1000;
 
-/// What a backtest cannot know, in the words of its readers.
-pub(super) const ASSUMPTIONS: [&str; 8] = [
-    "the cloud's state of a server is the record's where the record refused it for that; else it runs and is idle",
-    "servers are as the inventory describes them now; one that is gone since is unknown, unless it had a remediation",
-    "second signals and heartbeats are taken as agreeing, unless the record shows a remediation that they stopped",
-    "holds, silences, quarantines, collected dumps, attestations, approvals and denials are as people gave them then",
-    "a call ends as the recorded one did; one that was never made is taken as accepted, and as confirmed 5 min later",
-    "a storm ends when the record's next one in that region was cleared, else a day after it opened",
-    "of demotions only those that nobody has taken back are known; a wished mode is not demoted",
-    "replays and orders by hand are left out; ends that were noticed before the range are not known",
+/// What a backtest cannot know: a word for each thing, by which pages find it in their language, and the sentence.
+pub const ASSUMPTIONS: [(&str, &str); 8] = [
+    (
+        "state",
+        "the cloud's state of a server is the record's where the record refused it for that; else it runs and is idle",
+    ),
+    (
+        "inventory",
+        "servers are as the inventory describes them now; one that is gone since is unknown, unless it had a remediation",
+    ),
+    (
+        "signals",
+        "second signals and heartbeats are taken as agreeing, unless the record shows a remediation that they stopped",
+    ),
+    (
+        "people",
+        "holds, silences, quarantines, collected dumps, attestations, approvals and denials are as people gave them then",
+    ),
+    (
+        "ends",
+        "a call ends as the recorded one did; one that was never made is taken as accepted, and as confirmed 5 min later",
+    ),
+    (
+        "storms",
+        "a storm ends when the record's next one in that region was cleared, else a day after it opened",
+    ),
+    (
+        "demotions",
+        "of demotions only those that nobody has taken back are known; a wished mode is not demoted",
+    ),
+    (
+        "orders",
+        "replays and orders by hand are left out; ends that were noticed before the range are not known",
+    ),
 ];
 
 /// Decisions by word and reason.
@@ -260,8 +284,7 @@ pub struct Report {
     /// All of them.
     pub differences_total: u64,
     /// What it cannot know.
-    #[schema(value_type = Vec<String>)]
-    pub assumptions: &'static [&'static str],
+    pub assumptions: Vec<&'static str>,
 }
 
 /// Counts while the replay goes on.

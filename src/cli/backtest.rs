@@ -156,7 +156,7 @@ fn print(report: &Report, begun: Instant, out: &mut Out) -> Result<(), Failure> 
     }
     differences(report, out)?;
     out.line("\nwhat it cannot know:")?;
-    for text in report.assumptions {
+    for text in &report.assumptions {
         out.line(format_args!("  {text}"))?;
     }
     Ok(())

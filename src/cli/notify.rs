@@ -97,7 +97,7 @@ async fn test(args: &TestArgs, out: &mut Out) -> Result<(), Failure> {
     }
     let (poster, links) = (Poster::new(), config.links());
     let mut table = Table::new(&["receiver", "kind", "taken", "ms", "answer"]);
-    let (mut items, mut not_taken) = (Vec::new(), 0_usize);
+    let (mut items, mut not_taken) = (Vec::new(), Vec::new());
     for receiver in receivers {
         let now = Clock::default().wall();
         let outgoing = Outgoing {
@@ -110,12 +110,11 @@ async fn test(args: &TestArgs, out: &mut Out) -> Result<(), Failure> {
             Ok(answer) => (true, Some(answer.took.as_millis()), Some(answer.status), answer.said),
             Err(failed) => (false, None, None, failed.why),
         };
-        not_taken += usize::from(!taken);
-        let shown = match status {
-            Some(status) if said.is_empty() => status.to_string(),
-            Some(status) => format!("{status} {said}"),
-            None => said.clone(),
-        };
+        let shown =
+            status.map_or_else(|| "-".to_owned(), |status| format!("{status} {said}").trim_end().to_owned());
+        if !taken {
+            not_taken.push(format!("{}: {said}", receiver.name));
+        }
         table.row([
             receiver.name.clone(),
             receiver.kind.as_str().to_owned(),
@@ -130,12 +129,17 @@ async fn test(args: &TestArgs, out: &mut Out) -> Result<(), Failure> {
     }
     match args.output {
         Format::Json => out.json(&json!({ "items": items }))?,
-        Format::Text => table.print(out, true)?,
+        Format::Text => {
+            table.print(out, false)?;
+            // Whole: what is wrong must not be cut off.
+            let mut told = not_taken.iter().flat_map(|trouble| wrapped("", trouble));
+            told.try_for_each(|line| out.line(line))?;
+        }
     }
-    if not_taken == 0 {
+    if not_taken.is_empty() {
         return Ok(());
     }
-    Err(Failure::not_so(format!("{not_taken} of {} did not take the test message", items.len())))
+    Err(Failure::not_so(format!("{} of {} did not take the test message", not_taken.len(), items.len())))
 }
 
 async fn list(args: &ListArgs, out: &mut Out) -> Result<(), Failure> {

@@ -271,22 +271,7 @@ impl<'a> Said<'a> {
 
     /// The condition that lasts as long as a remediation is in a state.
     fn of_state(&self, state: State) -> Option<String> {
-        let word = match state {
-            State::AwaitingApproval => "approval",
-            State::Unknown => "unknown",
-            State::Unconfirmed => "unconfirmed",
-            State::Settling
-            | State::Queued
-            | State::Intent
-            | State::Accepted
-            | State::Confirmed
-            | State::Rejected
-            | State::NotSent
-            | State::ClosedHappened
-            | State::ClosedNotHappened
-            | State::Cancelled
-            | State::Expired => return None,
-        };
+        let word = state.wants()?;
         self.event.remediation_id.as_ref().map(|id| format!("{word}/{id}"))
     }
 

@@ -178,6 +178,26 @@ impl State {
         matches!(self, Self::Settling | Self::AwaitingApproval | Self::Queued)
     }
 
+    /// What it wants of a person, as a word of conditions and pages: a decision, a settlement, a look.
+    pub fn wants(self) -> Option<&'static str> {
+        match self {
+            Self::AwaitingApproval => Some("approval"),
+            Self::Unknown => Some("unknown"),
+            Self::Unconfirmed => Some("unconfirmed"),
+            Self::Settling
+            | Self::Queued
+            | Self::Intent
+            | Self::Accepted
+            | Self::Confirmed
+            | Self::Rejected
+            | Self::NotSent
+            | Self::ClosedHappened
+            | Self::ClosedNotHappened
+            | Self::Cancelled
+            | Self::Expired => None,
+        }
+    }
+
     /// The word used in JSON, store and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

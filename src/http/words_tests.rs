@@ -4,6 +4,7 @@ use std::path::Path;
 use regex::Regex;
 
 use super::*;
+use crate::backtest::ASSUMPTIONS;
 use crate::domain::guard::Reason;
 use crate::domain::remediation::State;
 
@@ -78,7 +79,7 @@ fn every_key_that_a_page_asks_for_is_there_and_every_key_is_asked_for() {
 }
 
 #[test]
-fn every_reason_and_state_has_words() {
+fn every_reason_state_and_assumption_has_words() {
     let english = keys(Language::English);
     for reason in Reason::ALL {
         let key = format!("reason-{}", reason.as_str());
@@ -86,6 +87,10 @@ fn every_reason_and_state_has_words() {
     }
     for state in State::ALL {
         let key = format!("state-{}", state.as_str());
+        assert!(english.contains(&key), "{key}");
+    }
+    for (word, _text) in ASSUMPTIONS {
+        let key = format!("assumed-{word}");
         assert!(english.contains(&key), "{key}");
     }
 }

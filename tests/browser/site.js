@@ -33,6 +33,22 @@ export async function eventually(what, ask, patience = PATIENCE) {
 const server = (no, name, more = "") =>
   `[[servers]]\nno = ${JSON.stringify(no)}\nname = ${JSON.stringify(name)}\nhypervisor = "XEN"\n${more}`;
 
+const policy = (name, mode, alert, settle = "0s", budget = "1000/1h") => `[[policies]]
+name = "${name}"
+mode = "${mode}"
+match = { alertname = "${alert}" }
+target = ["label:server_instance_no"]
+settle = "${settle}"
+cooldown = "24h"
+budget = ["${budget}"]`;
+
+/** Ends a process and waits until it is gone. */
+async function ended(child, signal) {
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  child.kill(signal);
+  await gone;
+}
+
 /** Texts that break pages which do not expect them. */
 export const HOSTILE = {
   image: "<img src=x onerror=alert(1)>",
@@ -61,7 +77,6 @@ export class Site {
   constructor(settings) {
     this.settings = settings;
     this.dir = mkdtempSync(join(tmpdir(), "unhang-browser-"));
-    this.secrets = {};
     for (const [name, text] of [
       ["access", "EXAMPLE-ACCESS-KEY-0001"],
       ["secret", "example-secret-key-do-not-use-000000001"],
@@ -90,8 +105,7 @@ export class Site {
     const scenario = join(this.dir, "fleet.toml");
     writeFileSync(scenario, `${this.settings.scenario ?? "reboot_seconds = 0.2\n"}${fleet()}`);
     const child = this.#spawn(["simulate-cloud", "--listen", "127.0.0.1:0", "--scenario", scenario]);
-    const line = await this.#firstLine(child.stdout, (text) => text.match(/at (http:\/\/\S+)/)?.[1]);
-    this.cloud = line;
+    this.cloud = await this.#firstLine(child.stdout, (text) => text.match(/at (http:\/\/\S+)/)?.[1]);
     this.cloudProcess = child;
   }
 
@@ -120,10 +134,7 @@ export class Site {
   }
 
   async stop() {
-    const child = this.service;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
-    await gone;
+    await ended(this.service, "SIGTERM");
   }
 
   #config() {
@@ -150,30 +161,9 @@ name = "alertmanager"
 kind = "alertmanager"
 trust = "act"
 auth = [{ kind = "bearer", secret_file = "am" }]
-[[policies]]
-name = "hung-windows"
-mode = "${mode}"
-match = { alertname = "WindowsVmHung" }
-target = ["label:server_instance_no"]
-settle = "0s"
-cooldown = "24h"
-budget = ["1000/1h"]
-[[policies]]
-name = "hung-auto"
-mode = "auto"
-match = { alertname = "WindowsVmHungAuto" }
-target = ["label:server_instance_no"]
-settle = "0s"
-cooldown = "24h"
-budget = ["1000/1h"]
-[[policies]]
-name = "slow-windows"
-mode = "auto"
-match = { alertname = "WindowsVmSlow" }
-target = ["label:server_instance_no"]
-settle = "1h"
-cooldown = "24h"
-budget = ["5/1h"]
+${policy("hung-windows", mode, "WindowsVmHung")}
+${policy("hung-auto", "auto", "WindowsVmHungAuto")}
+${policy("slow-windows", "auto", "WindowsVmSlow", "1h", "5/1h")}
 ${limits || '[limits]\nserver = ["2/24h"]\nregion = ["1000/1h"]\nglobal = ["1000/1h"]\nin_flight = 4\nspacing = "1s"'}
 [storm]
 share = 1.0
@@ -222,9 +212,7 @@ ${more}`;
   async end() {
     for (const child of this.#children) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGKILL");
-      await gone;
+      await ended(child, "SIGKILL");
     }
     rmSync(this.dir, { recursive: true, force: true });
   }

@@ -43,3 +43,15 @@ plant silence-told-each-time src/outbox/watch.rs \
 plant end-of-the-wrong-state src/domain/notice.rs \
   's/said.of_state\(said.state\("from"\)\?\)/said.of_state(said.state("to")?)/' \
   --lib domain::notice
+plant open-breaker-not-told src/outbox/watch.rs \
+  's/Breaker::Open \{ until \} => Some\(Some\(until\)\),/Breaker::Open { until } => Some(Some(until)).filter(|_| false),/' \
+  --test service notify::kinds::an_open_breaker
+plant no-reboot-told-as-one src/domain/notice.rs \
+  's/\(_, State::Unconfirmed\) => Some\(Kind::Unconfirmed\)/(_, State::Unconfirmed) => Some(Kind::Confirmed)/' \
+  --test service notify::kinds::an_accepted
+plant each-try-told-as-the-last src/domain/notice.rs \
+  's/Outcome::NotSent \| Outcome::Unknown => return None/Outcome::NotSent => Kind::NotSent,\n                Outcome::Unknown => return None/' \
+  --test service notify::kinds::an_interrupt
+plant last-try-not-told src/domain/notice.rs \
+  's/\(_, State::NotSent\) => Some\(Kind::NotSent\)/(_, State::NotSent) => None/' \
+  --test service notify::kinds::an_interrupt

@@ -341,13 +341,13 @@ fn a_store_on_a_read_only_file_system_is_refused_and_taken_once_it_is_not() {
 }
 
 /// Another program that keeps the store locked until it is dropped.
-struct Locker {
+pub(crate) struct Locker {
     runtime: tokio::runtime::Runtime,
     db: Option<sqlx::SqliteConnection>,
 }
 
 impl Locker {
-    fn on(store: &Path) -> Self {
+    pub(crate) fn on(store: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let db = runtime.block_on(async {
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(store);

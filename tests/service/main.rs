@@ -22,6 +22,7 @@ mod hostile;
 mod journal;
 mod notify;
 mod outcomes;
+mod pages;
 mod past;
 mod receiver;
 mod senders;

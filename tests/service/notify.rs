@@ -1,5 +1,7 @@
 //! People outside are told: every message of a story, in order and once, whatever the receivers do.
 
+mod kinds;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -378,18 +380,23 @@ fn labels_of_strangers_do_nothing_in_a_chat() {
 fn the_test_command_says_what_came_back_and_tells_no_secret() {
     let (good, bad) = (Receiver::start(), Receiver::start());
     bad.behave(Mode::Answer(403));
+    let gone = Receiver::start();
     let (_cloud, site, _) = stage(1, |plain| Settings {
         more: hook("good", &good, "")
-            + "[[notify]]\nname = \"bad\"\nkind = \"slack\"\nurl_file = \"chat-url\"\ntimeout = \"2s\"\n",
+            + "[[notify]]\nname = \"bad\"\nkind = \"slack\"\nurl_file = \"chat-url\"\ntimeout = \"2s\"\n"
+            + &hook("gone-and-with-a-name-that-fills-most-of-a-line", &gone, ""),
         ..plain
     });
     site.secret("chat-url", &bad.url("/services/xyzzyxyzzy"));
+    drop(gone);
     let config = site.config.display().to_string();
     let (code, said, trouble) = site.run(&["notify", "test", "--config", &config]);
     assert_eq!(code, 1, "{said}{trouble}");
     assert!(said.contains("good") && said.contains("200 ok"), "{said}");
-    assert!(said.contains("answered 403, check the secret"), "{said}");
-    assert!(trouble.contains("1 of 2 did not take"), "{trouble}");
+    assert!(said.contains("bad: answered 403, check the secret"), "{said}");
+    assert!(said.contains("Connection") && said.contains("refused"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    assert!(trouble.contains("2 of 3 did not take"), "{trouble}");
     assert!(!format!("{said}{trouble}").contains("xyzzy"), "{said}{trouble}");
     let (code, said, trouble) =
         site.run(&["notify", "test", "good", "--config", &config, "--output", "json"]);

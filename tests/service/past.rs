@@ -15,11 +15,16 @@ pub(crate) fn remediation_of(server: &str) -> String {
     format!("00000000-0000-7000-8000-{server:0>12}")
 }
 
-/// Writes an attempt with this outcome, whose remediation then ended so.
+/// Writes an attempt with this outcome, whose remediation then ended so; with the outcome's own word it is still open.
 #[expect(clippy::disallowed_methods, reason = "the past is counted from now")]
 pub(crate) fn attempted(store: &Path, server: &str, minutes_ago: i64, outcome: &str, end: &str) {
     let at = jiff::Timestamp::now().as_millisecond() - minutes_ago * 60_000;
     let id = remediation_of(server);
+    let ending = if end == outcome {
+        String::new()
+    } else {
+        format!("UPDATE remediation SET state = '{end}', finished_at = {at} WHERE id = '{id}';")
+    };
     let run = format!(
         "INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at, closed_at) \
            VALUES ('{id}', '{server}', 'KR', 'then', {at}, {at}, {at});
@@ -36,7 +41,7 @@ pub(crate) fn attempted(store: &Path, server: &str, minutes_ago: i64, outcome: &
          UPDATE remediation SET state = 'queued' WHERE id = '{id}';
          UPDATE remediation SET state = 'intent' WHERE id = '{id}';
          UPDATE remediation SET state = '{outcome}' WHERE id = '{id}';
-         UPDATE remediation SET state = '{end}', finished_at = {at} WHERE id = '{id}';"
+         {ending}"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

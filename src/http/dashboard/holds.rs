@@ -72,6 +72,22 @@ async fn after(mut sent: Sent, door: &Door, place: &str, done: Result<&str, Prob
     }
 }
 
+/// Lets a form in, does what it orders, and answers with the page of stops again.
+async fn ordered(
+    req: &HttpRequest,
+    door: &Door,
+    needed: Role,
+    payload: Payload,
+    order: impl AsyncFnOnce(&Sent) -> Result<&'static str, Problem>,
+) -> HttpResponse {
+    let sent = match sent(req, door, "holds", needed, payload).await {
+        Ok(sent) => sent,
+        Err(answer) => return answer,
+    };
+    let done = order(&sent).await;
+    after(sent, door, "/holds", done).await
+}
+
 /// `POST /holds`
 pub(in super::super) async fn set(req: HttpRequest, door: Data<Door>, payload: Payload) -> HttpResponse {
     let sent = match sent(&req, &door, "holds", Role::Operator, payload).await {
@@ -123,17 +139,12 @@ pub(in super::super) async fn clear(
     id: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "holds", Role::Operator, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
+    let order = async |sent: &Sent| {
         let (id, reason) = (number(&id, "hold")?, sent.form.reason()?);
         hands::clear_hold(&door.service, id, &sent.caller.person.name, &reason).await??;
         Ok("hold-cleared")
     };
-    let done = done.await;
-    after(sent, &door, "/holds", done).await
+    ordered(&req, &door, Role::Operator, payload, order).await
 }
 
 /// `POST /silences`
@@ -161,17 +172,12 @@ pub(in super::super) async fn end_silence(
     id: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "holds", Role::Operator, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
+    let order = async |sent: &Sent| {
         let (id, reason) = (number(&id, "silence")?, sent.form.reason()?);
         hands::end_silence(&door.service, id, &sent.caller.person.name, &reason).await??;
         Ok("silence-ended")
     };
-    let done = done.await;
-    after(sent, &door, "/holds", done).await
+    ordered(&req, &door, Role::Operator, payload, order).await
 }
 
 /// `POST /storms/{id}/clear`
@@ -181,17 +187,12 @@ pub(in super::super) async fn clear_storm(
     id: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "holds", Role::Approver, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
+    let order = async |sent: &Sent| {
         let (id, reason) = (number(&id, "storm")?, sent.form.reason()?);
         hands::clear_storm(&door.service, id, &sent.caller.person.name, &reason).await??;
         Ok("storm-cleared")
     };
-    let done = done.await;
-    after(sent, &door, "/holds", done).await
+    ordered(&req, &door, Role::Approver, payload, order).await
 }
 
 /// `POST /quarantine/clear`
@@ -200,18 +201,13 @@ pub(in super::super) async fn clear_quarantine(
     door: Data<Door>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "holds", Role::Approver, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
-        super::typed_token(&req, &door, &sent)?;
+    let order = async |sent: &Sent| {
+        super::typed_token(&req, &door, sent)?;
         let reason = sent.form.reason()?;
         hands::clear_quarantine(&door.service, &sent.caller.person.name, &reason).await??;
         Ok("quarantine-cleared")
     };
-    let done = done.await;
-    after(sent, &door, "/holds", done).await
+    ordered(&req, &door, Role::Approver, payload, order).await
 }
 
 /// The number of a row in a path; anything else names nothing.

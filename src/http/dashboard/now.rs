@@ -49,7 +49,7 @@ struct Now<'v> {
 pub(super) struct Line {
     pub(super) row: RemediationRow,
     pub(super) server_name: String,
-    /// Key of what it wants of a person.
+    /// Word of what it wants of a person.
     pub(super) wants: Option<&'static str>,
     /// When the question expires.
     pub(super) until: Option<Timestamp>,
@@ -58,7 +58,7 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn of(row: RemediationRow, config: &Config) -> Self {
         let server_name = row.server.get("name").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
-        let wants = State::parse(&row.state).and_then(wants);
+        let wants = State::parse(&row.state).and_then(State::wants);
         let policy = config.rules.policies.iter().find(|policy| policy.name == row.policy);
         let until = match State::parse(&row.state) {
             Some(State::AwaitingApproval) => {
@@ -78,26 +78,6 @@ impl Line {
             Some(State::Intent | State::Accepted | State::Unknown | State::Unconfirmed) => 3,
             Some(_) | None => 4,
         }
-    }
-}
-
-/// Key of what a state wants of a person.
-fn wants(state: State) -> Option<&'static str> {
-    match state {
-        State::AwaitingApproval => Some("wants-approval"),
-        State::Unknown => Some("wants-settlement"),
-        State::Unconfirmed => Some("wants-look"),
-        State::Settling
-        | State::Queued
-        | State::Intent
-        | State::Accepted
-        | State::Confirmed
-        | State::Rejected
-        | State::NotSent
-        | State::ClosedHappened
-        | State::ClosedNotHappened
-        | State::Cancelled
-        | State::Expired => None,
     }
 }
 

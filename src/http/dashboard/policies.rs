@@ -14,11 +14,11 @@ use super::super::problem::Problem;
 use super::super::stands::{self, BreakerStand, Stand};
 use super::view::View;
 use super::{Sent, enter, page, see_other, sent};
-use crate::backtest::{OfPolicy, Report, Wish};
+use crate::backtest::{ASSUMPTIONS, OfPolicy, Report, Wish};
 use crate::config::{Config, Role};
 use crate::domain::breaker::Breaker;
 use crate::domain::policy::{Mode, Policy, TargetKind};
-use crate::hands;
+use crate::hands::{self, Hand};
 
 /// Rows of a backtest on the page; the API and the command line have the rest.
 const ROWS: usize = 20;
@@ -52,6 +52,8 @@ struct Card {
 struct Replayed {
     report: Report,
     of: OfPolicy,
+    /// Words of what it cannot know.
+    assumed: [&'static str; ASSUMPTIONS.len()],
 }
 
 impl Replayed {
@@ -59,7 +61,7 @@ impl Replayed {
         let of = report.policies.iter().find(|one| one.policy.as_deref() == Some(name))?.clone();
         report.remediations.retain(|one| one.policy == name);
         report.remediations.truncate(ROWS);
-        Some(Self { report, of })
+        Some(Self { report, of, assumed: ASSUMPTIONS.map(|(word, _text)| word) })
     }
 
     /// The servers that would have been touched or were told of most.
@@ -201,6 +203,28 @@ async fn after(mut sent: Sent, door: &Door, name: &str, done: Result<&str, Probl
     }
 }
 
+/// Lets a form in, does what it orders for its reason, and shows the page of policies again.
+async fn ordered<T>(
+    req: &HttpRequest,
+    door: &Door,
+    needed: Role,
+    payload: Payload,
+    name: &str,
+    done: &'static str,
+    order: impl AsyncFnOnce(&str, &str) -> Hand<T>,
+) -> HttpResponse {
+    let sent = match sent(req, door, "policies", needed, payload).await {
+        Ok(sent) => sent,
+        Err(answer) => return answer,
+    };
+    let ordered = async {
+        order(&sent.caller.person.name, &sent.form.reason()?).await??;
+        Ok(done)
+    };
+    let ordered = ordered.await;
+    after(sent, door, name, ordered).await
+}
+
 /// `POST /policies/{name}/promote`
 pub(in super::super) async fn promote(
     req: HttpRequest,
@@ -208,17 +232,9 @@ pub(in super::super) async fn promote(
     name: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "policies", Role::Approver, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
-        let reason = sent.form.reason()?;
-        hands::promote_policy(&door.service, &name, &sent.caller.person.name, &reason).await??;
-        Ok("promoted")
-    };
-    let done = done.await;
-    after(sent, &door, &name, done).await
+    let order =
+        async |person: &str, reason: &str| hands::promote_policy(&door.service, &name, person, reason).await;
+    ordered(&req, &door, Role::Approver, payload, &name, "promoted", order).await
 }
 
 /// `POST /policies/{name}/demote`: it named a wrong server.
@@ -228,17 +244,9 @@ pub(in super::super) async fn demote(
     name: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "policies", Role::Operator, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
-        let reason = sent.form.reason()?;
-        hands::demote_policy(&door.service, &name, &sent.caller.person.name, &reason).await??;
-        Ok("demoted")
-    };
-    let done = done.await;
-    after(sent, &door, &name, done).await
+    let order =
+        async |person: &str, reason: &str| hands::demote_policy(&door.service, &name, person, reason).await;
+    ordered(&req, &door, Role::Operator, payload, &name, "demoted", order).await
 }
 
 /// `POST /breakers/{policy}/reset`
@@ -248,15 +256,7 @@ pub(in super::super) async fn reset_breaker(
     name: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match sent(&req, &door, "policies", Role::Approver, payload).await {
-        Ok(sent) => sent,
-        Err(answer) => return answer,
-    };
-    let done = async {
-        let reason = sent.form.reason()?;
-        hands::reset_breaker(&door.service, &name, &sent.caller.person.name, &reason).await??;
-        Ok("breaker-reset")
-    };
-    let done = done.await;
-    after(sent, &door, &name, done).await
+    let order =
+        async |person: &str, reason: &str| hands::reset_breaker(&door.service, &name, person, reason).await;
+    ordered(&req, &door, Role::Approver, payload, &name, "breaker-reset", order).await
 }

@@ -55,6 +55,11 @@ async fn the_past_is_replayed_only_when_somebody_asks() {
     let page = viewer.get("/policies?backtest=hung-windows").await;
     assert_eq!(page.status, 200, "{page:?}");
     assert!(page.text.contains("What a replay cannot know") && page.text.contains("win-app-01"), "{page:?}");
+    for (assumption, words) in
+        [("people", "What people would have done."), ("storms", "a storm would have been cleared")]
+    {
+        assert!(page.text.contains(words) && !page.text.contains(&format!("<li>{assumption}<")), "{page:?}");
+    }
     assert_eq!(viewer.get("/policies?backtest=nobody").await.status, 400);
     let told = rig.get("/api/v1/backtest?policy=hung-windows&mode=auto").await.json();
     assert_eq!((&told["alerts"], &told["complete"]), (&2.into(), &true.into()), "{told}");
