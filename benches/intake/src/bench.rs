@@ -1,0 +1,212 @@
+//! Bench: what was asked for, and one round of one contestant.
+//!
+//! Never: lets what else the machine does pass unseen: each round tells the share of it.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::board::{Board, Spread, short};
+use crate::contestant::Contestant;
+use crate::load::{Tally, closed};
+use crate::machine::{cpu_of, cpu_of_all, forget_peak_of, peak_of};
+use crate::payload::Subjects;
+
+/// Servers with an open incident, over and over.
+pub(crate) const KNOWN: u32 = 500;
+/// Connections that are kept busy.
+pub(crate) const CONNECTIONS: u32 = 64;
+
+/// What to measure, and how long.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The release binary.
+    #[arg(long, default_value = "target/release/unhang")]
+    pub(crate) binary: PathBuf,
+    /// Another binary, to compare with the first in turns.
+    #[arg(long)]
+    pub(crate) against: Option<PathBuf>,
+    /// Repeats of known incidents only, one round; about 90 s.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Ten million rows, ten minutes of memory.
+    #[arg(long)]
+    pub(crate) long: bool,
+    /// Scenarios to run, with commas between.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Rounds of each contestant.
+    #[arg(long)]
+    pub(crate) rounds: Option<u32>,
+    /// Seconds of a round.
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) seconds: f64,
+    /// Without Alertmanager and webhook.
+    #[arg(long)]
+    pub(crate) no_peers: bool,
+    /// Folder with the peers' configurations.
+    #[arg(long, default_value = "benches/peers")]
+    pub(crate) peers: PathBuf,
+    /// Library that makes every fsync 2 ms slower.
+    #[arg(long)]
+    pub(crate) slow_disk: Option<PathBuf>,
+    /// Folder for the stores, on the disk that is to be measured.
+    #[arg(long, default_value = "target/intake-bench")]
+    pub(crate) dir: PathBuf,
+}
+
+/// A run.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) options: Options,
+    pub(crate) board: Board,
+    pub(crate) stamp: Rc<Cell<u64>>,
+    dir: tempfile::TempDir,
+    folders: u32,
+}
+
+/// One contestant in one round.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) tally: Tally,
+    /// Microseconds of CPU for each accepted alert.
+    pub(crate) cpu_us: f64,
+    /// Highest memory in MiB.
+    pub(crate) peak: f64,
+    /// Share of the machine that others took.
+    pub(crate) foreign: f64,
+}
+
+impl Bench {
+    pub(crate) fn new(options: Options) -> Self {
+        std::fs::create_dir_all(&options.dir).unwrap();
+        let options = Options {
+            binary: std::fs::canonicalize(&options.binary)
+                .unwrap_or_else(|error| panic!("{}: {error}", options.binary.display())),
+            against: options.against.map(|path| std::fs::canonicalize(path).unwrap()),
+            slow_disk: options.slow_disk.map(|path| std::fs::canonicalize(path).unwrap()),
+            dir: std::fs::canonicalize(&options.dir).unwrap(),
+            ..options
+        };
+        let dir = tempfile::tempdir_in(&options.dir).unwrap();
+        // No two runs send the same body.
+        let stamp = machine_stamp();
+        println!("machine: {}", crate::machine::description());
+        Self { options, board: Board::default(), stamp: Rc::new(Cell::new(stamp)), dir, folders: 0 }
+    }
+
+    /// A new folder for a contestant.
+    pub(crate) fn folder(&mut self) -> PathBuf {
+        self.folders += 1;
+        let dir = self.dir.path().join(self.folders.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    pub(crate) fn wants(&self, scenario: &str) -> bool {
+        if self.options.only.is_empty() {
+            !self.options.quick || scenario == "repeats"
+        } else {
+            self.options.only.iter().any(|only| only == scenario)
+        }
+    }
+
+    pub(crate) fn rounds(&self) -> u32 {
+        self.options.rounds.unwrap_or(if self.options.quick { 2 } else { 4 })
+    }
+
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.options.seconds)
+    }
+
+    /// Binaries of this service that take part, with their names.
+    pub(crate) fn binaries(&self) -> Vec<(String, PathBuf)> {
+        let mut all = vec![("unhang".to_owned(), self.options.binary.clone())];
+        all.extend(self.options.against.iter().map(|path| ("against".to_owned(), path.clone())));
+        all
+    }
+
+    pub(crate) fn slow_disk(&self) -> Option<&Path> {
+        self.options.slow_disk.as_deref()
+    }
+
+    /// One round: as fast as answers come, all servers known.
+    pub(crate) async fn round(&self, contestant: &Contestant, alerts: usize) -> Round {
+        let known = |n: u32| Subjects::Known { of: KNOWN, next: n * KNOWN / CONNECTIONS };
+        let requests = contestant.requests(CONNECTIONS, alerts, &self.stamp, known);
+        let addr = contestant.process().addr;
+        self.watched(contestant, closed(addr, requests, self.time())).await
+    }
+
+    /// Runs a load, and watches what the contestant and the machine spend on it.
+    pub(crate) async fn watched(&self, contestant: &Contestant, load: impl Future<Output = Tally>) -> Round {
+        let pid = contestant.process().pid();
+        let own = std::process::id();
+        forget_peak_of(pid);
+        let (spent, mine, (busy, all)) = (cpu_of(pid), cpu_of(own), cpu_of_all());
+        let tally = load.await;
+        let (spent, mine) = (cpu_of(pid) - spent, cpu_of(own) - mine);
+        let (busy, all) = (cpu_of_all().0 - busy, cpu_of_all().1 - all);
+        Round {
+            cpu_us: spent * 1e6 / tally.alerts as f64,
+            peak: peak_of(pid),
+            foreign: ((busy - spent - mine) / all).max(0.0),
+            tally,
+        }
+    }
+
+    /// Each accepted delivery of ours must be there afterwards, with all its alerts.
+    pub(crate) async fn confirm(&mut self, contestant: &Contestant, tally: &Tally) {
+        let Contestant::Unhang(name, unhang) = contestant else { return };
+        assert_eq!(tally.ids.len() as u64, tally.accepted, "{name}: an accepted delivery has no id");
+        let (missing, alerts) = unhang.missing(&tally.ids).await;
+        if missing > 0 || alerts != tally.alerts {
+            let figure = format!("{missing} deliveries, {} alerts not there", tally.alerts - alerts);
+            self.board.truth(&format!("{name}: what was accepted is in the store"), false, &figure);
+        }
+    }
+}
+
+impl Round {
+    /// One line for people.
+    pub(crate) fn tell(&mut self, name: &str) {
+        let (p50, p99) = (self.tally.percentile(50.0), self.tally.percentile(99.0));
+        println!(
+            "  {name:<22} {:>8} alerts/s  p50 {} ms  p99 {} ms  {} µs CPU/alert  {} MiB  others {:.0} %{}",
+            short(self.tally.rate()),
+            short(p50),
+            short(p99),
+            short(self.cpu_us),
+            short(self.peak),
+            self.foreign * 100.0,
+            if self.tally.not_accepted() > 0 {
+                format!("  NOT ACCEPTED: {:?}, broken {}", self.tally.refused, self.tally.broken)
+            } else {
+                String::new()
+            }
+        );
+    }
+}
+
+/// Medians of one contestant's rounds.
+pub(crate) fn tell_all(name: &str, rounds: &mut [Round]) {
+    let of = |rounds: &mut [Round], figure: fn(&mut Round) -> f64| {
+        Spread::of(&rounds.iter_mut().map(figure).collect::<Vec<_>>())
+    };
+    println!(
+        "  {name:<22} alerts/s {}  p50 {} ms  p99 {} ms  CPU/alert {} µs  peak {} MiB",
+        of(rounds, |round| round.tally.rate()),
+        of(rounds, |round| round.tally.percentile(50.0)),
+        of(rounds, |round| round.tally.percentile(99.0)),
+        of(rounds, |round| round.cpu_us),
+        of(rounds, |round| round.peak),
+    );
+}
+
+fn machine_stamp() -> u64 {
+    let seconds = crate::machine::wall().as_second().unsigned_abs();
+    seconds % 100_000 * 10_000_000
+}
