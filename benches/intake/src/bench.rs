@@ -11,9 +11,11 @@ use clap::Args;
 
 use crate::board::{Board, Spread, short};
 use crate::contestant::Contestant;
-use crate::load::{Tally, closed};
+use crate::fleet::Fleet;
+use crate::load::{Tally, closed, paced};
 use crate::machine::{cpu_of, cpu_of_all, forget_peak_of, peak_of};
-use crate::payload::Subjects;
+use crate::payload::{Request, Subjects};
+use crate::unhang::{Setup, Unhang};
 
 /// Servers with an open incident, over and over.
 pub(crate) const KNOWN: u32 = 500;
@@ -106,6 +108,59 @@ impl Bench {
         dir
     }
 
+    /// A service of ours on a new folder.
+    pub(crate) async fn unhang(
+        &mut self,
+        name: &str,
+        binary: &Path,
+        fleet: &Fleet,
+        setup: &Setup,
+    ) -> Contestant {
+        let dir = self.folder();
+        Contestant::Unhang(name.to_owned(), Unhang::start(binary, &dir, fleet, setup).await)
+    }
+
+    /// The first binary on a new folder, with every server known.
+    pub(crate) async fn taught(&mut self, fleet: &Fleet, setup: &Setup) -> Contestant {
+        let binary = self.options.binary.clone();
+        let contestant = self.unhang("unhang", &binary, fleet, setup).await;
+        self.teach(&contestant).await;
+        contestant
+    }
+
+    /// Each server fires once, so that all that follows is a repeat.
+    pub(crate) async fn teach(&self, contestant: &Contestant) {
+        let next = Rc::new(Cell::new(0));
+        let new = |_| Subjects::New { next: Rc::clone(&next), end: KNOWN };
+        let requests = contestant.requests(4, 1, &self.stamp, new);
+        let time = if matches!(contestant, Contestant::Webhook(_)) { 1 } else { 60 };
+        closed(contestant.process().addr, requests, Duration::from_secs(time)).await;
+    }
+
+    /// Requests of repeats for each of so many connections.
+    pub(crate) fn repeats(&self, contestant: &Contestant, connections: u32, alerts: usize) -> Vec<Request> {
+        let known = |n: u32| Subjects::Known { of: KNOWN, next: n * KNOWN / connections };
+        contestant.requests(connections, alerts, &self.stamp, known)
+    }
+
+    /// Repeats a second, one in a request, as many as it takes.
+    pub(crate) async fn top_rate(&self, contestant: &Contestant) -> f64 {
+        let requests = self.repeats(contestant, CONNECTIONS, 1);
+        let top = closed(contestant.process().addr, requests, Duration::from_secs(3)).await.rate();
+        println!("  {:<22} {} alerts/s as fast as answers come", contestant.name(), short(top));
+        top
+    }
+
+    /// One round of repeats, one in a request, at a fixed rate.
+    pub(crate) async fn paced_round(&mut self, contestant: &Contestant, rate: f64, time: Duration) -> Round {
+        let requests = self.repeats(contestant, CONNECTIONS, 1);
+        let load = paced(contestant.process().addr, requests, rate, time);
+        let mut round = self.watched(contestant, load).await;
+        round.tell(contestant.name());
+        self.confirm(contestant, &round.tally).await;
+        round
+    }
+
     pub(crate) fn wants(&self, scenario: &str) -> bool {
         if self.options.only.is_empty() {
             !self.options.quick || scenario == "repeats"
@@ -129,14 +184,9 @@ impl Bench {
         all
     }
 
-    pub(crate) fn slow_disk(&self) -> Option<&Path> {
-        self.options.slow_disk.as_deref()
-    }
-
     /// One round: as fast as answers come, all servers known.
     pub(crate) async fn round(&self, contestant: &Contestant, alerts: usize) -> Round {
-        let known = |n: u32| Subjects::Known { of: KNOWN, next: n * KNOWN / CONNECTIONS };
-        let requests = contestant.requests(CONNECTIONS, alerts, &self.stamp, known);
+        let requests = self.repeats(contestant, CONNECTIONS, alerts);
         let addr = contestant.process().addr;
         self.watched(contestant, closed(addr, requests, self.time())).await
     }

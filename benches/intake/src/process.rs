@@ -49,6 +49,13 @@ impl Process {
         self.child.id()
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let asked = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        assert!(asked.success());
+        drop(self.child.wait());
+    }
+
     /// Ends it without a word, as a crash would.
     pub(crate) fn crash(mut self) {
         self.child.kill().unwrap();

@@ -20,12 +20,8 @@ const SENDER: &str = "alertmanager-bench-token-001";
 const READER: &str = "reader-bench-token-000000001";
 
 /// What differs between the scenarios.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setup {
-    /// Mode of the one policy.
-    pub(crate) mode: &'static str,
-    /// Its hold-down.
-    pub(crate) settle: &'static str,
     /// Library that makes every fsync slow.
     pub(crate) slow_disk: Option<PathBuf>,
     /// Deliveries that may wait for the writer.
@@ -33,9 +29,8 @@ pub(crate) struct Setup {
 }
 
 impl Default for Setup {
-    /// Nothing is sent: a person would be asked, after the longest hold-down. Repeats join what waits.
     fn default() -> Self {
-        Self { mode: "approve", settle: "14m", slow_disk: None, queue_max: 100_000 }
+        Self { slow_disk: None, queue_max: 100_000 }
     }
 }
 
@@ -84,6 +79,19 @@ impl Unhang {
         let Self { process, dir, binary, setup, ready: _ } = self;
         process.crash();
         Self::again(&binary, &dir, &setup).await
+    }
+
+    /// Stops it in order and starts it anew.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { process, dir, binary, setup, ready: _ } = self;
+        process.stop();
+        Self::again(&binary, &dir, &setup).await
+    }
+
+    /// Stops it in order; gives its folder.
+    pub(crate) fn stop(self) -> PathBuf {
+        self.process.stop();
+        self.dir
     }
 
     /// The store file and what lies beside it, in bytes.
@@ -172,6 +180,8 @@ fn launch(binary: &Path, dir: &Path, setup: &Setup) -> (Process, SocketAddr) {
     panic!("the service did not start: {said}");
 }
 
+/// Two policies. One asks a person, after the longest hold-down: repeats join what waits, and nothing is sent. The other
+/// sends at once. The storm guard is as wide as it can be set.
 fn write_config(dir: &Path, fleet: &Fleet, setup: &Setup) {
     for (name, value) in [("access", fleet.access.as_str()), ("secret", &fleet.secret), ("am", SENDER)] {
         std::fs::write(dir.join(name), value).unwrap();
@@ -200,11 +210,19 @@ name = "alertmanager"
 kind = "alertmanager"
 trust = "act"
 auth = [{{ kind = "bearer", secret_file = "am" }}]
+[verify]
+poll = "1s"
+[[policies]]
+name = "now"
+mode = "auto"
+match = {{ alertname = "WindowsVmHungNow" }}
+settle = "0s"
+budget = ["1000/1h"]
 [[policies]]
 name = "hung-windows"
-mode = "{mode}"
+mode = "approve"
 match = {{ alertname = "WindowsVmHung" }}
-settle = "{settle}"
+settle = "14m"
 budget = ["1000/1h"]
 [limits]
 region = ["1000/1h"]
@@ -225,8 +243,6 @@ sha256 = "{other}"
 "#,
         queue_max = setup.queue_max,
         endpoint = fleet.cloud.endpoint(),
-        mode = setup.mode,
-        settle = setup.settle,
         hash = hex::encode(Sha256::digest(READER)),
         other = "ab".repeat(32),
     );

@@ -2,9 +2,7 @@
 //!
 //! Never: lets contestants run at the same time.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::bench::{Bench, KNOWN, Round, tell_all};
@@ -12,22 +10,20 @@ use crate::board::{Goal, Spread};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
 use crate::load::closed;
-use crate::payload::Subjects;
 use crate::unhang::{Setup, Unhang};
 
 pub(super) async fn run(bench: &mut Bench) {
     let fleet = Fleet::start(KNOWN);
     let mut all = Vec::new();
     for (name, binary) in bench.binaries() {
-        let unhang = Unhang::start(&binary, &bench.folder(), &fleet, &Setup::default()).await;
-        all.push(Contestant::Unhang(name, unhang));
+        all.push(bench.unhang(&name, &binary, &fleet, &Setup::default()).await);
     }
     if !bench.options.no_peers {
         all.push(Contestant::alertmanager(&bench.folder(), &bench.options.peers));
         all.push(Contestant::webhook(&bench.options.peers));
     }
     for contestant in &all {
-        teach(bench, contestant).await;
+        bench.teach(contestant).await;
     }
     let sizes: &[usize] = if bench.options.quick { &[1, 100] } else { &[1, 20, 100] };
     for alerts in sizes {
@@ -40,16 +36,6 @@ pub(super) async fn run(bench: &mut Bench) {
             crash(bench, name, unhang).await;
         }
     }
-}
-
-/// Each server fires once, so that all that follows is a repeat.
-pub(super) async fn teach(bench: &Bench, contestant: &Contestant) {
-    let addr = contestant.process().addr;
-    let next = Rc::new(Cell::new(0));
-    let new = |_| Subjects::New { next: Rc::clone(&next), end: KNOWN };
-    let requests = contestant.requests(4, 1, &bench.stamp, new);
-    let time = if matches!(contestant, Contestant::Webhook(_)) { 1 } else { 60 };
-    closed(addr, requests, Duration::from_secs(time)).await;
 }
 
 async fn interleaved(bench: &mut Bench, all: &[Contestant], alerts: usize) -> Vec<Vec<Round>> {
@@ -101,8 +87,7 @@ fn judge(bench: &mut Bench, all: &[Contestant], mut rounds: Vec<Vec<Round>>, ale
 /// Killed in the middle of a load: what was accepted before is there afterwards.
 async fn crash(bench: &mut Bench, name: String, unhang: Unhang) {
     let contestant = Contestant::Unhang(name, unhang);
-    let known = |n: u32| Subjects::Known { of: KNOWN, next: n };
-    let requests = contestant.requests(16, 1, &bench.stamp, known);
+    let requests = bench.repeats(&contestant, 16, 1);
     let (addr, pid) = (contestant.process().addr, contestant.process().pid());
     let load = closed(addr, requests, Duration::from_millis(2500));
     let killer = async {

@@ -1,0 +1,153 @@
+//! Pages: a large store: time from start to ready, and pages of the audit over HTTP, the first and a deep one.
+//!
+//! Never: fills the store through the door, which would take hours: rows that the service wrote are copied many times, so
+//! the chain of hashes is not whole. `audit verify` would say so; starting and reading do not ask.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use crate::bench::{Bench, KNOWN};
+use crate::board::{Goal, Spread, short};
+use crate::contestant::Contestant;
+use crate::fleet::Fleet;
+use crate::load::closed;
+use crate::payload::FIRST_SERVER;
+use crate::unhang::{Setup, Unhang, get_request};
+use crate::wire::Wire;
+
+/// Starts that are timed.
+const STARTS: usize = 10;
+/// Times that each page is asked for.
+const ASKED: usize = 400;
+/// How many pages before the deep one.
+const DEEP: u64 = 10_000;
+
+pub(super) async fn run(bench: &mut Bench) {
+    let rows: u64 = if bench.options.long { 10_000_000 } else { 1_000_000 };
+    println!("\na store with {} audit rows", short(rows as f64));
+    let fleet = Fleet::start(KNOWN + 20);
+    let contestant = bench.taught(&fleet, &Setup::default()).await;
+    closed(contestant.process().addr, bench.repeats(&contestant, 8, 1), Duration::from_secs(2)).await;
+    let Contestant::Unhang(_, unhang) = contestant else { return };
+    super::interrupt::some(&unhang, &fleet, KNOWN, 20).await;
+    let dir = unhang.stop();
+    let begun = Instant::now();
+    let request_id = match fill(&dir.join("unhang.db"), rows).await {
+        Ok(request_id) => request_id,
+        Err(error) => {
+            println!("  rows cannot be copied: {error}");
+            return;
+        }
+    };
+    let size = std::fs::metadata(dir.join("unhang.db")).map_or(0, |file| file.len());
+    println!("  filled in {:.0} s, {} MiB", begun.elapsed().as_secs_f64(), short(size as f64 / 1048576.0));
+
+    let binary = bench.options.binary.clone();
+    let mut ready = Vec::new();
+    for _ in 0..STARTS {
+        let unhang = Unhang::again(&binary, &dir, &Setup::default()).await;
+        ready.push(unhang.ready.as_secs_f64() * 1000.0);
+        drop(unhang.stop());
+    }
+    let what = format!("start to ready with {} audit rows", short(rows as f64));
+    bench.board.judge(&what, Goal::Below(150.0), " ms", Spread::of(&ready));
+
+    let unhang = Unhang::again(&binary, &dir, &Setup::default()).await;
+    let server = FIRST_SERVER + 7;
+    let newest = unhang.api("/api/v1/audit?limit=1").await["items"][0]["at"].as_str().unwrap().to_owned();
+    let pages = [
+        ("by server", format!("serverInstanceNo={server}")),
+        ("by requestId", format!("requestId={request_id}")),
+        ("by time and outcome", format!("until={newest}&outcome=accepted")),
+        ("of all", String::new()),
+    ];
+    for (name, filter) in pages {
+        let first = format!("/api/v1/audit?{filter}");
+        let deep = deep_page(&unhang, &first, rows).await;
+        for (which, path) in [("first page", Some(first)), ("deep page", deep)] {
+            let Some(path) = path else { continue };
+            let (p50, p99, items) = timed(unhang.process.addr, &path).await;
+            println!("  {name}, {which}: p50 {} ms, p99 {} ms, {items} rows", short(p50), short(p99));
+            let what = format!("audit page {name}, {which}: p99");
+            bench.board.judge(&what, Goal::Below(2.0), " ms", Spread::of(&[p99]));
+        }
+    }
+}
+
+/// The page far behind the first one of the same filter; none where there are no more.
+async fn deep_page(unhang: &Unhang, first: &str, rows: u64) -> Option<String> {
+    let page = unhang.api(first).await;
+    let cursor: u64 = page["nextCursor"].as_str()?.parse().ok()?;
+    // A cursor is a row number; the rows of a filter lie evenly among all.
+    let place = cursor.saturating_sub((DEEP * 50).min(rows - rows / 8));
+    Some(format!("{first}&cursor={place}"))
+}
+
+async fn timed(addr: SocketAddr, path: &str) -> (f64, f64, usize) {
+    let mut wire = Wire::connect(addr).await.unwrap();
+    let request = get_request(path);
+    let (mut took, mut items) = (Vec::new(), 0);
+    for _ in 0..ASKED {
+        let from = Instant::now();
+        let answer = wire.ask(request.as_bytes()).await.unwrap();
+        took.push(from.elapsed().as_secs_f64() * 1000.0);
+        assert_eq!(answer.status, 200, "{path}");
+        if items == 0 {
+            let page: serde_json::Value = serde_json::from_slice(answer.body).unwrap();
+            items = page["items"].as_array().unwrap().len();
+        }
+    }
+    took.sort_by(f64::total_cmp);
+    (took[ASKED / 2], took[ASKED * 99 / 100], items)
+}
+
+/// Copies the audit's rows, as often as it takes, with times before theirs and request ids of their own. Gives one of those.
+async fn fill(path: &Path, rows: u64) -> Result<String, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut db = SqliteConnection::connect_with(&options).await?;
+    let columns: Vec<String> = sqlx::query("SELECT name FROM pragma_table_info('audit') WHERE name <> 'seq'")
+        .fetch_all(&mut db)
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let (most, least, newest, count): (i64, i64, i64, i64) = {
+        let row =
+            sqlx::query("SELECT MAX(seq), MIN(at), MAX(at), COUNT(*) FROM audit").fetch_one(&mut db).await?;
+        (row.get(0), row.get(1), row.get(2), row.get(3))
+    };
+    let copies = (rows as i64 - count) / count;
+    let span = newest - least + 1;
+    let value = |name: &String| match name.as_str() {
+        "at" => format!("a.at - ({copies} + 1 - n.k) * {span}"),
+        "request_id" => format!(
+            "CASE WHEN a.request_id IS NULL THEN NULL ELSE substr(a.request_id, 1, 24) || printf('%012x', n.k * {most} + a.seq) END"
+        ),
+        other => format!("a.{other}"),
+    };
+    let values: Vec<String> = columns.iter().map(value).collect();
+    let sql = format!(
+        "WITH RECURSIVE n (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {copies})
+         INSERT INTO audit ({}) SELECT {} FROM n CROSS JOIN audit a WHERE a.seq <= {most}",
+        columns.join(", "),
+        values.join(", ")
+    );
+    for pragma in ["PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"] {
+        sqlx::query(pragma).execute(&mut db).await?;
+    }
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await?;
+    let request_id = sqlx::query(
+        "SELECT request_id FROM audit WHERE request_id IS NOT NULL ORDER BY seq LIMIT 1 OFFSET 100",
+    )
+    .fetch_one(&mut db)
+    .await?
+    .get(0);
+    sqlx::query("ANALYZE").execute(&mut db).await?;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut db).await?;
+    db.close().await?;
+    Ok(request_id)
+}
