@@ -22,6 +22,9 @@ pub(crate) const KNOWN: u32 = 500;
 /// Connections that are kept busy.
 pub(crate) const CONNECTIONS: u32 = 64;
 
+/// Share of the machine that others may take in a round that counts.
+const FOREIGN_MAX: f64 = 0.16;
+
 /// What to measure, and how long.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -68,6 +71,7 @@ pub(crate) struct Bench {
     pub(crate) stamp: Rc<Cell<u64>>,
     dir: tempfile::TempDir,
     folders: u32,
+    confirmed: u64,
 }
 
 /// One contestant in one round.
@@ -97,7 +101,14 @@ impl Bench {
         // No two runs send the same body.
         let stamp = machine_stamp();
         println!("machine: {}", crate::machine::description());
-        Self { options, board: Board::default(), stamp: Rc::new(Cell::new(stamp)), dir, folders: 0 }
+        Self {
+            options,
+            board: Board::default(),
+            stamp: Rc::new(Cell::new(stamp)),
+            dir,
+            folders: 0,
+            confirmed: 0,
+        }
     }
 
     /// A new folder for a contestant.
@@ -213,11 +224,54 @@ impl Bench {
         let Contestant::Unhang(name, unhang) = contestant else { return };
         assert_eq!(tally.ids.len() as u64, tally.accepted, "{name}: an accepted delivery has no id");
         let (missing, alerts) = unhang.missing(&tally.ids).await;
+        self.confirmed += tally.ids.len() as u64 - missing as u64;
         if missing > 0 || alerts != tally.alerts {
             let figure = format!("{missing} deliveries, {} alerts not there", tally.alerts - alerts);
             self.board.truth(&format!("{name}: what was accepted is in the store"), false, &figure);
         }
     }
+}
+
+impl Bench {
+    /// Ends the run: says how many answers were followed up, and prints the table.
+    pub(crate) fn close(&mut self) {
+        if self.confirmed > 0 {
+            let figure = format!("{} found", short(self.confirmed as f64));
+            let what = "each accepted delivery is in the store, with all its alerts";
+            self.board.truth(what, !self.board.broken(), &figure);
+        }
+        self.board.print();
+    }
+}
+
+/// Leaves out the rounds in which others took much of the machine, of all contestants alike, while enough are left.
+pub(crate) fn leave_out_busy(rounds: &mut [Vec<Round>]) {
+    let count = rounds.iter().map(Vec::len).min().unwrap_or(0);
+    let quiet: Vec<bool> =
+        (0..count).map(|n| rounds.iter().all(|mine| mine[n].foreign <= FOREIGN_MAX)).collect();
+    let left = quiet.iter().filter(|quiet| **quiet).count();
+    if left == count {
+        return;
+    }
+    if left * 2 < count {
+        println!(
+            "  THE MACHINE WAS BUSY: others took more than a sixth of it in {} of {count} rounds; all are kept, none is good",
+            count - left
+        );
+        return;
+    }
+    println!("  {} of {count} rounds left out: others took more than a sixth of the machine", count - left);
+    for mine in rounds {
+        let mut keep = quiet.iter();
+        mine.retain(|_| keep.next().is_some_and(|quiet| *quiet));
+    }
+}
+
+/// Rounds of one contestant against another's, in pairs.
+pub(crate) fn ratios(own: &[Round], other: &[Round]) -> Spread {
+    Spread::of(
+        &own.iter().zip(other).map(|(own, other)| own.tally.rate() / other.tally.rate()).collect::<Vec<_>>(),
+    )
 }
 
 impl Round {
