@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -22,6 +22,8 @@ pub(crate) const KNOWN: u32 = 500;
 /// Connections that are kept busy.
 pub(crate) const CONNECTIONS: u32 = 64;
 
+/// Longest wait for a contestant that goes on working.
+const DIGEST_MAX: Duration = Duration::from_mins(1);
 /// Share of the machine that others may take in a round that counts.
 const FOREIGN_MAX: f64 = 0.16;
 
@@ -212,10 +214,27 @@ impl Bench {
         let (spent, mine) = (cpu_of(pid) - spent, cpu_of(own) - mine);
         let (busy, all) = (cpu_of_all().0 - busy, cpu_of_all().1 - all);
         Round {
-            cpu_us: spent * 1e6 / tally.alerts as f64,
+            cpu_us: if tally.alerts == 0 { f64::NAN } else { spent * 1e6 / tally.alerts as f64 },
             peak: peak_of(pid),
             foreign: ((busy - spent - mine) / all).max(0.0),
             tally,
+        }
+    }
+
+    /// Waits until a contestant is done with what it was sent, so that it does not work through the rounds of others.
+    pub(crate) async fn digested(&self, contestant: &Contestant) {
+        let (begun, pid) = (Instant::now(), contestant.process().pid());
+        loop {
+            let spent = cpu_of(pid);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let over = begun.elapsed() > DIGEST_MAX;
+            if cpu_of(pid) - spent < 0.025 || over {
+                break;
+            }
+        }
+        let took = begun.elapsed().as_secs_f64();
+        if took > 1.0 {
+            println!("  {:<22} goes on working for {took:.1} s after the last answer", contestant.name());
         }
     }
 

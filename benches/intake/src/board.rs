@@ -95,6 +95,12 @@ impl Board {
         self.lines.push(Line { what: what.into(), goal: "always".into(), figure: figure.into(), verdict });
     }
 
+    /// Notes what could not be measured, and why.
+    pub(crate) fn unmeasured(&mut self, what: &str, why: &str) {
+        let (what, figure) = (what.to_owned(), why.to_owned());
+        self.lines.push(Line { what, goal: "always".into(), figure, verdict: "not measured" });
+    }
+
     /// The table, as Markdown.
     pub(crate) fn print(&self) {
         println!("\n| what | goal | figure: median (min–max) | verdict |\n|---|---|---|---|");
