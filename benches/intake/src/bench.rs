@@ -12,7 +12,7 @@ use clap::Args;
 use crate::board::{Board, Spread, short};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
-use crate::load::{Tally, closed, paced};
+use crate::load::{PATIENT, Tally, closed, paced};
 use crate::machine::{cpu_of, cpu_of_all, forget_peak_of, peak_of};
 use crate::payload::{Request, Subjects};
 use crate::unhang::{Setup, Unhang};
@@ -167,7 +167,7 @@ impl Bench {
     /// One round of repeats, one in a request, at a fixed rate.
     pub(crate) async fn paced_round(&mut self, contestant: &Contestant, rate: f64, time: Duration) -> Round {
         let requests = self.repeats(contestant, CONNECTIONS, 1);
-        let load = paced(contestant.process().addr, requests, rate, time);
+        let load = paced(contestant.process().addr, requests, rate, time, PATIENT);
         let mut round = self.watched(contestant, load).await;
         round.tell(contestant.name());
         self.confirm(contestant, &round.tally).await;

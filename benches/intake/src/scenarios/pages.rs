@@ -14,7 +14,7 @@ use crate::bench::{Bench, KNOWN};
 use crate::board::{Goal, Spread, short};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
-use crate::load::paced;
+use crate::load::{PATIENT, paced};
 use crate::payload::FIRST_SERVER;
 use crate::unhang::{Setup, Unhang, get_request};
 use crate::wire::Wire;
@@ -34,7 +34,14 @@ pub(super) async fn run(bench: &mut Bench) {
     let fleet = Fleet::start(KNOWN + 20);
     let contestant = bench.taught(&fleet, &Setup::default()).await;
     // Few, so that rows of every kind are copied often.
-    paced(contestant.process().addr, bench.repeats(&contestant, 8, 1), 200.0, Duration::from_secs(3)).await;
+    paced(
+        contestant.process().addr,
+        bench.repeats(&contestant, 8, 1),
+        200.0,
+        Duration::from_secs(3),
+        PATIENT,
+    )
+    .await;
     let Contestant::Unhang(_, unhang) = contestant else { return };
     super::interrupt::some(&unhang, &fleet, KNOWN, 20).await;
     let dir = unhang.stop();
