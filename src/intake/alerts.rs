@@ -419,7 +419,7 @@ pub(super) fn trace_of(decided: &Decided) -> Result<Box<RawValue>, StoreError> {
 /// What the event of a decision tells beside its columns.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Detail<'a> {
+struct OfDecision<'a> {
     idx: usize,
     fingerprint: Option<&'a str>,
     alert: Option<&'a str>,
@@ -435,7 +435,7 @@ struct Detail<'a> {
 
 pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined) -> AuditEvent {
     let actor = told.person.map_or_else(|| Actor::source(told.source), Actor::person);
-    let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&Detail {
+    let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&OfDecision {
         idx: row.idx,
         fingerprint: row.fingerprint,
         alert: row.alert.map(|alert| alert.name.as_str()),

@@ -5,14 +5,14 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::board::{Board, Spread, short};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
-use crate::load::{Tally, closed, paced};
+use crate::load::{PATIENT, Tally, closed, paced};
 use crate::machine::{cpu_of, cpu_of_all, forget_peak_of, peak_of};
 use crate::payload::{Request, Subjects};
 use crate::unhang::{Setup, Unhang};
@@ -21,6 +21,11 @@ use crate::unhang::{Setup, Unhang};
 pub(crate) const KNOWN: u32 = 500;
 /// Connections that are kept busy.
 pub(crate) const CONNECTIONS: u32 = 64;
+
+/// Longest wait for a contestant that goes on working.
+const DIGEST_MAX: Duration = Duration::from_mins(1);
+/// Share of the machine that others may take in a round that counts.
+const FOREIGN_MAX: f64 = 0.16;
 
 /// What to measure, and how long.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +73,7 @@ pub(crate) struct Bench {
     pub(crate) stamp: Rc<Cell<u64>>,
     dir: tempfile::TempDir,
     folders: u32,
+    confirmed: u64,
 }
 
 /// One contestant in one round.
@@ -97,7 +103,14 @@ impl Bench {
         // No two runs send the same body.
         let stamp = machine_stamp();
         println!("machine: {}", crate::machine::description());
-        Self { options, board: Board::default(), stamp: Rc::new(Cell::new(stamp)), dir, folders: 0 }
+        Self {
+            options,
+            board: Board::default(),
+            stamp: Rc::new(Cell::new(stamp)),
+            dir,
+            folders: 0,
+            confirmed: 0,
+        }
     }
 
     /// A new folder for a contestant.
@@ -154,7 +167,7 @@ impl Bench {
     /// One round of repeats, one in a request, at a fixed rate.
     pub(crate) async fn paced_round(&mut self, contestant: &Contestant, rate: f64, time: Duration) -> Round {
         let requests = self.repeats(contestant, CONNECTIONS, 1);
-        let load = paced(contestant.process().addr, requests, rate, time);
+        let load = paced(contestant.process().addr, requests, rate, time, PATIENT);
         let mut round = self.watched(contestant, load).await;
         round.tell(contestant.name());
         self.confirm(contestant, &round.tally).await;
@@ -201,10 +214,27 @@ impl Bench {
         let (spent, mine) = (cpu_of(pid) - spent, cpu_of(own) - mine);
         let (busy, all) = (cpu_of_all().0 - busy, cpu_of_all().1 - all);
         Round {
-            cpu_us: spent * 1e6 / tally.alerts as f64,
+            cpu_us: if tally.alerts == 0 { f64::NAN } else { spent * 1e6 / tally.alerts as f64 },
             peak: peak_of(pid),
             foreign: ((busy - spent - mine) / all).max(0.0),
             tally,
+        }
+    }
+
+    /// Waits until a contestant is done with what it was sent, so that it does not work through the rounds of others.
+    pub(crate) async fn digested(&self, contestant: &Contestant) {
+        let (begun, pid) = (Instant::now(), contestant.process().pid());
+        loop {
+            let spent = cpu_of(pid);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let over = begun.elapsed() > DIGEST_MAX;
+            if cpu_of(pid) - spent < 0.025 || over {
+                break;
+            }
+        }
+        let took = begun.elapsed().as_secs_f64();
+        if took > 1.0 {
+            println!("  {:<22} goes on working for {took:.1} s after the last answer", contestant.name());
         }
     }
 
@@ -213,11 +243,54 @@ impl Bench {
         let Contestant::Unhang(name, unhang) = contestant else { return };
         assert_eq!(tally.ids.len() as u64, tally.accepted, "{name}: an accepted delivery has no id");
         let (missing, alerts) = unhang.missing(&tally.ids).await;
+        self.confirmed += tally.ids.len() as u64 - missing as u64;
         if missing > 0 || alerts != tally.alerts {
             let figure = format!("{missing} deliveries, {} alerts not there", tally.alerts - alerts);
             self.board.truth(&format!("{name}: what was accepted is in the store"), false, &figure);
         }
     }
+}
+
+impl Bench {
+    /// Ends the run: says how many answers were followed up, and prints the table.
+    pub(crate) fn close(&mut self) {
+        if self.confirmed > 0 {
+            let figure = format!("{} found", short(self.confirmed as f64));
+            let what = "each accepted delivery is in the store, with all its alerts";
+            self.board.truth(what, !self.board.broken(), &figure);
+        }
+        self.board.print();
+    }
+}
+
+/// Leaves out the rounds in which others took much of the machine, of all contestants alike, while enough are left.
+pub(crate) fn leave_out_busy(rounds: &mut [Vec<Round>]) {
+    let count = rounds.iter().map(Vec::len).min().unwrap_or(0);
+    let quiet: Vec<bool> =
+        (0..count).map(|n| rounds.iter().all(|mine| mine[n].foreign <= FOREIGN_MAX)).collect();
+    let left = quiet.iter().filter(|quiet| **quiet).count();
+    if left == count {
+        return;
+    }
+    if left * 2 < count {
+        println!(
+            "  THE MACHINE WAS BUSY: others took more than a sixth of it in {} of {count} rounds; all are kept, none is good",
+            count - left
+        );
+        return;
+    }
+    println!("  {} of {count} rounds left out: others took more than a sixth of the machine", count - left);
+    for mine in rounds {
+        let mut keep = quiet.iter();
+        mine.retain(|_| keep.next().is_some_and(|quiet| *quiet));
+    }
+}
+
+/// Rounds of one contestant against another's, in pairs.
+pub(crate) fn ratios(own: &[Round], other: &[Round]) -> Spread {
+    Spread::of(
+        &own.iter().zip(other).map(|(own, other)| own.tally.rate() / other.tally.rate()).collect::<Vec<_>>(),
+    )
 }
 
 impl Round {

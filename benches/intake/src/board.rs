@@ -39,8 +39,10 @@ pub(crate) fn short(value: f64) -> String {
         _ if value.is_nan() => "–".into(),
         size if size >= 1000.0 => {
             let whole = format!("{value:.0}");
-            let cut = whole.len() - 3;
-            format!("{},{}", &whole[..cut], &whole[cut..])
+            let mut parts: Vec<&str> =
+                whole.as_bytes().rchunks(3).map(|part| std::str::from_utf8(part).unwrap()).collect();
+            parts.reverse();
+            parts.join(",")
         }
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -91,6 +93,12 @@ impl Board {
     pub(crate) fn truth(&mut self, what: &str, held: bool, figure: &str) {
         let verdict = if held { "held" } else { "BROKEN" };
         self.lines.push(Line { what: what.into(), goal: "always".into(), figure: figure.into(), verdict });
+    }
+
+    /// Notes what could not be measured, and why.
+    pub(crate) fn unmeasured(&mut self, what: &str, why: &str) {
+        let (what, figure) = (what.to_owned(), why.to_owned());
+        self.lines.push(Line { what, goal: "always".into(), figure, verdict: "not measured" });
     }
 
     /// The table, as Markdown.

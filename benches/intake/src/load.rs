@@ -15,6 +15,9 @@ use crate::wire::{Answer, Wire, find, header};
 /// After the end of a load, answers that are still owed are waited for so long.
 const LEFT_OVER: Duration = Duration::from_secs(20);
 
+/// Patience of a sender that leaves nothing out.
+pub(crate) const PATIENT: Duration = Duration::from_secs(10);
+
 /// What came of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -136,8 +139,14 @@ pub(crate) async fn closed(addr: SocketAddr, requests: Vec<Request>, time: Durat
     gather(senders, begun, time).await
 }
 
-/// At a fixed rate of requests a second. A thread of its own keeps the time, finer than the runtime's timer.
-pub(crate) async fn paced(addr: SocketAddr, requests: Vec<Request>, rate: f64, time: Duration) -> Tally {
+/// At a fixed rate of requests a second. What is overdue at the end is still sent for the time of `patience`. A thread of its own keeps the time, finer than the runtime's timer.
+pub(crate) async fn paced(
+    addr: SocketAddr,
+    requests: Vec<Request>,
+    rate: f64,
+    time: Duration,
+    patience: Duration,
+) -> Tally {
     let begun = Instant::now() + Duration::from_millis(20);
     let until = begun + time;
     let mut senders = JoinSet::new();
@@ -150,7 +159,7 @@ pub(crate) async fn paced(addr: SocketAddr, requests: Vec<Request>, rate: f64, t
             let mut wire = None;
             while let Some(from) = due.recv().await {
                 let alerts = request.alerts();
-                if request.next().is_none() || Instant::now() > until + LEFT_OVER / 2 {
+                if request.next().is_none() || Instant::now() > until + patience {
                     break;
                 }
                 one(addr, &mut wire, &mut tally, &request, alerts, from).await;

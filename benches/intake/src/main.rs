@@ -8,11 +8,12 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
-    clippy::string_slice,
+    clippy::zombie_processes,
     clippy::as_conversions,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
     reason = "a program for people, which fails by panicking"
 )]
 
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
             let mut bench = Bench::new(options);
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, scenarios::run(&mut bench));
-            bench.board.print();
+            bench.close();
             if bench.board.broken() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
     }

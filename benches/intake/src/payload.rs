@@ -60,6 +60,7 @@ pub(crate) struct Request {
     subjects: Subjects,
     stamp: Rc<Cell<u64>>,
     frozen: bool,
+    left: usize,
 }
 
 impl Request {
@@ -80,7 +81,7 @@ impl Request {
         let bytes = (head + &body).into_bytes();
         let (stamps, servers, prints) =
             (places(&bytes, STAMP), places(&bytes, SERVER), places(&bytes, PRINT));
-        Self { bytes, stamps, servers, prints, alerts, subjects, stamp, frozen: false }
+        Self { bytes, stamps, servers, prints, alerts, subjects, stamp, frozen: false, left: usize::MAX }
     }
 
     /// Sends the same bytes from now on: for contestants whose signature is over the body, and who remember nothing.
@@ -98,8 +99,14 @@ impl Request {
         self.alerts
     }
 
-    /// The next request; none when there is no new server left.
+    /// Ends after so many requests.
+    pub(crate) fn end_after(&mut self, requests: usize) {
+        self.left = requests;
+    }
+
+    /// The next request; none when it was the last, or there is no new server left.
     pub(crate) fn next(&mut self) -> Option<&[u8]> {
+        self.left = self.left.checked_sub(1)?;
         if self.frozen || self.rewrite() { Some(&self.bytes) } else { None }
     }
 

@@ -49,6 +49,11 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
     }
 
+    /// Sends one request whose answer nobody reads.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(request).await
+    }
+
     /// Sends one request and reads its answer.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> std::io::Result<Answer<'_>> {
         self.buffer.clear();

@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::bench::{Bench, CONNECTIONS, Round, tell_all};
-use crate::board::{Goal, Spread};
+use crate::bench::{Bench, CONNECTIONS, Round, leave_out_busy, ratios, tell_all};
+use crate::board::Goal;
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
 use crate::load::closed;
@@ -20,26 +20,36 @@ const SERVERS: u32 = 20_000;
 pub(super) async fn run(bench: &mut Bench) {
     println!("\nnew alerts on new servers, 1 in a request, at most {SERVERS} in a round");
     let fleet = Fleet::start(SERVERS);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let binaries = bench.binaries();
+    let mut names: Vec<String> = binaries.iter().map(|(name, _)| name.clone()).collect();
+    if !bench.options.no_peers {
+        names.push("alertmanager".into());
+    }
+    let mut rounds: Vec<Vec<Round>> = names.iter().map(|_| Vec::new()).collect();
     for _ in 0..bench.rounds().min(3) {
-        let binary = bench.options.binary.clone();
-        let unhang = bench.unhang("unhang", &binary, &fleet, &Setup::default()).await;
-        ours.push(round(bench, &unhang).await);
-        if !bench.options.no_peers {
-            let peer = Contestant::alertmanager(&bench.folder(), &bench.options.peers);
-            theirs.push(round(bench, &peer).await);
+        for (n, mine) in rounds.iter_mut().enumerate() {
+            let contestant = match binaries.get(n) {
+                Some((name, binary)) => bench.unhang(name, binary, &fleet, &Setup::default()).await,
+                None => Contestant::alertmanager(&bench.folder(), &bench.options.peers),
+            };
+            mine.push(round(bench, &contestant).await);
         }
     }
+    leave_out_busy(&mut rounds);
     println!("  in all rounds, median (min–max):");
-    tell_all("unhang", &mut ours);
-    let ratios: Vec<f64> =
-        ours.iter().zip(&theirs).map(|(own, other)| own.tally.rate() / other.tally.rate()).collect();
-    if !theirs.is_empty() {
-        tell_all("alertmanager", &mut theirs);
+    for (name, mine) in names.iter().zip(&mut rounds) {
+        tell_all(name, mine);
     }
-    println!("  {:<22} decided {:?}", "", ours[0].tally.decisions.keys().collect::<Vec<_>>());
-    let what = "new alerts on new servers, 1 in a request: alerts/s against alertmanager";
-    bench.board.judge(what, Goal::AtLeast(0.7), " ×", Spread::of(&ratios));
+    println!("  {:<22} decided {:?}", "", rounds[0][0].tally.decisions.keys().collect::<Vec<_>>());
+    for (name, other) in names.iter().zip(&rounds).skip(1) {
+        let what = format!("new alerts on new servers, 1 in a request: alerts/s against {name}");
+        let ratio = ratios(&rounds[0], other);
+        if name == "alertmanager" {
+            bench.board.judge(&what, Goal::AtLeast(0.7), " ×", ratio);
+        } else {
+            println!("  {what}: {ratio} ×");
+        }
+    }
 }
 
 async fn round(bench: &mut Bench, contestant: &Contestant) -> Round {

@@ -11,7 +11,7 @@ use crate::bench::{Bench, CONNECTIONS, KNOWN};
 use crate::board::{Goal, Spread, short};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
-use crate::load::paced;
+use crate::load::{PATIENT, paced};
 use crate::machine::wall;
 use crate::payload::FIRST_SERVER;
 use crate::unhang::{Setup, Unhang, authorization};
@@ -46,7 +46,7 @@ pub(super) async fn run(bench: &mut Bench) {
     println!("  beside {} repeats a second:", short(rate));
     let requests = bench.repeats(&contestant, CONNECTIONS, 1);
     let Contestant::Unhang(_, unhang) = &contestant else { return };
-    let load = paced(unhang.process.addr, requests, rate, Duration::from_secs(12));
+    let load = paced(unhang.process.addr, requests, rate, Duration::from_secs(12), PATIENT);
     let beside = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         some(unhang, &fleet, KNOWN + EACH, EACH).await

@@ -2,6 +2,7 @@
 //!
 //! Never: leaves a process behind.
 
+mod crowd;
 mod fresh;
 mod interrupt;
 mod memory;
@@ -23,5 +24,5 @@ pub(crate) async fn run(bench: &mut Bench) {
             }
         )+};
     }
-    scenarios!(repeats fresh pace slow interrupt memory size overload pages);
+    scenarios!(repeats fresh pace slow interrupt memory size crowd overload pages);
 }

@@ -14,15 +14,17 @@ use crate::bench::{Bench, KNOWN};
 use crate::board::{Goal, Spread, short};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
-use crate::load::closed;
+use crate::load::{PATIENT, paced};
 use crate::payload::FIRST_SERVER;
 use crate::unhang::{Setup, Unhang, get_request};
 use crate::wire::Wire;
 
 /// Starts that are timed.
 const STARTS: usize = 10;
-/// Times that each page is asked for.
+/// Times that each page is asked for in a series.
 const ASKED: usize = 400;
+/// Series, each with its p99: one that the machine disturbed does not judge all.
+const SERIES: usize = 5;
 /// How many pages before the deep one.
 const DEEP: u64 = 10_000;
 
@@ -31,7 +33,15 @@ pub(super) async fn run(bench: &mut Bench) {
     println!("\na store with {} audit rows", short(rows as f64));
     let fleet = Fleet::start(KNOWN + 20);
     let contestant = bench.taught(&fleet, &Setup::default()).await;
-    closed(contestant.process().addr, bench.repeats(&contestant, 8, 1), Duration::from_secs(2)).await;
+    // Few, so that rows of every kind are copied often.
+    paced(
+        contestant.process().addr,
+        bench.repeats(&contestant, 8, 1),
+        200.0,
+        Duration::from_secs(3),
+        PATIENT,
+    )
+    .await;
     let Contestant::Unhang(_, unhang) = contestant else { return };
     super::interrupt::some(&unhang, &fleet, KNOWN, 20).await;
     let dir = unhang.stop();
@@ -44,7 +54,7 @@ pub(super) async fn run(bench: &mut Bench) {
         }
     };
     let size = std::fs::metadata(dir.join("unhang.db")).map_or(0, |file| file.len());
-    println!("  filled in {:.0} s, {} MiB", begun.elapsed().as_secs_f64(), short(size as f64 / 1048576.0));
+    println!("  filled in {:.0} s, {} MiB", begun.elapsed().as_secs_f64(), short(size as f64 / 1_048_576.0));
 
     let binary = bench.options.binary.clone();
     let mut ready = Vec::new();
@@ -70,10 +80,17 @@ pub(super) async fn run(bench: &mut Bench) {
         let deep = deep_page(&unhang, &first, rows).await;
         for (which, path) in [("first page", Some(first)), ("deep page", deep)] {
             let Some(path) = path else { continue };
-            let (p50, p99, items) = timed(unhang.process.addr, &path).await;
-            println!("  {name}, {which}: p50 {} ms, p99 {} ms, {items} rows", short(p50), short(p99));
+            let (mut halves, mut tails, mut rows_of_page) = (Vec::new(), Vec::new(), 0);
+            for _ in 0..SERIES {
+                let (p50, p99, items) = timed(unhang.process.addr, &path).await;
+                halves.push(p50);
+                tails.push(p99);
+                rows_of_page = items;
+            }
+            let (p50, p99) = (Spread::of(&halves), Spread::of(&tails));
+            println!("  {name}, {which}: p50 {p50} ms, p99 {p99} ms, {rows_of_page} rows");
             let what = format!("audit page {name}, {which}: p99");
-            bench.board.judge(&what, Goal::Below(2.0), " ms", Spread::of(&[p99]));
+            bench.board.judge(&what, Goal::Below(2.0), " ms", p99);
         }
     }
 }

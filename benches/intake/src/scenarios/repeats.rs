@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::bench::{Bench, KNOWN, Round, tell_all};
+use crate::bench::{Bench, KNOWN, Round, leave_out_busy, ratios, tell_all};
 use crate::board::{Goal, Spread};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
@@ -44,6 +44,7 @@ async fn interleaved(bench: &mut Bench, all: &[Contestant], alerts: usize) -> Ve
         for (contestant, mine) in all.iter().zip(&mut rounds) {
             let mut round = bench.round(contestant, alerts).await;
             round.tell(contestant.name());
+            bench.digested(contestant).await;
             bench.confirm(contestant, &round.tally).await;
             mine.push(round);
         }
@@ -52,6 +53,7 @@ async fn interleaved(bench: &mut Bench, all: &[Contestant], alerts: usize) -> Ve
 }
 
 fn judge(bench: &mut Bench, all: &[Contestant], mut rounds: Vec<Vec<Round>>, alerts: usize) {
+    leave_out_busy(&mut rounds);
     println!("  in all rounds, median (min–max):");
     for (contestant, mine) in all.iter().zip(&mut rounds) {
         tell_all(contestant.name(), mine);
@@ -60,11 +62,8 @@ fn judge(bench: &mut Bench, all: &[Contestant], mut rounds: Vec<Vec<Round>>, ale
             println!("  {:<22} decided {seen:?}", "");
         }
     }
-    let rates: Vec<Vec<f64>> =
-        rounds.iter().map(|mine| mine.iter().map(|round| round.tally.rate()).collect()).collect();
-    for (contestant, other) in all.iter().zip(&rates).skip(1) {
-        let ratios: Vec<f64> = rates[0].iter().zip(other).map(|(own, other)| own / other).collect();
-        let ratio = Spread::of(&ratios);
+    for (contestant, other) in all.iter().zip(&rounds).skip(1) {
+        let ratio = ratios(&rounds[0], other);
         let goal = match (contestant, alerts) {
             (Contestant::Alertmanager(_), 1) => Some(1.2),
             (Contestant::Alertmanager(_), 100) => Some(1.5),
@@ -99,12 +98,11 @@ async fn crash(bench: &mut Bench, name: String, unhang: Unhang) {
     let Contestant::Unhang(name, unhang) = contestant else { return };
     let unhang = unhang.crash_and_restart().await;
     let (missing, alerts) = unhang.missing(&tally.ids).await;
+    let what = format!("{name}: killed under load, what was accepted is in the store");
+    if tally.accepted == 0 {
+        bench.board.unmeasured(&what, "nothing was accepted before the kill");
+        return;
+    }
     let figure = format!("{} accepted, {missing} not there", tally.accepted);
-    assert!(tally.accepted > 0, "{name}: nothing was accepted before it was killed");
-    let held = missing == 0 && alerts == tally.alerts;
-    bench.board.truth(
-        &format!("{name}: killed under load, what was accepted is in the store"),
-        held,
-        &figure,
-    );
+    bench.board.truth(&what, missing == 0 && alerts == tally.alerts, &figure);
 }

@@ -2,7 +2,7 @@
 //!
 //! Never: slows one of the two only.
 
-use crate::bench::{Bench, KNOWN, tell_all};
+use crate::bench::{Bench, KNOWN, leave_out_busy, ratios, tell_all};
 use crate::board::{Goal, Spread};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
@@ -31,13 +31,14 @@ pub(super) async fn run(bench: &mut Bench) {
         println!("  at half of it:");
         p99.push(bench.paced_round(&unhang, half, bench.time()).await.tally.percentile(99.0));
     }
+    let mut both = [ours, theirs];
+    leave_out_busy(&mut both);
     println!("  in all rounds, median (min–max):");
-    tell_all("unhang", &mut ours);
-    tell_all("one transaction each", &mut theirs);
-    let ratios: Vec<f64> =
-        ours.iter().zip(&theirs).map(|(own, other)| own.tally.rate() / other.tally.rate()).collect();
+    let [ours, theirs] = &mut both;
+    tell_all("unhang", ours);
+    tell_all("one transaction each", theirs);
     let what = "2 ms fsync: alerts/s against one transaction for each request";
-    bench.board.judge(what, Goal::AtLeast(20.0), " ×", Spread::of(&ratios));
+    bench.board.judge(what, Goal::AtLeast(20.0), " ×", ratios(ours, theirs));
     let what = "2 ms fsync: p99 of acceptance at half of the top rate";
     bench.board.judge(what, Goal::Below(12.0), " ms", Spread::of(&p99));
 }
