@@ -129,7 +129,8 @@ async fn fill(store: &Store, alerts: u64, since: Timestamp) {
                         actor: "am".into(),
                         config_hash: String::new(),
                     };
-                    tx.insert_delivery(&new, None).await?;
+                    tx.insert_delivery(&new, None);
+                    let trace = serde_json::value::to_raw_value(&decided.trace).unwrap();
                     for idx in 0..GROUP {
                         let alert = alert(group * GROUP + idx, at);
                         let no = alert.labels.get("server_instance_no").cloned().unwrap_or_default();
@@ -143,12 +144,12 @@ async fn fill(store: &Store, alerts: u64, since: Timestamp) {
                             server_no: Some(&no),
                             region_code: Some("KR"),
                             decided: &decided,
+                            trace: &trace,
                             config_hash: "",
                             decided_at: at,
                             incident_id: None,
                             remediation_id: None,
-                        })
-                        .await?;
+                        })?;
                     }
                 }
                 Ok(())

@@ -11,10 +11,11 @@ use unhang::domain::audit::{Actor, AuditEvent};
 use unhang::domain::audit_key::KeyRing;
 use unhang::domain::facts::{Facts, TargetFact};
 use unhang::domain::guest::GuestFacts;
+use unhang::domain::ids::DeliveryId;
 use unhang::domain::remediation::{Event, State, transition};
 use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
-use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, OpenError, Store, StoreError};
+use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, NewDelivery, OpenError, Store, StoreError};
 
 async fn open(path: &Path) -> Store {
     let (store, writer) = Store::open(path, None, |_| {}).await.unwrap();
@@ -101,6 +102,87 @@ async fn the_schema_refuses_what_the_laws_forbid() {
     sqlx::raw_sql("UPDATE attempt SET outcome = 'accepted'").execute(&mut db).await.unwrap();
 }
 
+fn delivery(body: &str) -> NewDelivery {
+    NewDelivery {
+        id: DeliveryId::generate(),
+        trace_id: "t".to_owned(),
+        source: "s".to_owned(),
+        received_at: Timestamp::UNIX_EPOCH,
+        peer: "127.0.0.1".to_owned(),
+        credential: 0,
+        body_sha256: body.to_owned(),
+        body: body.as_bytes().to_vec(),
+        sender_time: None,
+        alert_count: 1,
+        truncated: 0,
+        dedupable: true,
+        replay_of: None,
+        actor: "s".to_owned(),
+        config_hash: "c".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    let (first, other) = (delivery("body"), delivery("another"));
+    let (one, two) = (first.id.clone(), other.id.clone());
+    let told = store.write(move |tx| {
+        let (first, other) = (first.clone(), other.clone());
+        Box::pin(async move {
+            tx.insert_delivery(&first, None);
+            tx.insert_delivery(&other, None);
+            tx.set_answer(&first.id, "answer").await?;
+            let known = tx.has_delivery(&other.id).await?;
+            let unknown = tx.has_delivery(&DeliveryId::generate()).await?;
+            let earlier = tx.earlier_delivery("s", "body", Timestamp::UNIX_EPOCH).await?;
+            // It is written by now; the answer still finds it.
+            tx.set_answer(&other.id, "later").await?;
+            Ok((known, unknown, earlier))
+        })
+    });
+    let (known, unknown, earlier) = told.await.unwrap();
+    assert_eq!((known, unknown), (true, false));
+    let earlier = earlier.unwrap();
+    assert_eq!((earlier.id, earlier.answer.as_str(), earlier.same), (one.clone(), "answer", true));
+    assert_eq!(store.delivery(&one).await.unwrap().unwrap().body, b"body");
+    assert_eq!(store.delivery(&two).await.unwrap().unwrap().answer, "later");
+}
+
+#[tokio::test]
+async fn what_another_connection_wrote_is_not_taken_from_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).await;
+    let holds = || {
+        store.write(|tx| {
+            Box::pin(async move {
+                let now = Timestamp::UNIX_EPOCH;
+                let wanted = FactsWanted {
+                    target: TargetFact::Pending,
+                    server: None,
+                    fingerprint: String::new(),
+                    trust: None,
+                    remediation: None,
+                    attempts_since: now,
+                    now,
+                    hold_file: None,
+                    guards: None,
+                    heartbeats: Vec::new(),
+                };
+                Ok(tx.remembered().facts(wanted).await?.holds.len())
+            })
+        })
+    };
+    assert_eq!(holds().await.unwrap(), 0);
+    let mut db = raw(&path).await;
+    let set = "INSERT INTO hold (scope, name, author, reason, set_at) VALUES ('global', '', 'kim', 'r', 0)";
+    sqlx::raw_sql(set).execute(&mut db).await.unwrap();
+    assert_eq!(holds().await.unwrap(), 1);
+}
+
 const OPEN: &str = "
 INSERT INTO storm (region_code, opened_at, why, servers, policies) VALUES ('KR', 0, 'w', '[]', '[]')";
 
@@ -161,7 +243,7 @@ async fn facts(store: &Store, target: TargetFact, region: &str, now: i64) -> Fac
 /// What the storm guard reads of a region at a second of the test's time.
 async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
     let seen = facts(store, TargetFact::Pending, region, now).await.storm;
-    let servers: BTreeSet<_> = seen.sightings.iter().map(|one| one.server_no.to_string()).collect();
+    let servers: BTreeSet<_> = seen.sightings.servers().iter().map(ToString::to_string).collect();
     (seen.open.is_some(), servers.into_iter().collect())
 }
 

@@ -22,6 +22,9 @@ use crate::telemetry::chain;
 /// Most jobs that share one transaction.
 const BATCH_MAX: usize = 256;
 
+/// Decisions that wait to be written together; more are written before the next job, so that memory stays bounded.
+const WAITING_MAX: usize = 512;
+
 /// What a job returns while it writes.
 pub type TxFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
@@ -231,6 +234,9 @@ async fn commit(
 async fn run_all(tx: &mut Tx, jobs: &mut [Job]) -> Result<(), StoreError> {
     for job in jobs {
         (job.run)(tx).await?;
+        if tx.waiting.alerts.len() >= WAITING_MAX {
+            tx.db().await?;
+        }
     }
     tx.db().await?;
     #[cfg(debug_assertions)]

@@ -44,5 +44,5 @@ plant outcomes-rewritten src/store/attempts.rs \
   's/WHERE nonce = \? AND \(outcome IS NULL OR \(outcome = .unknown. AND \? IN \(.accepted., .rejected.\)\)\)/WHERE nonce = ? AND (outcome IS NULL OR outcome = \x27unknown\x27 OR ? = \x27accepted\x27)/' \
   --test core store_model::
 plant a-failed-job-leaves-its-rows src/store/writer.rs \
-  's/drop\(tx.inner.rollback\(\).await\);\n            return Err\(error\);/drop(tx.inner.commit().await);\n            return Err(error);/' \
+  's/drop\(tx.inner.rollback\(\).await\);\n        return Err\(error\);/drop(tx.db().await);\n        drop(tx.inner.commit().await);\n        return Err(error);/' \
   --test core store_model::

@@ -14,8 +14,8 @@ use unhang::domain::matcher::{Matcher, Matchers};
 use unhang::domain::remediation::{Event, Outcome, State};
 use unhang::moves::move_with_event;
 use unhang::store::{
-    AttemptOutcome, AuditFilter, FactSource, FactsWanted, Intent, Move, NewDelivery, NewHold, NewRemediation,
-    NewSilence, PageRequest, Remediation, SettlementRow, Store, StoreError, Tx, verify_chain,
+    AttemptOutcome, AuditFilter, FactSource, FactsWanted, GuardsWanted, Intent, Move, NewDelivery, NewHold,
+    NewRemediation, NewSilence, PageRequest, Remediation, SettlementRow, Store, StoreError, Tx, verify_chain,
 };
 
 use super::Op;
@@ -406,10 +406,28 @@ impl Case {
             attempts_since: Timestamp::MIN,
             now: at(self.now),
             hold_file: None,
-            guards: None,
-            heartbeats: Vec::new(),
+            guards: Some(GuardsWanted {
+                region: server.region.clone(),
+                policy: "p".to_owned(),
+                since: Timestamp::UNIX_EPOCH,
+                sightings_min: 0,
+                tried_max: 100,
+            }),
+            heartbeats: vec![("s0".to_owned(), SignedDuration::from_secs(1))],
         };
-        self.store.clone().facts(wanted).await.map_err(|error| format!("facts: {error}"))
+        let fail = |error: StoreError| format!("facts: {error}");
+        let beside = self.store.clone().facts(wanted.clone()).await.map_err(fail)?;
+        let both = self.store.write(move |tx| {
+            let wanted = wanted.clone();
+            Box::pin(async move {
+                let remembered = tx.remembered().facts(wanted.clone()).await?;
+                Ok((remembered, tx.facts(wanted).await?))
+            })
+        });
+        let (remembered, read) = both.await.map_err(fail)?;
+        differ("what is remembered", &remembered, &read)?;
+        differ("what is read in a transaction", &read, &beside)?;
+        Ok(read)
     }
 
     /// What guards read, and every remediation.
