@@ -384,7 +384,15 @@ fn a_server_that_somebody_else_rebooted_while_nobody_watched_rests() {
     let stamp = Stamp { at: twenty_minutes_ago, boot_id: None, boot_seconds: None, audit: None };
     journal.append(Entry::Stamp(stamp)).unwrap();
     drop(journal);
+    let begun: jiff::Timestamp = now_text().parse().unwrap();
     let service = started(&site, 3);
+    // What the list said before is believed for some minutes more; the reboot is in the new one.
+    eventually("the list to be read anew", || {
+        let (_, page) = service.get("/api/v1/servers?limit=1000", VIEWER);
+        let seen = |server: &Value| server["seenAt"].as_str()?.parse::<jiff::Timestamp>().ok();
+        let servers = page["items"].as_array()?.clone();
+        servers.iter().all(|server| seen(server).is_some_and(|at| at > begun)).then_some(())
+    });
     let (_, page) = service.get("/api/v1/audit?kind=watch_gap", VIEWER);
     assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
     let decided = fire(&service, FIRST);
