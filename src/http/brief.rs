@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::web::{Bytes, Data};
 use tokio::sync::watch;
-use tokio::time::Interval;
+use tokio::time::{Instant, Interval};
 
 use super::auth::Admission;
 use super::door::Door;
@@ -15,6 +15,11 @@ use super::stream::Reading;
 
 /// What is committed within this time is told at once.
 const PACE: Duration = Duration::from_millis(250);
+/// While things go on happening each stream is told no more often than this times the streams that are open: pages that
+/// are read again must not take the machine from the senders. What follows a pause is told without it.
+const SHARE: Duration = Duration::from_millis(20);
+/// Longest that a page is left behind.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// One open stream.
 pub(super) struct Places {
@@ -25,7 +30,9 @@ pub(super) struct Places {
     pub(super) cursor: i64,
     pub(super) beat: Interval,
     pub(super) opening: Option<Bytes>,
-    pub(super) _seat: Seat,
+    /// When it was last told.
+    pub(super) told_at: Option<Instant>,
+    pub(super) seat: Seat,
 }
 
 impl Places {
@@ -52,7 +59,14 @@ impl Places {
             let sign = || format!(": still here\nid: {}\n\n", self.cursor).into();
             return self.admission.holds(&self.door).then(sign);
         }
-        tokio::time::sleep(PACE).await;
+        let earliest = Instant::now() + PACE;
+        let share = self.seat.share_of(SHARE).min(BEHIND_MAX);
+        let at = self.told_at.map_or(earliest, |told_at| earliest.max(told_at + share));
+        tokio::select! {
+            () = self.door.service.stopping.cancelled() => return None,
+            () = tokio::time::sleep_until(at) => {}
+        }
+        self.told_at = Some(Instant::now());
         self.cursor = *self.news.borrow();
         Some(format!("id: {0}\nevent: news\ndata: {0}\n\n", self.cursor).into())
     }

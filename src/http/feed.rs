@@ -85,6 +85,13 @@ pub(super) struct Feed {
 #[derive(Debug)]
 pub(super) struct Seat(Arc<Feed>);
 
+impl Seat {
+    /// A time for each stream that is open.
+    pub(super) fn share_of(&self, each: Duration) -> Duration {
+        each.saturating_mul(u32::try_from(self.0.open.load(Ordering::Relaxed)).unwrap_or(u32::MAX))
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
@@ -196,6 +203,8 @@ mod tests {
         let feed = Arc::new(Feed::new());
         let seats: Vec<_> = (0..2).map(|_| feed.sit(2).unwrap()).collect();
         assert!(feed.sit(2).is_none());
+        let each = Duration::from_millis(20);
+        assert_eq!(seats[0].share_of(each), Duration::from_millis(40));
         drop(seats);
         assert!(feed.sit(2).is_some() && feed.sit(0).is_none());
     }

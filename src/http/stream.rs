@@ -75,7 +75,7 @@ pub(super) async fn follow(
     let reading = if brief {
         // Whoever holds a receiver has the rows read.
         drop(batches);
-        Places { door, admission, news, cursor, beat, opening, _seat: seat }.read_on()
+        Places { door, admission, news, cursor, beat, opening, told_at: None, seat }.read_on()
     } else {
         read_on(Reader {
             door,
