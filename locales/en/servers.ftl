@@ -1,7 +1,7 @@
 servers-search = Number or beginning of the name
 servers-none = No server is known yet. The inventory is read from the cloud every few minutes.
 servers-none-found = No known server has a number or a name that begins so.
-eligible = May be interrupted
+eligible = Eligible
 eligible-yes = yes
 eligible-no = no
 why-kind = { $what } is not in the eligibility table

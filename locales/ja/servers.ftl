@@ -1,7 +1,7 @@
 servers-search = 番号または名前の先頭
 servers-none = まだサーバーがありません。インベントリは数分ごとにクラウドから読み込まれます。
 servers-none-found = 番号や名前がこの文字で始まるサーバーはありません。
-eligible = 割り込みの可否
+eligible = 対象の可否
 eligible-yes = 可
 eligible-no = 不可
 why-kind = { $what } は許可表にありません

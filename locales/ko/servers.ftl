@@ -1,7 +1,7 @@
 servers-search = 번호 또는 이름의 앞부분
 servers-none = 아직 알려진 서버가 없습니다. 인벤토리는 몇 분마다 클라우드에서 읽어 옵니다.
 servers-none-found = 번호나 이름이 이렇게 시작하는 서버가 없습니다.
-eligible = 인터럽트 가능
+eligible = 대상 자격
 eligible-yes = 가능
 eligible-no = 불가
 why-kind = { $what } 은(는) 허용 표에 없음
