@@ -189,6 +189,8 @@ impl World {
             facts.open = None;
             storm.seen = Dated::new(Timestamp::MIN);
         }
+        // Shared, the counts would be copied by the next change.
+        facts.sightings = Sightings::default();
         facts.sightings = storm.seen.later_than(now);
     }
 
@@ -256,6 +258,7 @@ impl World {
         }
         self.enter(&server.region, now);
         let Some(storm) = self.storms.get_mut(&server.region) else { return };
+        self.facts.storm.sightings = Sightings::default();
         let sent = |sighted: &Sighted| sighted.2 && sighted.0 == server.no;
         let over: Vec<Sighting> = storm
             .seen

@@ -96,7 +96,12 @@ pub async fn decide_and_record(
         Some((row, known)) => (Some(row), known),
         None => (None, None),
     };
-    let (decided, target) = ask(&mut tx.remembered(), told, alert, config, None, known, now).await?;
+    let (mut decided, mut target) =
+        ask(&mut tx.remembered(), told, alert, config, None, known.clone(), now).await?;
+    if decided.decision.creates_remediation() {
+        // What may lead to an interrupt, its target before all, is not taken from memory.
+        (decided, target) = ask(tx, told, alert, config, None, known, now).await?;
+    }
     sightings::note(tx, told, alert, &decided, &target, now).await?;
     let joined = if alert.status == AlertStatus::Resolved {
         // A replayed end is an old one: it changes nothing that is true now.

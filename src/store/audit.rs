@@ -29,6 +29,7 @@ impl Tx {
         if let Some(head) = self.audit_head.take() {
             return Ok(head);
         }
+        debug_assert!(self.waiting.events.is_empty(), "the end of the chain is not in the file");
         let head: Option<(i64, String, Option<String>)> =
             sqlx::query_as("SELECT seq, hash, key_id FROM audit ORDER BY seq DESC LIMIT 1")
                 .fetch_optional(self.behind_the_waiting())

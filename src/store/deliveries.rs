@@ -162,8 +162,16 @@ impl Tx {
 
     /// Records a delivery and its body. The answer follows with [`Tx::set_answer`].
     pub fn insert_delivery(&mut self, new: &NewDelivery, repeat_of: Option<&DeliveryId>) {
-        let row = WaitingDelivery { new: new.clone(), repeat_of: repeat_of.cloned(), answer: String::new() };
-        self.waiting.deliveries.push(row);
+        let mut new = new.clone();
+        if repeat_of.is_some() {
+            // It is in the store.
+            new.body = Vec::new();
+        }
+        self.waiting.deliveries.push(WaitingDelivery {
+            new,
+            repeat_of: repeat_of.cloned(),
+            answer: String::new(),
+        });
     }
 
     /// Whether the delivery is stored; an order by hand has none.

@@ -74,6 +74,7 @@ pub(super) struct Fires {
     open: Option<Storm>,
     /// When the last storm was cleared; what was seen before was looked at by the person who cleared.
     cleared_at: i64,
+    /// Everything seen later than this was read, or noted since; a question about an earlier time must read.
     since: Timestamp,
     /// Newest notice of each server and policy, and servers that were interrupted and of which nobody knows yet what
     /// came of it.

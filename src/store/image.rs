@@ -1,7 +1,8 @@
 //! What the writer remembers of the store, so that an alert is decided without asking again for what has not changed.
 //!
-//! Every write names the [`Part`] that it changes, and that part is read again. The whole image is forgotten when a
-//! transaction fails and when another connection has written.
+//! Every write names the [`Part`] that it changes, and that part is read again; only sightings and incidents that are
+//! opened are noted here as they are written. The whole image is forgotten when a transaction fails and when another
+//! connection has written.
 //!
 //! Never: what a claim is decided by; the moment before an interrupt everything is read from the file. Never grows
 //! without bound.

@@ -93,6 +93,9 @@ pub enum StoreError {
         /// Key of the last row.
         key_id: String,
     },
+    /// Rows were lost on their way into the transaction; nothing of it was kept.
+    #[error("the store lost rows that waited to be written")]
+    Unwritten,
     /// A transaction that shared the batch failed, and so did this one alone.
     #[error("the store could not commit")]
     Commit {
@@ -118,7 +121,7 @@ impl StoreError {
         match self {
             Self::Query { source, .. } | Self::Commit { source } => primary_code(source),
             Self::NotBegun { code, .. } => *code,
-            Self::Unreadable { .. } | Self::NoKey { .. } | Self::Stopped => None,
+            Self::Unreadable { .. } | Self::NoKey { .. } | Self::Unwritten | Self::Stopped => None,
         }
     }
 }

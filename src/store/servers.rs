@@ -322,7 +322,7 @@ async fn server_by_no(
         .fetch_optional(connection)
         .await
         .doing("reading the inventory")?;
-    row.as_ref().map(kept).transpose()
+    Ok(row.as_ref().and_then(kept))
 }
 
 async fn servers_by_name(
@@ -336,9 +336,10 @@ async fn servers_by_name(
         .fetch_all(connection)
         .await
         .doing("reading the inventory")?;
-    rows.iter().map(kept).collect()
+    Ok(rows.iter().filter_map(kept).collect())
 }
 
-fn kept(row: &SqliteRow) -> Result<Kept, StoreError> {
-    Ok(Kept { server: row.value("server")?, seen_at: row.int("seen_at")? })
+/// A server that cannot be read is as one that is not there: it is looked up.
+fn kept(row: &SqliteRow) -> Option<Kept> {
+    Some(Kept { server: row.value("server").ok()?, seen_at: row.int("seen_at").ok()? })
 }

@@ -19,6 +19,11 @@ use super::{Doing, StoreError};
 /// Most rows of one statement. A statement is made for each power of two up to it, so that few are prepared.
 const ROWS_MAX: usize = 64;
 
+/// Decisions that wait at most, so that memory stays bounded.
+const ALERTS_MAX: usize = 512;
+/// Bytes of bodies that wait at most.
+const BODY_BYTES_MAX: usize = 8 << 20;
+
 /// A delivery that waits.
 #[derive(Debug)]
 pub(super) struct DeliveryRow {
@@ -76,6 +81,8 @@ pub(super) struct Waiting {
     joins: BTreeMap<(RemediationId, String), i64>,
     /// Remediations that were noticed again, and when last.
     noticed: BTreeMap<RemediationId, i64>,
+    /// Writing has begun and not come to its end: rows are lost, and the transaction must not be committed.
+    broken: bool,
 }
 
 impl Waiting {
@@ -119,9 +126,26 @@ impl Waiting {
         if self.is_empty() {
             return Ok(());
         }
-        let all = std::mem::take(self);
+        let all = std::mem::replace(self, Self { broken: true, ..Self::default() });
+        all.write_all(connection).await?;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Whether rows were lost by an error, or by a future that was dropped, while they were written.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether so much waits that it should be written before more is taken.
+    pub(super) fn is_much(&self) -> bool {
+        let bytes: usize = self.deliveries.iter().map(|row| row.new.body.len()).sum();
+        self.alerts.len() >= ALERTS_MAX || bytes >= BODY_BYTES_MAX
+    }
+
+    async fn write_all(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         // A repeat has its body in the store already.
-        let bodies: BTreeMap<&str, &[u8]> = all
+        let bodies: BTreeMap<&str, &[u8]> = self
             .deliveries
             .iter()
             .filter(|row| row.repeat_of.is_none())
@@ -132,13 +156,13 @@ impl Waiting {
             into.push_bind(*sha256).push_bind(*bytes);
         })
         .await?;
-        insert(connection, &DELIVERIES, &all.deliveries, bind_delivery).await?;
-        let seen: Vec<_> = all.seen.iter().collect();
+        insert(connection, &DELIVERIES, &self.deliveries, bind_delivery).await?;
+        let seen: Vec<_> = self.seen.iter().collect();
         insert(connection, &SEEN, &seen, |into, (id, at)| {
             into.push_bind(**at).push_bind(id.as_str());
         })
         .await?;
-        let firing: Vec<_> = all.firing.iter().collect();
+        let firing: Vec<_> = self.firing.iter().collect();
         insert(connection, &FIRING, &firing, |into, ((incident, source, fingerprint), at)| {
             into.push_bind(incident.as_str())
                 .push_bind(source)
@@ -147,24 +171,24 @@ impl Waiting {
                 .push_bind(1_i64);
         })
         .await?;
-        let sightings: Vec<_> = all.sightings.iter().collect();
+        let sightings: Vec<_> = self.sightings.iter().collect();
         insert(connection, &SIGHTINGS, &sightings, |into, ((region, no, policy), (sighting, at))| {
             into.push_bind(region.as_str()).push_bind(no).push_bind(policy).push_bind(&sighting.zone_code);
             into.push_bind(&sighting.subnet_no).push_bind(&sighting.placement_group_no).push_bind(*at);
         })
         .await?;
-        let joins: Vec<_> = all.joins.iter().collect();
+        let joins: Vec<_> = self.joins.iter().collect();
         insert(connection, &JOINS, &joins, |into, ((id, fingerprint), at)| {
             into.push_bind(id.as_str()).push_bind(fingerprint).push_bind(**at);
         })
         .await?;
-        let noticed: Vec<_> = all.noticed.iter().collect();
+        let noticed: Vec<_> = self.noticed.iter().collect();
         insert(connection, &NOTICED, &noticed, |into, (id, at)| {
             into.push_bind(**at).push_bind(id.as_str());
         })
         .await?;
-        insert(connection, &ALERTS, &all.alerts, bind_alert).await?;
-        insert(connection, &EVENTS, &all.events, bind_event).await
+        insert(connection, &ALERTS, &self.alerts, bind_alert).await?;
+        insert(connection, &EVENTS, &self.events, bind_event).await
     }
 }
 

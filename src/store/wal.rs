@@ -15,6 +15,15 @@ const FOLD_BUSY_BYTES: u64 = 32 << 20;
 /// Pause after a fold that readers were in the way of.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// What became of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folded {
+    /// It is as it was.
+    ConnectionKept,
+    /// It was closed; the next one is another.
+    ConnectionClosed,
+}
+
 /// The log of one store.
 #[derive(Debug)]
 pub(super) struct Wal {
@@ -36,11 +45,11 @@ impl Wal {
     }
 
     /// Folds it where it has grown. `idle`: nobody waits for the writer.
-    pub(super) async fn fold(&mut self, pool: &SqlitePool, idle: bool) {
+    pub(super) async fn fold(&mut self, pool: &SqlitePool, idle: bool) -> Folded {
         let bytes = self.bytes();
         let large = bytes > if idle { FOLD_IDLE_BYTES } else { FOLD_BUSY_BYTES };
         if !large || self.not_before.is_some_and(|at| Instant::now() < at) {
-            return;
+            return Folded::ConnectionKept;
         }
         match truncate(pool).await {
             Ok(true) => self.not_before = None,
@@ -48,8 +57,11 @@ impl Wal {
             Err(error) => {
                 self.not_before = Some(Instant::now() + PAUSE);
                 tracing::warn!(%error, bytes, "the write-ahead log could not be folded; it is tried again");
+                // Perhaps: that is reason enough.
+                return Folded::ConnectionClosed;
             }
         }
+        Folded::ConnectionKept
     }
 }
 

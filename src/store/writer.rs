@@ -14,16 +14,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::image::{Image, Part};
 use super::waiting::Waiting;
-use super::wal::Wal;
+use super::wal::{Folded, Wal};
 use super::{Doing as _, StoreError, primary_code};
 use crate::domain::audit_key::AuditKey;
 use crate::telemetry::chain;
 
 /// Most jobs that share one transaction.
 const BATCH_MAX: usize = 256;
-
-/// Decisions that wait to be written together; more are written before the next job, so that memory stays bounded.
-const WAITING_MAX: usize = 512;
 
 /// What a job returns while it writes.
 pub type TxFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
@@ -55,7 +52,8 @@ impl Tx {
         self.db().await
     }
 
-    /// The connection without the rows that wait, for tables in which none does.
+    /// The connection without the rows that wait: for tables in which none does, and for questions that were put to
+    /// those rows before.
     pub(super) fn behind_the_waiting(&mut self) -> &mut SqliteConnection {
         &mut self.inner
     }
@@ -177,7 +175,10 @@ async fn run(
             }
         }
         observe(CommitStats { jobs, seconds: begun.elapsed().as_secs_f64() });
-        wal.fold(&pool, inbox.is_empty()).await;
+        if wal.fold(&pool, inbox.is_empty()).await == Folded::ConnectionClosed {
+            // The version that a connection tells is its own.
+            kept = Kept::default();
+        }
     }
 }
 
@@ -209,11 +210,12 @@ async fn commit(
     kept: &mut Kept,
     jobs: &mut [Job],
 ) -> Result<Option<i64>, StoreError> {
+    // Whatever ends before the commit forgets it, a connection that could not be had included: the next may be another.
+    let before = std::mem::take(kept);
     let mut inner = pool
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(|source| StoreError::NotBegun { code: primary_code(&source), why: source.to_string() })?;
-    let before = std::mem::take(kept);
     let data_version: i64 = sqlx::query_scalar("PRAGMA data_version")
         .fetch_one(&mut *inner)
         .await
@@ -234,11 +236,15 @@ async fn commit(
 async fn run_all(tx: &mut Tx, jobs: &mut [Job]) -> Result<(), StoreError> {
     for job in jobs {
         (job.run)(tx).await?;
-        if tx.waiting.alerts.len() >= WAITING_MAX {
+        if tx.waiting.is_much() {
             tx.db().await?;
         }
     }
     tx.db().await?;
+    if tx.waiting.is_broken() {
+        // A job has gone on after an error that was not its own.
+        return Err(StoreError::Unwritten);
+    }
     #[cfg(debug_assertions)]
     tx.assert_image().await?;
     Ok(())

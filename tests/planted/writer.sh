@@ -22,3 +22,30 @@ plant waiting-delivery-passed-over src/store/deliveries.rs \
 plant sighting-counted-for-ever src/domain/sightings.rs \
   's/                self.counted.remove\(sighting\);\n            \} else/            } else/' \
   --lib domain::sightings
+plant inventory-not-forgotten src/store/servers.rs \
+  's/self.changing\(Part::Inventory\)/self.db()/g' \
+  --test store_memory each_write
+plant guest-not-forgotten src/store/guest.rs \
+  's/self.changing\(Part::Guests\)/self.db()/g' \
+  --test store_memory each_write
+plant storm-not-forgotten src/store/guards.rs \
+  's/self.changing\(Part::Storms\)/self.db()/g' \
+  --test store_memory each_write
+plant standing-not-forgotten src/store/guards.rs \
+  's/self.changing\(Part::Standing\)/self.db()/g' \
+  --test store_memory each_write
+plant silence-not-forgotten src/store/hands.rs \
+  's/self.changing\(Part::Silences\)/self.db()/g' \
+  --test store_memory each_write
+plant heartbeat-not-forgotten src/store/heartbeat.rs \
+  's/self.changing\(Part::Heartbeats\)/self.db()/g' \
+  --test store_memory each_write
+plant quarantine-not-forgotten src/store/quarantine.rs \
+  's/self.changing\(Part::Quarantine\)/self.db()/g' \
+  --test store_memory each_write
+plant gap-not-forgotten src/store/quarantine.rs \
+  's/self.changing\(Part::Gaps\)/self.db()/g' \
+  --test store_memory each_write
+plant closed-incident-joined src/store/incidents.rs \
+  's/self.changing\(Part::Incidents\)/self.db()/g' \
+  --test store_memory an_incident

@@ -398,7 +398,7 @@ impl Case {
     async fn facts(&self) -> Result<Facts, Fault> {
         let server = &servers()[0];
         let wanted = FactsWanted {
-            target: TargetFact::Pending,
+            target: TargetFact::Found(Box::new(server.clone())),
             server: Some((server.region.clone(), server.no.clone())),
             fingerprint: notice(0).fingerprint(),
             trust: None,
