@@ -234,3 +234,16 @@ fn behind_pruned_keyed_rows_every_row_has_a_key() {
     let (seq, what) = fault(&[], &rows[1..], &[], 3);
     assert!(seq == 2 && what.contains("it has no key, but rows before it had one"), "{what}");
 }
+
+#[test]
+fn a_missing_end_shows_where_the_walk_stands() {
+    let mut inspection = Inspection::new(ring(), &[], false);
+    for row in chain() {
+        let Row { seq, event, prev_hash, hash, key_id } = &row;
+        inspection.take(&Link { seq: *seq, event, prev_hash, hash, key_id: key_id.as_deref() });
+    }
+    assert_eq!(inspection.fault_at_end(4), None);
+    assert_eq!(inspection.fault_at_end(3), None, "a row that was written since");
+    let fault = inspection.fault_at_end(6).unwrap();
+    assert_eq!((fault.seq, fault.what.contains("6 rows were written")), (5, true), "{fault:?}");
+}

@@ -226,3 +226,29 @@ fn every_kind_has_its_word_and_says_something() {
     }
     assert_eq!(Kind::parse("rumour"), None);
 }
+
+#[test]
+fn a_hold_names_what_it_holds_and_a_refusal_what_is_known_of_it() {
+    let held = |name: &str| {
+        let detail = json!({ "id": 7, "scope": "policy", "name": name, "reason": "r" });
+        message_for(&event("hold_set", &detail)).unwrap().detail.unwrap()
+    };
+    assert_eq!((held("p-1"), held("")), ("policy p-1".to_owned(), "policy".to_owned()));
+    let mut refused = event("attempt_outcome", &json!({ "try": 1, "cause": "answer 400" }));
+    refused.outcome = Some("rejected".into());
+    assert_eq!(message_for(&refused).unwrap().detail.as_deref(), Some("answer 400"));
+}
+
+#[test]
+fn a_text_that_comes_out_empty_is_the_title_and_an_odd_name_is_in_no_address() {
+    let mut wording = Wording::default();
+    wording.set(Kind::Unknown, "{% if number != 5 %}x{% endif %}").unwrap();
+    let mut message = message_for(&moved_to("intent", "unknown")).unwrap();
+    message.number = Some(5);
+    assert_eq!(wording.text(Style::Plain, &message, &Links::default()), Kind::Unknown.title());
+    let links = Links { public_url: Some("https://unhang.example".into()) };
+    let mut silent = message_for(&event("source_silent", &json!({}))).unwrap();
+    (silent.remediation_id, silent.policy) = (Some(String::new()), Some(String::new()));
+    let text = Wording::default().text(Style::Plain, &silent, &links);
+    assert!(text.contains("/audit?kind=source_silent&source=am"), "{text}");
+}

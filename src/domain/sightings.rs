@@ -253,6 +253,29 @@ mod tests {
         full.map(|((place, name), servers)| (place, name, servers.len()))
     }
 
+    #[test]
+    fn what_was_never_added_takes_nothing_away() {
+        let one = |no: &str, zone: &str| Sighting {
+            server_no: ServerNo::parse(no).unwrap(),
+            policy: format!("p{no}"),
+            zone_code: zone.to_owned(),
+            subnet_no: String::new(),
+            placement_group_no: String::new(),
+        };
+        let mut counts = Sightings::default();
+        counts.remove(&one("1", "a"));
+        assert_eq!(counts, Sightings::default());
+        counts.push(&one("1", "a"));
+        counts.remove(&one("2", "b"));
+        assert_eq!(counts.servers(), [one("1", "a").server_no].into());
+        assert_eq!(counts.policies(), ["p1".to_owned()].into());
+
+        let mut dated = Dated::new(0);
+        dated.put(&one("1", "a"), false, 5);
+        dated.put(&one("1", "a"), false, 5);
+        assert_eq!(dated.later_than(4).len(), 1, "the same again is the same");
+    }
+
     proptest! {
         #[test]
         fn of_dated_ones_those_count_that_are_later(
