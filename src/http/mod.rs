@@ -79,6 +79,8 @@ pub fn listen(
     })
     .workers(WORKERS)
     .max_connections(CONNECTIONS_MAX)
+    // An answer in two segments would wait for the peer's delayed acknowledgement, some 40 ms.
+    .tcp_nodelay(true)
     .client_request_timeout(HEAD_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(STOP_SECONDS)
