@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { tokenOf } from "./site.js";
+import { eventually, tokenOf } from "./site.js";
 
 const FLAGS = [
   "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -50,10 +50,11 @@ export async function window(browser, site, options = {}) {
   });
   context.trouble = trouble;
   /** Forgets what was expected, and fails on anything else. */
-  context.expectTrouble = (pattern) => {
-    const at = trouble.findIndex((line) => pattern.test(line));
-    assert.ok(at >= 0, `expected ${pattern} in ${JSON.stringify(trouble)}`);
-    trouble.splice(at, 1);
+  context.expectTrouble = async (pattern) => {
+    // The browser tells of it on a way of its own, perhaps later than of the answer.
+    const at = () => trouble.findIndex((line) => pattern.test(line));
+    await eventually(`${pattern} in ${JSON.stringify(trouble)}`, () => at() >= 0, 10_000);
+    trouble.splice(at(), 1);
   };
   context.closeQuietly = async () => {
     await context.close();

@@ -28,7 +28,7 @@ test("a wrong token is refused, the right one opens the page that was asked for"
   await page.locator("main input[name=token]").fill("not-a-token");
   await page.locator("main form button").click();
   await page.getByRole("alert").waitFor();
-  context.expectTrouble(/401/);
+  await context.expectTrouble(/401/);
   assert.match(await page.getByRole("alert").innerText(), /no person has this token/);
   assert.equal(await page.locator("main input[name=token]").inputValue(), "", "a typed token is not written back");
 
@@ -67,7 +67,7 @@ test("a session that ends while a form is open: nothing is done, the page says w
   await site.restart();
   await form.getByRole("button").click();
   await page.getByText("your session is over").waitFor();
-  context.expectTrouble(/401/);
+  await context.expectTrouble(/401/);
   assert.deepEqual((await site.api("GET", "/api/v1/holds")).items, []);
 
   await page.goto("/holds");

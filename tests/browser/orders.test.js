@@ -96,7 +96,7 @@ test("an approval asks for the token again: another's or none does nothing", asy
     await approveForm(page).locator("[name=token]").fill(tokenOf(other));
     await button.click();
     await page.getByText("this is not your token; nothing was done").waitFor();
-    context.expectTrouble(/401/);
+    await context.expectTrouble(/401/);
   }
   await approveForm(page).locator("[name=reason]").fill("no token");
   await approveForm(page).locator("button").click();
@@ -139,7 +139,7 @@ test("two browsers approve at once: one interrupt, and the other sees why it was
   assert.equal(told.filter((text) => text.startsWith("Approved.")).length, 1, JSON.stringify(told));
   const late = told.findIndex((text) => !text.startsWith("Approved."));
   assert.match(told[late], /changed since you looked|Not possible in this state/);
-  windows[late].context.expectTrouble(/409/);
+  await windows[late].context.expectTrouble(/409/);
   await site.reaches(id, "confirmed");
   assert.equal((await site.interrupts(server)).length, 1);
   for (const { context } of windows) await context.closeQuietly();
@@ -158,7 +158,7 @@ test("a page of elsewhere cannot hold, not even with a form token that it got to
     const [answer] = await Promise.all([page.waitForResponse(`${site.url}/holds`), page.getByRole("button").click()]);
     assert.ok([401, 403].includes(answer.status()), `${host}: ${answer.status()}`);
     assert.equal(host === "127.0.0.1", Boolean((await answer.request().allHeaders()).cookie?.includes("unhang_session")), host);
-    context.expectTrouble(/40[13]/);
+    await context.expectTrouble(/40[13]/);
   }
   assert.equal((await site.api("GET", "/api/v1/holds")).items.length, before);
   await context.closeQuietly();
