@@ -152,6 +152,26 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction() {
 }
 
 #[tokio::test]
+async fn rows_that_were_lost_by_a_swallowed_error_are_not_answered_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db")).await;
+    let (good, orphan) = (delivery("body"), delivery("another"));
+    let id = good.id.clone();
+    let told = store.write(move |tx| {
+        let (good, orphan) = (good.clone(), orphan.clone());
+        Box::pin(async move {
+            tx.insert_delivery(&good, None);
+            tx.insert_delivery(&orphan, Some(&DeliveryId::generate()));
+            // It repeats a delivery that is not there, and whoever asks next hears of it.
+            assert!(tx.open_quarantine().await.is_err());
+            Ok(())
+        })
+    });
+    assert!(matches!(told.await, Err(StoreError::Unwritten)));
+    assert!(store.delivery(&id).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn what_another_connection_wrote_is_not_taken_from_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
