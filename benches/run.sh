@@ -11,6 +11,8 @@
 # release binary from outside: a change to it rebuilds nothing of the service, and a change to the service nothing of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=/dev/null
+source tests/packages.sh
 
 need() {
   local missing=()
@@ -22,19 +24,7 @@ need() {
       ;;
   esac
   command -v cc >/dev/null || missing+=(gcc libc6-dev)
-  [ "${#missing[@]}" -eq 0 ] && return
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-      as_root=(sudo -n)
-    else
-      printf 'missing packages: %s\ninstall them, or run this as root; --no-peers does without Alertmanager and webhook\n' "${missing[*]}" >&2
-      exit 1
-    fi
-  fi
-  "${as_root[@]}" apt-get update -qq
-  # The packages would start their services at once; ours run on ports of their own.
-  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  install_packages "; --no-peers does without Alertmanager and webhook" "${missing[@]}"
 }
 
 need "$@"

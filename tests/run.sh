@@ -2,6 +2,8 @@
 # The whole pipeline on a fresh Debian machine with Rust: installs what it needs, builds, lints, tests, ends by itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=/dev/null
+source tests/packages.sh
 
 step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 
@@ -17,19 +19,7 @@ need() {
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-  [ "${#missing[@]}" -eq 0 ] && return
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-      as_root=(sudo -n)
-    else
-      printf 'missing packages: %s\ninstall them, or run this as root\n' "${missing[*]}" >&2
-      exit 1
-    fi
-  fi
-  "${as_root[@]}" apt-get update -qq
-  # The packages would start their services at once; ours run on ports of their own.
-  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  install_packages "" "${missing[@]}"
 }
 
 step "tools"
