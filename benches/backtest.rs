@@ -120,7 +120,7 @@ async fn fill(store: &Store, alerts: u64, since: Timestamp) {
                         peer: "127.0.0.1".into(),
                         credential: 0,
                         body_sha256: body.clone(),
-                        body: body.into_bytes(),
+                        body: body.into_bytes().into(),
                         sender_time: None,
                         alert_count: i64::try_from(GROUP).unwrap(),
                         truncated: 0,

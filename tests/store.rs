@@ -111,7 +111,7 @@ fn delivery(body: &str) -> NewDelivery {
         peer: "127.0.0.1".to_owned(),
         credential: 0,
         body_sha256: body.to_owned(),
-        body: body.as_bytes().to_vec(),
+        body: body.as_bytes().to_vec().into(),
         sender_time: None,
         alert_count: 1,
         truncated: 0,

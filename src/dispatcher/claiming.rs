@@ -53,19 +53,26 @@ enum Claimed {
     Done,
 }
 
-/// Reads the server where needed, commits the intent if every guard passes, and hands the request over.
+/// Reads the server where needed, commits the intent if every guard passes, and hands the request over. One that was
+/// queued just now has its guards behind it: the server is read at once.
 pub(super) async fn claim_one(
     service: &Arc<Service>,
     cloud: &Arc<Clients>,
     tasks: &TaskTracker,
     remediation: &Remediation,
+    queued_now: bool,
     preflights: &mut Preflights,
 ) -> Result<(), StoreError> {
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let key = remediation.id.to_string();
     // Its age is asked of the monotonic clock as well: the other one may stand still.
     preflights.kept.retain(|_, (read, _)| read.elapsed() <= PREFLIGHT_KEPT);
-    let kept = preflights.kept.get(&key).cloned();
+    let mut kept = preflights.kept.get(&key).cloned();
+    if kept.is_none() && (queued_now || only_the_server_is_missing(service, remediation).await?) {
+        let read = preflight(service, cloud, &preflights.signals, remediation).await;
+        preflights.kept.insert(key.clone(), read.clone());
+        kept = Some(read);
+    }
     let mut claimed = try_claim(service, cloud, remediation, kept, &nonce).await?;
     if matches!(claimed, Claimed::NeedPreflight) {
         let read = preflight(service, cloud, &preflights.signals, remediation).await;
@@ -102,6 +109,19 @@ pub(super) async fn claim_one(
         });
     }
     Ok(())
+}
+
+/// Whether every guard passes that needs no read of the server. Asked beside the writer, which need not commit for it;
+/// the claim asks all of them again.
+async fn only_the_server_is_missing(
+    service: &Service,
+    remediation: &Remediation,
+) -> Result<bool, StoreError> {
+    let (config, now) = (service.config(), service.clock.now());
+    let facts = facts_for(&mut service.store.clone(), remediation, &config, now).await?;
+    let (verdict, _) =
+        claim::claim(&remediation.waiting, &config.rules, &facts, None, &service.health(), now);
+    Ok(verdict == Claim::NeedPreflight)
 }
 
 async fn preflight(

@@ -60,7 +60,8 @@ async fn tick(
     let due = service.store.due(service.clock.now()).await?;
     preflights.kept.retain(|id, _| due.iter().any(|remediation| remediation.id.as_str() == id));
     for mut remediation in due {
-        if remediation.state == State::Settling && settle(service, &remediation).await? {
+        let settled = remediation.state == State::Settling && settle(service, &remediation).await?;
+        if settled {
             match service.store.remediation(&remediation.id).await? {
                 Some(moved) => remediation = moved,
                 None => continue,
@@ -68,7 +69,9 @@ async fn tick(
         }
         match remediation.state {
             State::AwaitingApproval => review(service, &remediation).await?,
-            State::Queued => claim_one(service, cloud, tasks, &remediation, preflights).await?,
+            State::Queued => {
+                claim_one(service, cloud, tasks, &remediation, settled, preflights).await?;
+            }
             State::Settling
             | State::Intent
             | State::Accepted

@@ -205,7 +205,7 @@ fn arrival(
             peer: "replay".to_owned(),
             credential: -1,
             body_sha256: hex::encode(Sha256::digest(&stored.body)),
-            body: stored.body.clone(),
+            body: stored.body.clone().into(),
             sender_time: stored.sender_time,
             alert_count: count(envelope.alerts.len()),
             truncated: i64::try_from(envelope.truncated).unwrap_or(i64::MAX),

@@ -196,7 +196,7 @@ fn arrival(
         peer: peer.to_string(),
         credential: i64::try_from(verified.index).unwrap_or(i64::MAX),
         body_sha256: hex::encode(Sha256::digest(bytes)),
-        body: bytes.to_vec(),
+        body: bytes.clone(),
         sender_time: verified.sender_time,
         alert_count: i64::try_from(envelope.alerts.len()).unwrap_or(i64::MAX),
         truncated: i64::try_from(envelope.truncated).unwrap_or(i64::MAX),

@@ -2,6 +2,7 @@
 //!
 //! Never: forgets a body that was authenticated.
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
@@ -36,8 +37,8 @@ pub struct NewDelivery {
     pub credential: i64,
     /// SHA-256 of the body, hex.
     pub body_sha256: String,
-    /// The raw body.
-    pub body: Vec<u8>,
+    /// The raw body; a clone shares it.
+    pub body: Bytes,
     /// The sender's own signed time.
     pub sender_time: Option<Timestamp>,
     /// Alerts in it.
@@ -165,7 +166,7 @@ impl Tx {
         let mut new = new.clone();
         if repeat_of.is_some() {
             // It is in the store.
-            new.body = Vec::new();
+            new.body = Bytes::new();
         }
         self.waiting.deliveries.push(WaitingDelivery {
             new,

@@ -18,7 +18,7 @@ use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
 
 use super::facts::outcome;
 use super::image::Part;
-use super::rows::{Columns, json, ms};
+use super::rows::{Columns, from_json, json, ms};
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -142,17 +142,8 @@ pub(super) async fn fires(
             }
         }
     }
-    let rows = sqlx::query(
-        "SELECT server_no, policy, zone_code, subnet_no, placement_group_no, seen_at FROM sighting \
-         WHERE region_code = ? AND seen_at > ?",
-    )
-    .bind(wanted.region.as_str())
-    .bind(ms(wanted.since))
-    .fetch_all(&mut *connection)
-    .await
-    .doing("reading the servers that fire")?;
-    for row in &rows {
-        fires.note(&sighting(row)?, row.int("seen_at")?);
+    for (sighting, seen_at) in sightings(connection, &wanted.region, wanted.since).await? {
+        fires.note(&sighting, seen_at);
     }
     let rows = sqlx::query(
         "SELECT server_no, policy, json_extract(server, '$.zoneCode') AS zone_code, \
@@ -167,7 +158,7 @@ pub(super) async fn fires(
     .doing("reading the servers that were interrupted")?;
     for row in &rows {
         if row.int("created_at")? > fires.cleared_at {
-            fires.seen.put(&sighting(row)?, true, i64::MAX);
+            fires.seen.put(&interrupted(row)?, true, i64::MAX);
         }
     }
     let counting = fires.seen.later_than(ms(wanted.since).max(fires.cleared_at)).len();
@@ -177,7 +168,33 @@ pub(super) async fn fires(
     Ok(fires)
 }
 
-fn sighting(row: &SqliteRow) -> Result<Sighting, StoreError> {
+/// Servers that fired later than a time. They come as one row: with thousands that is many times faster than a row each.
+async fn sightings(
+    connection: &mut SqliteConnection,
+    region: &RegionCode,
+    since: Timestamp,
+) -> Result<Vec<(Sighting, i64)>, StoreError> {
+    type Row = (String, String, String, String, String, i64);
+    let all: String = sqlx::query_scalar(
+        "SELECT json_group_array(json_array(server_no, policy, zone_code, subnet_no, placement_group_no, seen_at)) \
+         FROM sighting WHERE region_code = ? AND seen_at > ?",
+    )
+    .bind(region.as_str())
+    .bind(ms(since))
+    .fetch_one(connection)
+    .await
+    .doing("reading the servers that fire")?;
+    let rows: Vec<Row> = from_json(&all, "servers that fire")?;
+    rows.into_iter()
+        .map(|(no, policy, zone_code, subnet_no, placement_group_no, seen_at)| {
+            let server_no =
+                ServerNo::parse(&no).map_err(|_error| StoreError::Unreadable { what: "server_no" })?;
+            Ok((Sighting { server_no, policy, zone_code, subnet_no, placement_group_no }, seen_at))
+        })
+        .collect()
+}
+
+fn interrupted(row: &SqliteRow) -> Result<Sighting, StoreError> {
     let unreadable = |_error| StoreError::Unreadable { what: "server_no" };
     Ok(Sighting {
         server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable)?,

@@ -149,7 +149,7 @@ impl Waiting {
             .deliveries
             .iter()
             .filter(|row| row.repeat_of.is_none())
-            .map(|row| (row.new.body_sha256.as_str(), row.new.body.as_slice()))
+            .map(|row| (row.new.body_sha256.as_str(), row.new.body.as_ref()))
             .collect();
         let bodies: Vec<(&str, &[u8])> = bodies.into_iter().collect();
         insert(connection, &BODIES, &bodies, |into, (sha256, bytes)| {

@@ -131,7 +131,7 @@ impl Case {
             peer: "127.0.0.1".to_owned(),
             credential: 0,
             body_sha256: format!("hash-{body}"),
-            body: vec![body],
+            body: vec![body].into(),
             sender_time: None,
             alert_count: 1,
             truncated: 0,
