@@ -239,6 +239,24 @@ fn the_readme_tells_the_two_commands() {
 }
 
 #[test]
+fn every_document_is_a_page_of_the_book() {
+    let summary = read("docs/SUMMARY.md");
+    let linked: Vec<String> = pattern(r"\]\(([^)\s]+)\)")
+        .iter()
+        .flat_map(|regex| regex.captures_iter(&summary))
+        .filter_map(|hit| hit.get(1))
+        .map(|page| format!("docs/{}", page.as_str()))
+        .collect();
+    let faults: Vec<String> = files("docs", "md")
+        .into_iter()
+        .filter(|document| document != "docs/SUMMARY.md" && !document.starts_with("docs/adr/"))
+        .filter(|document| linked.iter().filter(|page| *page == document).count() != 1)
+        .map(|document| format!("docs/SUMMARY.md: {document} is not listed once"))
+        .collect();
+    check(&faults);
+}
+
+#[test]
 fn links_and_paths_in_documents_lead_somewhere() {
     let mut documents = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()];
     documents.extend(files("docs", "md"));

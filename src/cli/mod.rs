@@ -18,6 +18,7 @@ mod guest;
 mod hands;
 mod hold;
 mod hold_file;
+mod import;
 mod listing;
 mod look;
 mod manual;
@@ -110,6 +111,8 @@ enum Command {
     Token(token::TokenCommand),
     Backup(upkeep::BackupArgs),
     Migrate(upkeep::MigrateArgs),
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     Openapi(openapi::OpenapiArgs),
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
@@ -187,6 +190,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
         Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,
+        Command::Import(command) => import::run(&command, out),
         Command::Openapi(args) => openapi::run(&args, out),
         Command::Quarantine(command) => Box::pin(quarantine::run(command, out)).await,
         Command::Completions(args) => manual::completions(&args, Cli::command(), out),

@@ -5,7 +5,11 @@ mod audit;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod hands;
+#[cfg(test)]
+mod import;
 #[cfg(test)]
 mod manual;
 #[cfg(test)]
@@ -21,7 +25,7 @@ mod tree {
 
     use crate::support::{code, run, stdout, unhang};
 
-    const COMMANDS: [&[&str]; 31] = [
+    const COMMANDS: [&[&str]; 32] = [
         &[],
         &["serve"],
         &["demo"],
@@ -52,6 +56,7 @@ mod tree {
         &["token", "new"],
         &["backup"],
         &["migrate"],
+        &["import", "am-executor"],
         &["version"],
     ];
 

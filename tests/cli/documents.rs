@@ -1,0 +1,140 @@
+//! The guides, done word for word: their configurations are accepted, and the first steps lead where they say.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{code, run, stderr, stdout};
+
+/// What every recipe needs around it.
+const AROUND: &str = r#"
+[cloud]
+endpoint = "http://127.0.0.1:9"
+region = "KR"
+access_key_file = "EXAMPLES/access-key-id"
+secret_key_file = "EXAMPLES/secret-key"
+[[sources]]
+name = "alertmanager"
+kind = "alertmanager"
+auth = [{ kind = "bearer", secret_file = "EXAMPLES/alertmanager-token" }]
+[[tokens]]
+name = "one"
+role = "approver"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000001"
+[[tokens]]
+name = "two"
+role = "approver"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000002"
+"#;
+
+fn document(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
+}
+
+/// Blocks of one language, in their order.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_recipe_of_the_cookbook_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let examples = format!("{}/config/example-secrets", env!("CARGO_MANIFEST_DIR"));
+    let cookbook = document("cookbook.md");
+    let recipes = blocks(&cookbook, "toml");
+    assert!(recipes.len() > 5, "{}", recipes.len());
+    for recipe in recipes {
+        let path = folder.path().join("unhang.toml");
+        std::fs::write(&path, format!("{}{recipe}", AROUND.replace("EXAMPLES", &examples))).unwrap();
+        let checked = run(&["check-config", "--config", path.to_str().unwrap()]);
+        assert_eq!(code(&checked), 0, "{recipe}\n{}{}", stdout(&checked), stderr(&checked));
+    }
+}
+
+/// A process of the guide, ended with the test.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Two free ports, in the place of those that the guide names.
+struct Ports {
+    cloud: u16,
+    service: u16,
+}
+
+impl Ports {
+    fn free() -> Self {
+        let socket = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (one, other) = (socket(), socket());
+        Self { cloud: one.local_addr().unwrap().port(), service: other.local_addr().unwrap().port() }
+    }
+
+    fn put_into(&self, text: &str) -> String {
+        text.replace("127.0.0.1:9090", &format!("127.0.0.1:{}", self.cloud))
+            .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", self.service))
+    }
+}
+
+fn shell(folder: &Path, script: &str) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_unhang"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.args(["-euc", script]).current_dir(folder).env("PATH", path);
+    for name in ["UNHANG_CONFIG", "UNHANG_URL", "UNHANG_TOKEN", "UNHANG_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn done(folder: &Path, script: &str) -> String {
+    let output = shell(folder, script).output().unwrap();
+    assert!(output.status.success(), "{script}\n{}{}", stdout(&output), stderr(&output));
+    stdout(&output)
+}
+
+/// Starts what stays, without the shell around it: it is ended by its own number.
+fn started(folder: &Path, line: &str, port: u16) -> Started {
+    let log = std::fs::File::create(folder.join(format!("{port}.log"))).unwrap();
+    let mut command = shell(folder, &format!("exec {line}"));
+    let child = Started(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    child
+}
+
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_first_steps_lead_from_an_empty_folder_to_an_interrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ports = Ports::free();
+    let guide = ports.put_into(&document("getting-started.md"));
+    let (_, guide) = guide.split_once("## A cloud that is none").unwrap();
+    let (guide, _) = guide.split_once("## Your machines").unwrap();
+    let steps = blocks(guide, "sh");
+    let [cloud, secrets, alert, look] = steps[..] else { panic!("four steps: {steps:?}") };
+
+    let _cloud = started(folder, cloud.trim(), ports.cloud);
+    std::fs::write(folder.join("unhang.toml"), blocks(guide, "toml")[0]).unwrap();
+    let (before, serve) = secrets.trim().rsplit_once('\n').unwrap();
+    done(folder, before);
+    let _service = started(folder, serve, ports.service);
+    let answer = done(folder, alert);
+    assert!(
+        answer.contains("\"decision\":\"remediate\"") || answer.contains("\"decision\":\"pending\""),
+        "{answer}"
+    );
+    until("the audit tells of an accepted interrupt", || done(folder, look).contains("accepted"));
+}
