@@ -323,7 +323,13 @@ fn alert_rules_and_dashboard_name_only_figures_that_exist() {
     let known = figures();
     let mut faults = Vec::new();
     let figure = pattern(r"unhang_[a-z_]+");
-    for path in ["config/prometheus/unhang-alerts.rules.yml", "config/grafana/unhang-dashboard.json"] {
+    for path in [
+        "config/prometheus/unhang-alerts.rules.yml",
+        "config/prometheus/unhang-alerts.test.yml",
+        "config/prometheus/unhang-recording.rules.yml",
+        "config/prometheus/unhang-recording.test.yml",
+        "config/grafana/unhang-dashboard.json",
+    ] {
         let text = read(path);
         let named: BTreeSet<&str> =
             figure.iter().flat_map(|regex| regex.find_iter(&text)).map(|hit| hit.as_str()).collect();

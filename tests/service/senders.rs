@@ -44,15 +44,6 @@ fn missing(program: &str, error: &std::io::Error) -> String {
     )
 }
 
-/// Runs a checking tool to its end.
-fn checked(program: &str, args: &[&str]) {
-    let output =
-        command(program).args(args).output().unwrap_or_else(|error| panic!("{}", missing(program, &error)));
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {said}");
-}
-
 /// A running sender. It is ended by its id when dropped.
 pub(crate) struct Sender {
     child: Child,
@@ -418,12 +409,4 @@ fn an_overloaded_receiver_is_tried_again_until_every_alert_is_in_once() {
     drop(alertmanager);
     assert_eq!(cloud.running.ledger().len(), 6);
     assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
-}
-
-#[test]
-fn the_shipped_files_are_sound_for_their_programs() {
-    let path = |file: &str| shipped(file).display().to_string();
-    checked("amtool", &["check-config", &path("alertmanager/receiver.yml")]);
-    checked("promtool", &["check", "rules", &path("prometheus/hung-windows.rules.yml")]);
-    checked("promtool", &["test", "rules", &path("prometheus/hung-windows.test.yml")]);
 }
