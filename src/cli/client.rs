@@ -181,6 +181,27 @@ impl Client {
     }
 }
 
+/// Asks for one page that wants no token, of a service on this machine or another: status and answer.
+pub(super) async fn ask_openly(url: &str, page: &str, within: Duration) -> Result<(u16, Value), Failure> {
+    let base = address(url)?;
+    let builder = reqwest::Client::builder().timeout(within).connect_timeout(within);
+    let builder = builder.redirect(redirect::Policy::none());
+    let builder = if is_this_machine(&base) { builder.no_proxy() } else { builder };
+    let http = builder.build().map_err(|error| Failure::usage(chain(&error)))?;
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push(page);
+    }
+    let lost = |error: reqwest::Error| {
+        let (where_to, why) = (base.as_str().trim_end_matches('/'), chain(&error.without_url_ref()));
+        Failure::unreachable(format!("cannot reach the service at {where_to}: {why}"))
+    };
+    let answer = http.get(url).send().await.map_err(lost)?;
+    let status = answer.status().as_u16();
+    let text = answer.text().await.map_err(lost)?;
+    Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+}
+
 /// An answer that goes on.
 pub(super) struct Following(reqwest::Response);
 

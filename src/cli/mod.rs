@@ -16,6 +16,7 @@ mod failure;
 mod guards;
 mod guest;
 mod hands;
+mod health;
 mod hold;
 mod hold_file;
 mod import;
@@ -93,6 +94,7 @@ enum Command {
     Notify(notify::NotifyCommand),
     Why(why::WhyArgs),
     Status(status::StatusArgs),
+    Health(health::HealthArgs),
     Tail(tail::TailArgs),
     #[command(subcommand)]
     Incident(look::IncidentCommand),
@@ -179,6 +181,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::Notify(command) => Box::pin(notify::run(command, out)).await,
         Command::Why(args) => Box::pin(why::run(args, out)).await,
         Command::Status(args) => Box::pin(status::run(args, out)).await,
+        Command::Health(args) => Box::pin(health::run(args, out)).await,
         Command::Tail(args) => Box::pin(tail::run(args, out)).await,
         Command::Incident(command) => Box::pin(look::incident(command, out)).await,
         Command::Remediation(command) => Box::pin(look::remediation(command, out)).await,

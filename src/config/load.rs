@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use toml::Table;
@@ -39,8 +40,13 @@ pub fn load(path: Option<&Path>, env: &Environment) -> Result<Loaded, Vec<Proble
     let Some(path) = path else {
         return load_text("", "environment", Path::new(""), env);
     };
-    let key = path.display().to_string();
-    let refuse = |message: String| vec![Problem { key: key.clone(), message }];
+    let text = text_of(path)?;
+    load_text(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")), env)
+}
+
+/// The text of a configuration file, if it is one of a size.
+fn text_of(path: &Path) -> Result<String, Vec<Problem>> {
+    let refuse = |message: String| vec![Problem { key: path.display().to_string(), message }];
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_string(&mut text))
@@ -48,7 +54,31 @@ pub fn load(path: Option<&Path>, env: &Environment) -> Result<Loaded, Vec<Proble
     if u64::try_from(text.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         return Err(refuse(format!("larger than {FILE_BYTES_MAX} bytes")));
     }
-    load_text(&text, &key, path.parent().unwrap_or(Path::new("")), env)
+    Ok(text)
+}
+
+/// `server.listen` alone, to ask a service that runs how it is. Whatever else the file says may be wrong: that keeps a service
+/// from starting and does not stop one that runs.
+pub fn listener(path: Option<&Path>, env: &Environment) -> Result<SocketAddr, Vec<Problem>> {
+    let (text, origin) = match path {
+        Some(path) => (text_of(path)?, path.display().to_string()),
+        None => (String::new(), "environment".to_owned()),
+    };
+    let findings = Findings::default();
+    let table = syntax(&text, &origin)?;
+    let mut root = Section::root(env.overlay(table, &findings), &findings);
+    let listen = service::server(root.section("server")).listen;
+    let mut problems = findings.into_parts().0;
+    problems.retain(|problem| problem.key == "server.listen");
+    if problems.is_empty() { Ok(listen) } else { Err(problems) }
+}
+
+/// The table of a text. `origin` names it in complaints about its syntax.
+fn syntax(text: &str, origin: &str) -> Result<Table, Vec<Problem>> {
+    parse(text).map_err(|messages| {
+        let problem = |message| Problem { key: origin.to_owned(), message };
+        messages.into_iter().map(problem).collect()
+    })
 }
 
 /// Reads the configuration from a text. `origin` names it in complaints about its syntax.
@@ -58,12 +88,8 @@ pub(super) fn load_text(
     base: &Path,
     env: &Environment,
 ) -> Result<Loaded, Vec<Problem>> {
-    let table = parse(text).map_err(|messages| {
-        let problem = |message| Problem { key: origin.to_owned(), message };
-        messages.into_iter().map(problem).collect::<Vec<_>>()
-    })?;
     let findings = Findings::default();
-    let table = env.overlay(table, &findings);
+    let table = env.overlay(syntax(text, origin)?, &findings);
     let config = read(table, Vault { base, env }, &findings);
     let (mut problems, warnings) = findings.into_parts();
     match config {

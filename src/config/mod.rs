@@ -42,7 +42,7 @@ use crate::domain::server::RegionCode;
 
 pub use audit::audit_key_from;
 pub use environment::Environment;
-pub use load::{Loaded, load};
+pub use load::{Loaded, listener, load};
 pub use problem::{Problem, check_report};
 pub use receiver::{ReceiverConfig, ReceiverKind, SignKey};
 

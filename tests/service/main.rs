@@ -18,6 +18,7 @@ mod evidence;
 mod faults;
 mod guest;
 mod hands;
+mod health;
 mod hostile;
 mod journal;
 mod notify;

@@ -355,7 +355,7 @@ fn a_resolve_within_the_settle_time_cancels() {
 }
 
 /// A port that the system gives nobody by itself, so that it stays free while the service is down.
-fn quiet_port() -> u16 {
+pub(crate) fn quiet_port() -> u16 {
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }

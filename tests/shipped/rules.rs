@@ -67,8 +67,7 @@ fn alerts() -> Vec<Alert> {
 
 /// Whether promtool passes these tests of this rule.
 fn passes(folder: &Path, alert: &Alert, rule: &str, tests: &[&str]) -> bool {
-    let entries: String =
-        tests.iter().map(|test| format!("  - name: \"{}\n", test.trim_end())).collect();
+    let entries: String = tests.iter().map(|test| format!("  - name: \"{}\n", test.trim_end())).collect();
     let header = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n";
     std::fs::write(folder.join("rules.yml"), rule).unwrap();
     std::fs::write(folder.join("test.yml"), format!("{header}{entries}")).unwrap();
