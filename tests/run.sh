@@ -12,6 +12,7 @@ need() {
   local missing=()
   command -v prometheus >/dev/null || missing+=(prometheus)
   command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
+  command -v systemd-analyze >/dev/null || missing+=(systemd)
   command -v curl >/dev/null || missing+=(curl)
   command -v cc >/dev/null || missing+=(gcc)
   command -v c++ >/dev/null || missing+=(g++)
@@ -55,6 +56,9 @@ bash tests/browser/run.sh
 
 step "schemathesis"
 bash tests/schemathesis.sh
+
+step "Kubernetes"
+bash tests/kubernetes.sh
 
 step "fuzzing, short"
 bash fuzz/run.sh "${UNHANG_FUZZ_SECONDS:-20}"

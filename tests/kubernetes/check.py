@@ -1,0 +1,262 @@
+"""Renders the chart in several ways and the Kustomize base, and looks for faults; then plants faults and expects them seen."""
+
+import copy
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+import kubernetes_validate
+import yaml
+
+TOOLS, BINARY = map(pathlib.Path, sys.argv[1:])
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "config/kubernetes/helm/unhang"
+BASE = ROOT / "config/kubernetes/base"
+# The oldest version that the chart takes, and the newest that there are schemas of.
+VERSIONS = ["1.27", "1.30", "1.33", "1.37"]
+CUSTOM = {"ServiceMonitor", "PrometheusRule"}
+
+faults = []
+
+
+def run(*command, **more):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, **more)
+    return done.returncode, done.stdout, done.stderr
+
+
+def helm(*args, release="unhang"):
+    """What the chart renders to, or why it does not."""
+    code, said, why = run(TOOLS / "helm/helm", "template", release, CHART, *args)
+    return ([doc for doc in yaml.safe_load_all(said) if doc], None) if code == 0 else (None, why)
+
+
+def kustomize(folder):
+    code, said, why = run(TOOLS / "kubectl/kubectl", "kustomize", folder)
+    assert code == 0, why
+    return [doc for doc in yaml.safe_load_all(said) if doc]
+
+
+def one(docs, kind):
+    (found,) = (doc for doc in docs if doc["kind"] == kind)
+    return found
+
+
+def schema_faults(docs):
+    for doc in docs:
+        name = f"{doc['kind']} {doc['metadata']['name']}"
+        for version in VERSIONS:
+            if doc["kind"] in CUSTOM:
+                continue
+            try:
+                kubernetes_validate.validate(doc, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                yield f"{name} under {version}: {'.'.join(map(str, error.absolute_path))}: {error.message}"
+
+
+def pod_faults(docs):
+    """The profile "restricted" of the pod security standards, and what this service needs besides."""
+    spec = one(docs, "StatefulSet")["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    mine = container.get("securityContext", {})
+    whole = pod.get("securityContext", {})
+    wanted = {
+        "one replica": spec["replicas"] == 1,
+        "non-root": whole.get("runAsNonRoot") is True and whole.get("runAsUser") == 65532,
+        "the volume's group": whole.get("fsGroup") == 65532,
+        "seccomp": whole.get("seccompProfile") == {"type": "RuntimeDefault"},
+        "no escalation": mine.get("allowPrivilegeEscalation") is False,
+        "no capabilities": mine.get("capabilities") == {"drop": ["ALL"]},
+        "not privileged": "privileged" not in mine and not any(pod.get(k) for k in ("hostNetwork", "hostPID", "hostIPC")),
+        "a root that is read only": mine.get("readOnlyRootFilesystem") is True,
+        "no token of the cluster": pod.get("automountServiceAccountToken") is False,
+        "no service variables": pod.get("enableServiceLinks") is False,
+        "time to stop": pod.get("terminationGracePeriodSeconds", 0) >= 45,
+        "probes": [container.get(name, {}).get("httpGet", {}).get("path") for name in
+                   ("livenessProbe", "readinessProbe", "startupProbe")] == ["/livez", "/readyz", "/readyz"],
+        "volume types": all({"emptyDir", "configMap", "secret"} & set(volume) for volume in pod["volumes"]),
+        "a memory limit": "memory" in container["resources"].get("limits", {}),
+    }
+    yield from (f"the pod lacks: {what}" for what, fine in wanted.items() if not fine)
+    # A mount inside a mounted ConfigMap fails at start, so nothing may lie below another but a file.
+    mounts = container["volumeMounts"]
+    places = [mount["mountPath"] for mount in mounts]
+    yield from (f"{b} is mounted inside {a}" for a in places for b in places if b.startswith(a + "/"))
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    volumes |= {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]}
+    if {mount["name"] for mount in mounts} != volumes:
+        yield f"volumes {sorted(volumes)} are not those that are mounted"
+    for port in [container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe", "startupProbe")]:
+        if port not in [port["name"] for port in container["ports"]]:
+            yield f"no port is called {port}"
+
+
+def name_faults(docs):
+    """Whoever selects the pod must select it, and what the pod names must be there."""
+    workload = one(docs, "StatefulSet")
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    selectors = {
+        "StatefulSet": lambda doc: doc["spec"]["selector"]["matchLabels"],
+        "Service": lambda doc: doc["spec"]["selector"],
+        "NetworkPolicy": lambda doc: doc["spec"]["podSelector"]["matchLabels"],
+        "PodDisruptionBudget": lambda doc: doc["spec"]["selector"]["matchLabels"],
+    }
+    for doc in docs:
+        wanted = selectors.get(doc["kind"], lambda _doc: labels)(doc)
+        if not wanted or not wanted.items() <= labels.items():
+            yield f"{doc['kind']} selects {wanted}, the pod is {labels}"
+    for doc in (doc for doc in docs if doc["kind"] == "ServiceMonitor"):
+        service = one(docs, "Service")
+        if not doc["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items():
+            yield "the ServiceMonitor does not select the Service"
+        if doc["spec"]["endpoints"][0]["port"] not in [port["name"] for port in service["spec"]["ports"]]:
+            yield "the ServiceMonitor names a port that the Service has not"
+    pod = workload["spec"]["template"]["spec"]
+    named = [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
+    if named != [one(docs, "ConfigMap")["metadata"]["name"]]:
+        yield f"the pod wants ConfigMap {named}"
+    if workload["spec"]["serviceName"] != one(docs, "Service")["metadata"]["name"]:
+        yield "the StatefulSet names another Service"
+
+
+def config_faults(docs):
+    """The binary itself reads the configuration, with the variables of the pod and example secrets."""
+    (container,) = one(docs, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    variables = {entry["name"]: entry["value"] for entry in container["env"]}
+    text = one(docs, "ConfigMap")["data"]["unhang.toml"]
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder) / "unhang.toml"
+        config.write_text(text)
+        (pathlib.Path(folder) / "secrets").symlink_to(ROOT / "config/example-secrets")
+        code, said, why = run(BINARY, "check-config", "--config", config, env=variables, cwd=folder)
+    if code != 0:
+        yield f"check-config: {said}{why}"
+
+
+def rule_faults(docs):
+    """The rules of a PrometheusRule are those that ship, and promtool takes them."""
+    for doc in (doc for doc in docs if doc["kind"] == "PrometheusRule"):
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            yaml.safe_dump({"groups": doc["spec"]["groups"]}, file)
+            code, said, why = run("promtool", "check", "rules", file.name)
+        if code != 0:
+            yield f"promtool: {said}{why}"
+        shipped = []
+        for name in ("unhang-alerts", "unhang-recording"):
+            shipped += yaml.safe_load((ROOT / f"config/prometheus/{name}.rules.yml").read_text())["groups"]
+        if doc["spec"]["groups"] != shipped[: len(doc["spec"]["groups"])]:
+            yield "the rules are not those of config/prometheus"
+
+
+CHECKS = [schema_faults, pod_faults, name_faults, config_faults, rule_faults]
+
+
+def faults_of(docs):
+    return [fault for check in CHECKS for fault in check(docs)]
+
+
+def every_value(folder):
+    """Values that switch everything on and change everything that may be changed."""
+    path = pathlib.Path(folder) / "values.yaml"
+    path.write_text(yaml.safe_dump({
+        "image": {"digest": "sha256:" + "0" * 64}, "imagePullSecrets": [{"name": "registry"}], "fullnameOverride": "nmi",
+        "secrets": {"existingSecret": "keys", "env": ["cloud-keys"]},
+        "persistence": {"storageClass": "ssd", "accessMode": "ReadWriteOncePod"}, "journal": {"storageClass": "other"},
+        "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a": "b"}},
+        "serviceAccount": {"annotations": {"a": "b"}}, "podAnnotations": {"a": "b"}, "podLabels": {"team": "ops"},
+        "nodeSelector": {"disk": "local"}, "tolerations": [{"key": "ops", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}}, "priorityClassName": "high", "terminationGracePeriodSeconds": 60,
+        "networkPolicy": {"extraEgress": [{"ports": [{"protocol": "TCP", "port": 9093}]}]},
+        "podDisruptionBudget": {"enabled": True}, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "recording": True, "labels": {"release": "prometheus"}},
+    }))
+    return path
+
+
+def without_names(docs):
+    """The pod as both ways render it, but for what they must name differently."""
+    pod = copy.deepcopy(one(docs, "StatefulSet")["spec"]["template"]["spec"])
+    for volume in pod["volumes"]:
+        if "configMap" in volume:
+            volume["configMap"]["name"] = ""
+    claims = [claim["spec"] for claim in one(docs, "StatefulSet")["spec"]["volumeClaimTemplates"]]
+    return pod, claims, one(docs, "NetworkPolicy")["spec"]["egress"]
+
+
+with tempfile.TemporaryDirectory() as folder:
+    overlay = pathlib.Path(folder) / "overlay"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
+        "resources": [os.path.relpath(BASE, overlay.resolve())],
+        "components": [os.path.relpath(BASE.parent / "prometheus-operator", overlay.resolve())],
+    }))
+    rendered = {
+        "base": kustomize(BASE),
+        "base with the operator": kustomize(overlay),
+        "chart": helm()[0],
+        "chart under another name": helm(release="prod")[0],
+        "chart without its options": helm("--set", "journal.enabled=false,networkPolicy.enabled=false,serviceAccount.create=false")[0],
+        "chart that lets nobody in": helm("--set-json", "networkPolicy.ingressFrom=[]")[0],
+        "chart with every option": helm("--values", every_value(folder))[0],
+    }
+for way, docs in rendered.items():
+    faults += [f"{way}: {fault}" for fault in (faults_of(docs) if docs else ["does not render"])]
+if without_names(rendered["base"]) != without_names(rendered["chart"]):
+    faults.append("the pod of the base is not that of the chart")
+if len(rendered["chart with every option"]) != 8 or len(rendered["base with the operator"]) != 6:
+    faults.append("an option renders nothing")
+if rendered["chart that lets nobody in"] and one(rendered["chart that lets nobody in"], "NetworkPolicy")["spec"]["ingress"] != []:
+    faults.append("an empty list of senders lets somebody in")
+code, said, why = run(TOOLS / "helm/helm", "lint", "--strict", CHART)
+if code != 0:
+    faults.append(f"helm lint: {said}{why}")
+version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+if (chart["version"], chart["appVersion"]) != (version, version):
+    faults.append(f"the chart is of version {chart['version']} for {chart['appVersion']}, the binary {version}")
+
+# What must not be possible.
+tcp = "[[policies]]\ncorroborate = [{ kind = \"tcp_closed\", ports = [3389] }]\n"
+for args, word in [
+    (["--set", "replicas=3"], "replicas"),
+    (["--set", "replicaCount=3"], "replicaCount"),
+    (["--set", "persistence.accessMode=ReadWriteMany"], "accessMode"),
+    (["--set", "persistance.size=1Gi"], "persistance"),
+    (["--set", "image.digest=latest"], "digest"),
+    (["--set", "terminationGracePeriodSeconds=5"], "terminationGracePeriodSeconds"),
+    (["--set-string", f"config={tcp.replace(',', chr(92) + ',')}"], "tcp_closed"),
+]:
+    docs, why = helm(*args)
+    if docs or word not in why:
+        faults.append(f"helm takes {args}: {why}")
+
+# Every check is seen to fail.
+planted = {
+    "a field that is not there": ("StatefulSet", r"enableServiceLinks:", "enableServiceLink:"),
+    "a text for a number": ("Service", r"port: 8080", "port: http"),
+    "root": ("StatefulSet", r"runAsUser: 65532", "runAsUser: 0"),
+    "a root that can be written": ("StatefulSet", r"readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+    "two replicas": ("StatefulSet", r"replicas: 1", "replicas: 2"),
+    "the wrong page for a probe": ("StatefulSet", r"path: /livez", "path: /readyz"),
+    "a mount in a mount": ("StatefulSet", r"mountPath: /etc/unhang/unhang.toml", "mountPath: /etc/unhang"),
+    "a Service for other pods": ("Service", r"instance: unhang", "instance: other"),
+    "another ConfigMap": ("ConfigMap", r"name: unhang\b", "name: hung"),
+    "a policy in an unknown mode": ("ConfigMap", r'mode = \\?"shadow', 'mode = \\"perhaps'),
+    "a secret that is not there": ("ConfigMap", r"secrets/audit-key", "secrets/nothing"),
+    "a variable for no key": ("StatefulSet", r"UNHANG__STORE__JOURNAL", "UNHANG__STORE__DIARY"),
+}
+for what, (kind, pattern, change) in planted.items():
+    docs = copy.deepcopy(rendered["chart"])
+    text = yaml.safe_dump(one(docs, kind), width=10_000)
+    broken = re.sub(pattern, change, text)
+    assert broken != text, f"{what} cannot be planted"
+    docs = [yaml.safe_load(broken) if doc["kind"] == kind else doc for doc in docs]
+    if not faults_of(docs):
+        faults.append(f"NOT SEEN: {what}")
+
+print("\n".join(faults) or f"{len(rendered)} renderings are sound under {', '.join(VERSIONS)}; {len(planted)} planted faults were seen")
+sys.exit(bool(faults))
