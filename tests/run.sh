@@ -57,8 +57,8 @@ bash tests/browser/run.sh
 step "schemathesis"
 bash tests/schemathesis.sh
 
-step "Kubernetes"
-bash tests/kubernetes.sh
+step "chart and compose file"
+bash tests/containers.sh
 
 step "fuzzing, short"
 bash fuzz/run.sh "${UNHANG_FUZZ_SECONDS:-20}"

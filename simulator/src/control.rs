@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::behaviour::Script;
 use crate::cloud::Cloud;
-use crate::description::{ServerPatch, ServerSpec};
+use crate::description::{ServerPatch, ServerSpec, ServerView};
 use crate::error::Error;
+use crate::monitoring;
 use crate::server::Server;
 use crate::wire::{Answer, Request};
 
@@ -22,6 +23,8 @@ POST   /_simulator/servers/{no}          change it: {\"status\":\"NSTOP\"}
 DELETE /_simulator/servers/{no}          it is gone
 POST   /_simulator/servers/{no}/hang     its guest hangs
 POST   /_simulator/servers/{no}/collect  its dump is fetched
+GET    /_simulator/targets/{kind}        windows or icmp: its exporters, for http_sd_configs of Prometheus
+GET    /_simulator/exporters/{kind}/{no} what an exporter says of it; 503 while windows_exporter would be silent
 POST   /_simulator/behaviour             {\"serverInstanceNo\":\"90000001\",\"target\":\"interrupt\",
                                           \"behaviour\":{\"kind\":\"done_then_closed\"},\"times\":1}
 POST   /_simulator/clock                 {\"offsetMs\":86400000}
@@ -43,6 +46,13 @@ pub(crate) fn answer(cloud: &Cloud, request: &Request) -> Answer {
         ("GET", [""]) => Ok(Answer::new(200, "text/plain;charset=UTF-8", HELP.as_bytes().to_vec())),
         ("GET", ["_simulator", "ledger"]) => Ok(json(&cloud.ledger())),
         ("GET", ["_simulator", "servers"]) => Ok(json(&cloud.servers())),
+        ("GET", ["_simulator", "targets", kind]) if monitoring::KINDS.contains(kind) => {
+            let address = request.header("host").unwrap_or_default();
+            Ok(json(&monitoring::targets(kind, &cloud.servers(), address)))
+        }
+        ("GET", ["_simulator", "exporters", kind, no]) if monitoring::KINDS.contains(kind) => {
+            cloud.change(no, |_as_it_is| ()).map(|view| exporter(kind, &view)).map_err(Trouble::from)
+        }
         ("POST", ["_simulator", "servers"]) => {
             body::<ServerSpec>(request).and_then(|spec| Ok(json(&cloud.add(spec)?)))
         }
@@ -101,6 +111,13 @@ fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_vec(value) {
         Ok(bytes) => Answer::new(200, "application/json", bytes),
         Err(error) => problem(500, &error.to_string()),
+    }
+}
+
+fn exporter(kind: &str, server: &ServerView) -> Answer {
+    match monitoring::scrape(kind, server) {
+        Some(text) => Answer::new(200, "text/plain; version=0.0.4", text.into_bytes()),
+        None => problem(503, "nothing in this server answers"),
     }
 }
 

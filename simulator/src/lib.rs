@@ -29,6 +29,7 @@ mod filter;
 mod gateway;
 mod instance;
 mod ledger;
+mod monitoring;
 mod params;
 mod performance;
 mod records;

@@ -27,6 +27,7 @@ mod pages;
 mod past;
 mod receiver;
 mod senders;
+mod stack;
 mod startup;
 mod storm;
 mod stream;

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -354,10 +354,17 @@ fn a_resolve_within_the_settle_time_cancels() {
     assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
 }
 
-/// A port that the system gives nobody by itself, so that it stays free while the service is down.
+/// A port that the system gives nobody by itself, so that it stays free while the service is down; never the same twice.
 pub(crate) fn quiet_port() -> u16 {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    loop {
+        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "every quiet port is taken");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 #[test]

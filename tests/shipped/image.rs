@@ -38,19 +38,24 @@ fn nothing_in_the_image_needs_a_shell_or_root() {
     assert!(read("Dockerfile").contains("ARG RUN_IMAGE=gcr.io/distroless/static-debian13:nonroot\n"));
     let entry = exec_form("ENTRYPOINT ");
     assert_eq!(entry, ["/usr/local/bin/unhang"]);
-    assert!(image.iter().any(|line| line.ends_with(" /image/bin/unhang /usr/local/bin/unhang")), "{image:#?}");
+    assert!(
+        image.iter().any(|line| line.ends_with(" /image/bin/unhang /usr/local/bin/unhang")),
+        "{image:#?}"
+    );
 }
 
 #[test]
 fn the_health_check_and_the_command_are_ones_that_the_binary_knows() {
     for instruction in ["HEALTHCHECK ", "CMD "] {
         let words = exec_form(instruction);
-        let args: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.starts_with('/')).collect();
+        let args: Vec<&str> =
+            words.iter().map(String::as_str).filter(|word| !word.starts_with('/')).collect();
         let (fine, said) = asked(env!("CARGO_BIN_EXE_unhang"), &[&args, &["--help"][..]].concat());
         assert!(fine, "{instruction}: {said}");
         // Without --help the answer may be no, but never that it was asked wrongly: 127.0.0.1:1 has no service.
         if instruction == "HEALTHCHECK " {
-            let (_, said) = asked(env!("CARGO_BIN_EXE_unhang"), &[&args, &["--url", "http://127.0.0.1:1"][..]].concat());
+            let (_, said) =
+                asked(env!("CARGO_BIN_EXE_unhang"), &[&args, &["--url", "http://127.0.0.1:1"][..]].concat());
             assert!(said.contains("cannot reach the service"), "{said}");
         }
     }
