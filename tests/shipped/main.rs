@@ -5,6 +5,8 @@
 
 mod alertmanager;
 mod image;
+mod licences;
+mod package;
 mod rules;
 mod unit;
 

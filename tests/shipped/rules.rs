@@ -1,5 +1,6 @@
 //! The rules for Prometheus: sound, and each alert is seen to fire and to keep still.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::{asked, content, shipped, text_of};
@@ -37,7 +38,7 @@ impl Alert {
         for line in &self.rule {
             if line.starts_with("        expr:") {
                 in_expr = true;
-                text.push_str(&format!("        expr: {expr}\n"));
+                writeln!(text, "        expr: {expr}").unwrap();
             } else if in_expr && line.starts_with("          ") {
                 // The rest of the old expression.
             } else {
@@ -67,7 +68,9 @@ fn alerts() -> Vec<Alert> {
 
 /// Whether promtool passes these tests of this rule.
 fn passes(folder: &Path, alert: &Alert, rule: &str, tests: &[&str]) -> bool {
-    let entries: String = tests.iter().map(|test| format!("  - name: \"{}\n", test.trim_end())).collect();
+    let entries: Vec<String> =
+        tests.iter().map(|test| format!("  - name: \"{}\n", test.trim_end())).collect();
+    let entries = entries.concat();
     let header = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n";
     std::fs::write(folder.join("rules.yml"), rule).unwrap();
     std::fs::write(folder.join("test.yml"), format!("{header}{entries}")).unwrap();

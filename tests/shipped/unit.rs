@@ -9,8 +9,8 @@ fn unit(change: impl FnOnce(String) -> String) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("unhang.service");
     let text = text_of("systemd/unhang.service");
-    let ours = text.replace("/usr/local/bin/unhang", env!("CARGO_BIN_EXE_unhang"));
-    assert_ne!(ours, text, "the unit starts another binary than /usr/local/bin/unhang");
+    let ours = text.replace("ExecStart=unhang ", concat!("ExecStart=", env!("CARGO_BIN_EXE_unhang"), " "));
+    assert_ne!(ours, text, "the unit starts something else");
     std::fs::write(&path, change(ours)).unwrap();
     (folder, path)
 }
