@@ -42,6 +42,13 @@ cargo test --locked --workspace
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
+step "crates"
+if command -v cargo-deny >/dev/null; then
+  cargo deny --offline check licenses bans sources 2>&1 | tail -n 1
+else
+  printf 'NOT CHECKED: cargo-deny is not installed; building it takes minutes\n'
+fi
+
 step "release build"
 cargo build --locked --release
 

@@ -258,7 +258,12 @@ fn every_document_is_a_page_of_the_book() {
 
 #[test]
 fn links_and_paths_in_documents_lead_somewhere() {
-    let mut documents = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut documents = vec![
+        "README.md".to_owned(),
+        "CONTRIBUTING.md".to_owned(),
+        "CHANGELOG.md".to_owned(),
+        "SECURITY.md".to_owned(),
+    ];
     documents.extend(files("docs", "md"));
     documents.extend(files("config", "md"));
     let links = pattern(r"\]\(([^)\s]+)\)");

@@ -83,7 +83,14 @@ fn told_by(text: &str) -> Vec<(String, bool)> {
 fn every_command_line_in_the_documents_is_accepted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let more = ["README.md", "config/windows/README.md", "config/prometheus/unhang-alerts.rules.yml"];
+    let more = [
+        "README.md",
+        "config/windows/README.md",
+        "config/kubernetes/README.md",
+        "config/compose/README.md",
+        "SECURITY.md",
+        "config/prometheus/unhang-alerts.rules.yml",
+    ];
     // The reference is the help itself, whose examples another test reads.
     let docs = docs.filter(|path| !path.ends_with("CLI.md"));
     let files = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
