@@ -194,9 +194,17 @@ with tempfile.TemporaryDirectory() as folder:
         "resources": [os.path.relpath(BASE, overlay.resolve())],
         "components": [os.path.relpath(BASE.parent / "prometheus-operator", overlay.resolve())],
     }))
+    # The overlay of the README, as it is told there.
+    told = pathlib.Path(folder) / "told"
+    told.mkdir()
+    (block,) = re.findall(r"```yaml\n(.*?)```", (BASE.parent / "README.md").read_text(), re.DOTALL)
+    here = os.path.relpath(BASE.parent, told.resolve())
+    (told / "kustomization.yaml").write_text(block.replace("unhang/config/kubernetes", here))
+    (told / "unhang.toml").write_text((BASE / "unhang.toml").read_text() + "# mine\n")
     rendered = {
         "base": kustomize(BASE),
         "base with the operator": kustomize(overlay),
+        "the README's overlay": kustomize(told),
         "chart": helm()[0],
         "chart under another name": helm(release="prod")[0],
         "chart without its options": helm("--set", "journal.enabled=false,networkPolicy.enabled=false,serviceAccount.create=false")[0],
@@ -207,6 +215,9 @@ for way, docs in rendered.items():
     faults += [f"{way}: {fault}" for fault in (faults_of(docs) if docs else ["does not render"])]
 if without_names(rendered["base"]) != without_names(rendered["chart"]):
     faults.append("the pod of the base is not that of the chart")
+mine = one(rendered["the README's overlay"], "ConfigMap")
+if mine["metadata"]["namespace"] != "unhang" or not mine["data"]["unhang.toml"].endswith("# mine\n"):
+    faults.append("the README's overlay does not put its own configuration in place")
 if len(rendered["chart with every option"]) != 8 or len(rendered["base with the operator"]) != 6:
     faults.append("an option renders nothing")
 if rendered["chart that lets nobody in"] and one(rendered["chart that lets nobody in"], "NetworkPolicy")["spec"]["ingress"] != []:

@@ -21,7 +21,7 @@ fn crates() -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--offline", "--package", "unhang", "--edges", "normal"])
+            .args(["tree", "--locked", "--package", "unhang", "--edges", "normal"])
             .args(["--target", target, "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
