@@ -3,8 +3,9 @@
 #
 #   bash benches/run.sh            all scenarios, under 15 minutes
 #   bash benches/run.sh --quick    repeats of known incidents only, about 90 s
-#   bash benches/run.sh --long     ten million rows, ten minutes of memory
+#   bash benches/run.sh --long     ten million rows, ten minutes of memory, curves to their far ends; under 45 minutes
 #   bash benches/run.sh --only repeats,fresh --rounds 8
+#   bash benches/run.sh --only curves --plots docs/performance      the plots, where the documents want them
 #   UNHANG_BINARY=a bash benches/run.sh --quick --against b --no-peers      two binaries in turns
 #
 # The load generator is a package of its own with a profile of its own (`load`: optimised, no LTO), because it drives the

@@ -60,6 +60,9 @@ pub(crate) struct Options {
     /// Library that makes every fsync 2 ms slower.
     #[arg(long)]
     pub(crate) slow_disk: Option<PathBuf>,
+    /// Folder for the plots.
+    #[arg(long, default_value = "target/intake-bench/plots")]
+    pub(crate) plots: PathBuf,
     /// Folder for the stores, on the disk that is to be measured.
     #[arg(long, default_value = "target/intake-bench")]
     pub(crate) dir: PathBuf,
@@ -74,6 +77,7 @@ pub(crate) struct Bench {
     dir: tempfile::TempDir,
     folders: u32,
     confirmed: u64,
+    begun: Instant,
 }
 
 /// One contestant in one round.
@@ -97,6 +101,10 @@ impl Bench {
             against: options.against.map(|path| std::fs::canonicalize(path).unwrap()),
             slow_disk: options.slow_disk.map(|path| std::fs::canonicalize(path).unwrap()),
             dir: std::fs::canonicalize(&options.dir).unwrap(),
+            plots: {
+                std::fs::create_dir_all(&options.plots).unwrap();
+                std::fs::canonicalize(&options.plots).unwrap()
+            },
             ..options
         };
         let dir = tempfile::tempdir_in(&options.dir).unwrap();
@@ -110,6 +118,7 @@ impl Bench {
             dir,
             folders: 0,
             confirmed: 0,
+            begun: Instant::now(),
         }
     }
 
@@ -143,17 +152,34 @@ impl Bench {
 
     /// Each server fires once, so that all that follows is a repeat.
     pub(crate) async fn teach(&self, contestant: &Contestant) {
-        let next = Rc::new(Cell::new(0));
-        let new = |_| Subjects::New { next: Rc::clone(&next), end: KNOWN };
-        let requests = contestant.requests(4, 1, &self.stamp, new);
         let time = if matches!(contestant, Contestant::Webhook(_)) { 1 } else { 60 };
-        closed(contestant.process().addr, requests, Duration::from_secs(time)).await;
+        self.teach_some(contestant, (0, KNOWN), 1, Duration::from_secs(time)).await;
+    }
+
+    /// Each server of a range fires once, so many in a request; tells what was accepted in the time.
+    pub(crate) async fn teach_some(
+        &self,
+        contestant: &Contestant,
+        (first, end): (u32, u32),
+        alerts: usize,
+        time: Duration,
+    ) -> Tally {
+        let next = Rc::new(Cell::new(first));
+        let new = |_| Subjects::New { next: Rc::clone(&next), end };
+        let requests = contestant.requests(4, alerts, &self.stamp, new);
+        closed(contestant.process().addr, requests, time).await
     }
 
     /// Requests of repeats for each of so many connections.
     pub(crate) fn repeats(&self, contestant: &Contestant, connections: u32, alerts: usize) -> Vec<Request> {
         let known = |n: u32| Subjects::Known { of: KNOWN, next: n * KNOWN / connections };
         contestant.requests(connections, alerts, &self.stamp, known)
+    }
+
+    /// Repeats of the first servers, one in a request.
+    pub(crate) fn repeats_of(&self, contestant: &Contestant, of: u32) -> Vec<Request> {
+        let known = |n: u32| Subjects::Known { of, next: n * of / CONNECTIONS };
+        contestant.requests(CONNECTIONS, 1, &self.stamp, known)
     }
 
     /// Repeats a second, one in a request, as many as it takes.
@@ -260,6 +286,7 @@ impl Bench {
             self.board.truth(what, !self.board.broken(), &figure);
         }
         self.board.print();
+        println!("\nall of it took {:.0} s", self.begun.elapsed().as_secs_f64());
     }
 }
 

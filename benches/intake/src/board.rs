@@ -37,17 +37,20 @@ impl std::fmt::Display for Spread {
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "–".into(),
-        size if size >= 1000.0 => {
-            let whole = format!("{value:.0}");
-            let mut parts: Vec<&str> =
-                whole.as_bytes().rchunks(3).map(|part| std::str::from_utf8(part).unwrap()).collect();
-            parts.reverse();
-            parts.join(",")
-        }
+        size if size >= 1000.0 => whole(value),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
+}
+
+/// A count, with its thousands apart.
+pub(crate) fn whole(value: f64) -> String {
+    let whole = format!("{value:.0}");
+    let mut parts: Vec<&str> =
+        whole.as_bytes().rchunks(3).map(|part| std::str::from_utf8(part).unwrap()).collect();
+    parts.reverse();
+    parts.join(",")
 }
 
 /// What a figure must be.
@@ -93,6 +96,22 @@ impl Board {
     pub(crate) fn truth(&mut self, what: &str, held: bool, figure: &str) {
         let verdict = if held { "held" } else { "BROKEN" };
         self.lines.push(Line { what: what.into(), goal: "always".into(), figure: figure.into(), verdict });
+    }
+
+    /// Notes what should hold in every run.
+    pub(crate) fn must(&mut self, what: &str, held: bool, figure: &str) {
+        let verdict = if held { "held" } else { "MISSED" };
+        self.lines.push(Line { what: what.into(), goal: "always".into(), figure: figure.into(), verdict });
+    }
+
+    /// Notes a figure that has no goal.
+    pub(crate) fn note(&mut self, what: &str, figure: &str) {
+        self.lines.push(Line {
+            what: what.into(),
+            goal: "none set".into(),
+            figure: figure.into(),
+            verdict: "–",
+        });
     }
 
     /// Notes what could not be measured, and why.

@@ -2,7 +2,7 @@
 //!
 //! Never: trips the storm guard by itself; zones and subnets are many, so that no one of them has a thousand.
 
-use crate::payload::FIRST_SERVER;
+use crate::payload::{FIRST_SERVER, PER_REGION, region_of};
 
 /// Servers of one zone and subnet: fewer than the most that `storm.same_zone` may be set to.
 const PER_ZONE: u32 = 400;
@@ -26,17 +26,31 @@ impl Drop for Fleet {
     }
 }
 
+/// The regions that so many servers lie in.
+pub(crate) fn regions(servers: u32) -> Vec<String> {
+    (0..servers.div_ceil(PER_REGION)).map(|region| code_of(region * PER_REGION)).collect()
+}
+
+fn code_of(server: u32) -> String {
+    region_of(server).map(char::from).into_iter().collect()
+}
+
 impl Fleet {
     pub(crate) fn start(servers: u32) -> Self {
         let mut scenario = simulator::Scenario::demo();
         let model = scenario.servers[0].clone();
+        scenario.regions = regions(servers)
+            .into_iter()
+            .map(|code| simulator::RegionSpec { name: format!("Region {code}"), code })
+            .collect();
         scenario.servers = (0..servers)
             .map(|n| simulator::ServerSpec {
                 no: (FIRST_SERVER + n).to_string(),
                 name: format!("win-{}", FIRST_SERVER + n),
                 private_ip: format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255),
                 public_ip: String::new(),
-                zone: format!("KR-{}", n / PER_ZONE),
+                region: code_of(n),
+                zone: format!("{}-{}", code_of(n), n / PER_ZONE),
                 subnet_no: (150_000 + n / PER_ZONE).to_string(),
                 ..model.clone()
             })

@@ -59,6 +59,13 @@ impl Tally {
         self.broken + self.refused.values().sum::<u64>()
     }
 
+    /// Notes one accepted delivery that no load of this module sent.
+    pub(crate) fn accept(&mut self, id: u128, alerts: u64) {
+        self.ids.push(id);
+        self.accepted += 1;
+        self.alerts += alerts;
+    }
+
     /// Takes another tally of the same load in.
     pub(crate) fn add(&mut self, other: Self) {
         self.took.extend(other.took);
@@ -109,7 +116,8 @@ impl Tally {
     }
 }
 
-fn delivery_id(body: &[u8]) -> Option<u128> {
+/// The id that an answer names.
+pub(crate) fn delivery_id(body: &[u8]) -> Option<u128> {
     const KEY: &[u8] = b"\"deliveryId\":\"";
     let at = find(body, KEY)? + KEY.len();
     let text = std::str::from_utf8(body.get(at..at + 36)?).ok()?;

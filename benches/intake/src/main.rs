@@ -20,12 +20,15 @@
 mod bench;
 mod board;
 mod contestant;
+mod copies;
 mod fleet;
 mod load;
 mod machine;
 mod naive;
 mod payload;
+mod plot;
 mod process;
+mod rough;
 mod scenarios;
 mod unhang;
 mod wire;

@@ -8,9 +8,18 @@ use std::rc::Rc;
 /// First server of the made-up fleet; numbers have eight digits.
 pub(crate) const FIRST_SERVER: u32 = 91_000_000;
 
+/// Servers of one region: as many as the service reads of it.
+pub(crate) const PER_REGION: u32 = 20_000;
+
+/// The region of a server of the fleet, by its place.
+pub(crate) fn region_of(server: u32) -> [u8; 2] {
+    [b'K', if server < PER_REGION { b'R' } else { b'0' + (server / PER_REGION) as u8 }]
+}
+
 const STAMP: &str = "~STAMP~~~~~~";
 const SERVER: &str = "~SERVER~";
 const PRINT: &str = "~~~~~~PRINT~~~~~";
+const REGION: &str = "~R";
 
 /// Which servers the alerts of a request name.
 #[derive(Debug, Clone)]
@@ -56,6 +65,7 @@ pub(crate) struct Request {
     stamps: Vec<usize>,
     servers: Vec<usize>,
     prints: Vec<usize>,
+    regions: Vec<usize>,
     alerts: usize,
     subjects: Subjects,
     stamp: Rc<Cell<u64>>,
@@ -81,7 +91,9 @@ impl Request {
         let bytes = (head + &body).into_bytes();
         let (stamps, servers, prints) =
             (places(&bytes, STAMP), places(&bytes, SERVER), places(&bytes, PRINT));
-        Self { bytes, stamps, servers, prints, alerts, subjects, stamp, frozen: false, left: usize::MAX }
+        let regions = places(&bytes, REGION);
+        let (frozen, left) = (false, usize::MAX);
+        Self { bytes, stamps, servers, prints, regions, alerts, subjects, stamp, frozen, left }
     }
 
     /// Sends the same bytes from now on: for contestants whose signature is over the body, and who remember nothing.
@@ -110,6 +122,11 @@ impl Request {
         if self.frozen || self.rewrite() { Some(&self.bytes) } else { None }
     }
 
+    /// Where the body begins.
+    pub(crate) fn head(&self) -> usize {
+        crate::wire::find(&self.bytes, b"\r\n\r\n").map_or(0, |end| end + 4)
+    }
+
     /// The bytes as they were last.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -122,6 +139,8 @@ impl Request {
             let stamp = self.stamp.get();
             self.stamp.set(stamp + 1);
             digits(&mut self.bytes, self.stamps[n], STAMP.len(), stamp);
+            let place = self.regions[n];
+            self.bytes[place..place + REGION.len()].copy_from_slice(&region_of(server));
             for place in &self.servers[n * servers..(n + 1) * servers] {
                 digits(&mut self.bytes, *place, SERVER.len(), u64::from(FIRST_SERVER + server));
             }
@@ -146,7 +165,7 @@ fn places(bytes: &[u8], mark: &str) -> Vec<usize> {
 }
 
 /// The labels that all alerts of a group share.
-const SHARED: &str = r#""alertname":"WindowsVmHung","env":"prod","job":"blackbox-icmp","region":"KR","severity":"critical","team":"platform-windows""#;
+const SHARED: &str = r#""alertname":"WindowsVmHung","env":"prod","job":"blackbox-icmp","severity":"critical","team":"platform-windows""#;
 
 fn body(form: Form, alerts: usize) -> String {
     let all: Vec<String> = (0..alerts).map(|_| alert(form)).collect();
@@ -161,7 +180,7 @@ fn body(form: Form, alerts: usize) -> String {
 
 fn alert(form: Form) -> String {
     let labels = format!(
-        r#"{{{SHARED},"instance":"win-{SERVER}.prod.bench.example:9182","server_instance_no":"{SERVER}"}}"#
+        r#"{{{SHARED},"instance":"win-{SERVER}.prod.bench.example:9182","region":"{REGION}","server_instance_no":"{SERVER}"}}"#
     );
     let annotations = format!(
         r#"{{"description":"No answer to ICMP and RDP from win-{SERVER} for 5 minutes; the hypervisor says RUN","runbook_url":"https://runbooks.bench.example/windows/hung-vm","summary":"win-{SERVER} hangs","value":"{STAMP}"}}"#

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, regions};
+use crate::payload::FIRST_SERVER;
 use crate::process::Process;
 use crate::wire::Wire;
 
@@ -24,13 +25,31 @@ const READER: &str = "reader-bench-token-000000001";
 pub(crate) struct Setup {
     /// Library that makes every fsync slow.
     pub(crate) slow_disk: Option<PathBuf>,
+    /// File that tells it how slow; without one it is 2 ms.
+    pub(crate) delay_from: Option<PathBuf>,
     /// Deliveries that may wait for the writer.
     pub(crate) queue_max: u32,
+    /// Bytes of a body.
+    pub(crate) body_bytes_max: u32,
+    /// Alerts of one delivery.
+    pub(crate) alerts_max: u32,
+    /// A client that takes nothing for so long is cut off.
+    pub(crate) write_timeout: &'static str,
+    /// Policies. The first asks a person, the second sends at once, further ones match nothing that is sent.
+    pub(crate) policies: u32,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { slow_disk: None, queue_max: 100_000 }
+        Self {
+            slow_disk: None,
+            delay_from: None,
+            queue_max: 100_000,
+            body_bytes_max: 4 * 1024 * 1024,
+            alerts_max: 2000,
+            write_timeout: "1m",
+            policies: 2,
+        }
     }
 }
 
@@ -109,14 +128,16 @@ impl Unhang {
 
     async fn until_the_list_is_read(&self, servers: u32) {
         let begun = Instant::now();
-        let last = crate::payload::FIRST_SERVER + servers - 1;
-        loop {
-            let page = self.api(&format!("/api/v1/servers?search={last}")).await;
-            if page["items"].as_array().is_some_and(|items| !items.is_empty()) {
-                return;
+        // One of the first region and one of the last.
+        for server in [FIRST_SERVER, FIRST_SERVER + servers - 1] {
+            loop {
+                let page = self.api(&format!("/api/v1/servers?search={server}")).await;
+                if page["items"].as_array().is_some_and(|items| !items.is_empty()) {
+                    break;
+                }
+                assert!(begun.elapsed() < Duration::from_mins(4), "the server list is not read: {page}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            assert!(begun.elapsed() < Duration::from_mins(4), "the server list is not read: {page}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -163,7 +184,11 @@ fn launch(binary: &Path, dir: &Path, setup: &Setup) -> (Process, SocketAddr) {
     let mut command = Command::new(binary);
     command.args(["serve", "--config", "unhang.toml", "--log-format", "json"]).current_dir(dir).env_clear();
     if let Some(library) = &setup.slow_disk {
-        command.env("LD_PRELOAD", library).env("SLOW_FSYNC_US", "2000");
+        command.env("LD_PRELOAD", library);
+        match &setup.delay_from {
+            Some(file) => command.env("SLOW_FSYNC_FROM", file),
+            None => command.env("SLOW_FSYNC_US", "2000"),
+        };
     }
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -180,7 +205,29 @@ fn launch(binary: &Path, dir: &Path, setup: &Setup) -> (Process, SocketAddr) {
     panic!("the service did not start: {said}");
 }
 
-/// Two policies. One asks a person, after the longest hold-down: repeats join what waits, and nothing is sent. The other
+/// As many policies as were asked for, and one more for each further region.
+fn policies(count: u32, servers: u32) -> String {
+    let regions = regions(servers);
+    let waits = regions.iter().enumerate().map(|(n, region)| {
+        // Two policies must not claim the same alert, so the label of the region is asked for where there are several.
+        let only = if regions.len() > 1 { format!(", region = \"{region}\"") } else { String::new() };
+        format!(
+            "[[policies]]\nname = \"hung-windows-{n}\"\nmode = \"approve\"\nregion = \"{region}\"\n\
+             match = {{ alertname = \"WindowsVmHung\"{only} }}\nsettle = \"14m\"\nbudget = [\"1000/1h\"]\n"
+        )
+    });
+    let others = (1..count).map(|n| {
+        let name = if n == 1 { "now".to_owned() } else { format!("other-{n}") };
+        let alert = if n == 1 { "WindowsVmHungNow".to_owned() } else { format!("Other{n}") };
+        format!(
+            "[[policies]]\nname = \"{name}\"\nmode = \"auto\"\nmatch = {{ alertname = \"{alert}\" }}\n\
+             settle = \"0s\"\nbudget = [\"1000/1h\"]\n"
+        )
+    });
+    waits.chain(others).collect()
+}
+
+/// One policy asks a person, after the longest hold-down: repeats join what waits, and nothing is sent. The other
 /// sends at once. The storm guard is as wide as it can be set.
 fn write_config(dir: &Path, fleet: &Fleet, setup: &Setup) {
     for (name, value) in [("access", fleet.access.as_str()), ("secret", &fleet.secret), ("am", SENDER)] {
@@ -192,6 +239,9 @@ fn write_config(dir: &Path, fleet: &Fleet, setup: &Setup) {
 listen = "127.0.0.1:0"
 deliveries_per_second = 100000
 queue_max = {queue_max}
+body_bytes_max = {body_bytes_max}
+alerts_max = {alerts_max}
+write_timeout = "{write_timeout}"
 [store]
 url = "sqlite://unhang.db"
 watermark = "1MiB"
@@ -212,18 +262,7 @@ trust = "act"
 auth = [{{ kind = "bearer", secret_file = "am" }}]
 [verify]
 poll = "1s"
-[[policies]]
-name = "now"
-mode = "auto"
-match = {{ alertname = "WindowsVmHungNow" }}
-settle = "0s"
-budget = ["1000/1h"]
-[[policies]]
-name = "hung-windows"
-mode = "approve"
-match = {{ alertname = "WindowsVmHung" }}
-settle = "14m"
-budget = ["1000/1h"]
+{policies}
 [limits]
 region = ["1000/1h"]
 global = ["1000/1h"]
@@ -242,6 +281,10 @@ role = "approver"
 sha256 = "{other}"
 "#,
         queue_max = setup.queue_max,
+        body_bytes_max = setup.body_bytes_max,
+        alerts_max = setup.alerts_max,
+        write_timeout = setup.write_timeout,
+        policies = policies(setup.policies, fleet.servers),
         endpoint = fleet.cloud.endpoint(),
         hash = hex::encode(Sha256::digest(READER)),
         other = "ab".repeat(32),

@@ -3,6 +3,7 @@
 //! Never: understands more of HTTP than status, length and chunks.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -49,15 +50,25 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
     }
 
-    /// Sends one request whose answer nobody reads.
+    /// Sends bytes; what is answered is read by others, or by nobody.
     pub(crate) async fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(request).await
     }
 
     /// Sends one request and reads its answer.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> std::io::Result<Answer<'_>> {
-        self.buffer.clear();
         self.stream.write_all(request).await?;
+        self.answer().await
+    }
+
+    /// Waits for something to read, or the end of the connection; whether it came in time.
+    pub(crate) async fn readable(&self, within: Duration) -> bool {
+        tokio::time::timeout(within, self.stream.readable()).await.is_ok()
+    }
+
+    /// Reads the answer to what was sent.
+    pub(crate) async fn answer(&mut self) -> std::io::Result<Answer<'_>> {
+        self.buffer.clear();
         let head = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break end + 4;

@@ -69,7 +69,7 @@ pub(super) async fn run(bench: &mut Bench) {
 }
 
 /// Seconds until answers are accepted and quick again.
-async fn until_normal(bench: &Bench, contestant: &Contestant) -> f64 {
+pub(super) async fn until_normal(bench: &Bench, contestant: &Contestant) -> f64 {
     let begun = Instant::now();
     let mut request = bench.repeats(contestant, 1, 1).remove(0);
     let mut row = 0;

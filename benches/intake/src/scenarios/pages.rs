@@ -1,18 +1,14 @@
 //! Pages: a large store: time from start to ready, and pages of the audit over HTTP, the first and a deep one.
 //!
-//! Never: fills the store through the door, which would take hours: rows that the service wrote are copied many times, so
-//! the chain of hashes is not whole. `audit verify` would say so; starting and reading do not ask.
+//! Never: times one page only: a deep one must cost what the first does.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::bench::{Bench, KNOWN};
 use crate::board::{Goal, Spread, short};
 use crate::contestant::Contestant;
+use crate::copies::{a_request_id, audit_rows};
 use crate::fleet::Fleet;
 use crate::load::{PATIENT, paced};
 use crate::payload::FIRST_SERVER;
@@ -46,10 +42,13 @@ pub(super) async fn run(bench: &mut Bench) {
     super::interrupt::some(&unhang, &fleet, KNOWN, 20).await;
     let dir = unhang.stop();
     let begun = Instant::now();
-    let request_id = match fill(&dir.join("unhang.db"), rows).await {
-        Ok(request_id) => request_id,
+    let store = dir.join("unhang.db");
+    let request_id = match audit_rows(&store, rows).await {
+        Ok(_) => a_request_id(&store).await.unwrap(),
         Err(error) => {
             println!("  rows cannot be copied: {error}");
+            bench.board.unmeasured(&format!("a store with {} audit rows", short(rows as f64)), &error);
+            std::fs::remove_dir_all(dir).unwrap();
             return;
         }
     };
@@ -93,6 +92,8 @@ pub(super) async fn run(bench: &mut Bench) {
             bench.board.judge(&what, Goal::Below(2.0), " ms", p99);
         }
     }
+    // Gigabytes that nobody needs any more.
+    std::fs::remove_dir_all(unhang.stop()).unwrap();
 }
 
 /// The page far behind the first one of the same filter; none where there are no more.
@@ -120,51 +121,4 @@ async fn timed(addr: SocketAddr, path: &str) -> (f64, f64, usize) {
     }
     took.sort_by(f64::total_cmp);
     (took[ASKED / 2], took[ASKED * 99 / 100], items)
-}
-
-/// Copies the audit's rows, as often as it takes, with times before theirs and request ids of their own. Gives one of those.
-async fn fill(path: &Path, rows: u64) -> Result<String, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path);
-    let mut db = SqliteConnection::connect_with(&options).await?;
-    let columns: Vec<String> = sqlx::query("SELECT name FROM pragma_table_info('audit') WHERE name <> 'seq'")
-        .fetch_all(&mut db)
-        .await?
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
-    let (most, least, newest, count): (i64, i64, i64, i64) = {
-        let row =
-            sqlx::query("SELECT MAX(seq), MIN(at), MAX(at), COUNT(*) FROM audit").fetch_one(&mut db).await?;
-        (row.get(0), row.get(1), row.get(2), row.get(3))
-    };
-    let copies = (rows as i64 - count) / count;
-    let span = newest - least + 1;
-    let value = |name: &String| match name.as_str() {
-        "at" => format!("a.at - ({copies} + 1 - n.k) * {span}"),
-        "request_id" => format!(
-            "CASE WHEN a.request_id IS NULL THEN NULL ELSE substr(a.request_id, 1, 24) || printf('%012x', n.k * {most} + a.seq) END"
-        ),
-        other => format!("a.{other}"),
-    };
-    let values: Vec<String> = columns.iter().map(value).collect();
-    let sql = format!(
-        "WITH RECURSIVE n (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {copies})
-         INSERT INTO audit ({}) SELECT {} FROM n CROSS JOIN audit a WHERE a.seq <= {most}",
-        columns.join(", "),
-        values.join(", ")
-    );
-    for pragma in ["PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"] {
-        sqlx::query(pragma).execute(&mut db).await?;
-    }
-    sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await?;
-    let request_id = sqlx::query(
-        "SELECT request_id FROM audit WHERE request_id IS NOT NULL ORDER BY seq LIMIT 1 OFFSET 100",
-    )
-    .fetch_one(&mut db)
-    .await?
-    .get(0);
-    sqlx::query("ANALYZE").execute(&mut db).await?;
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut db).await?;
-    db.close().await?;
-    Ok(request_id)
 }

@@ -10,6 +10,7 @@ use crate::board::{Goal, Spread};
 use crate::contestant::Contestant;
 use crate::fleet::Fleet;
 use crate::load::closed;
+use crate::plot::bars;
 use crate::unhang::{Setup, Unhang};
 
 pub(super) async fn run(bench: &mut Bench) {
@@ -26,11 +27,19 @@ pub(super) async fn run(bench: &mut Bench) {
         bench.teach(contestant).await;
     }
     let sizes: &[usize] = if bench.options.quick { &[1, 100] } else { &[1, 20, 100] };
+    let mut medians: Vec<(String, Vec<f64>)> =
+        all.iter().map(|one| (one.name().to_owned(), Vec::new())).collect();
     for alerts in sizes {
         println!("\nrepeats of known incidents, {alerts} in a request");
         let rounds = interleaved(bench, &all, *alerts).await;
+        for ((_, mine), rounds) in medians.iter_mut().zip(&rounds) {
+            mine.push(Spread::of(&rounds.iter().map(|round| round.tally.rate()).collect::<Vec<_>>()).median);
+        }
         judge(bench, &all, rounds, *alerts);
     }
+    let groups: Vec<String> = sizes.iter().map(|alerts| format!("{alerts} in a request")).collect();
+    let title = "Repeats of known incidents that were accepted";
+    bars(&bench.options.plots.join("throughput.svg"), title, "alerts a second", &groups, &medians);
     for contestant in all {
         if let Contestant::Unhang(name, unhang) = contestant {
             crash(bench, name, unhang).await;
