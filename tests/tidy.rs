@@ -21,13 +21,14 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 27] = [
+const FLOORS: [(&str, u8); 28] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
     ("config", 1),
     ("store", 2),
     ("ncloud", 2),
+    ("tls", 2),
     ("sources", 2),
     ("service", 3),
     ("export", 3),
