@@ -264,7 +264,8 @@ impl App {
     /// Stops: no new claims at once, the door closes, the one answer in flight is awaited, the store is left tidy.
     /// Returns false when something had to be left behind.
     pub async fn stop(self) -> bool {
-        let Self { addr: _, service, certificates: _, servers, rooms, tasks, writer, answer_within, lock } = self;
+        let Self { addr: _, service, certificates: _, servers, rooms, tasks, writer, answer_within, lock } =
+            self;
         service.stopping.cancel();
         for server in servers {
             server.stop(true).await;

@@ -117,7 +117,9 @@ impl SanName {
             "dns" if (1..=253).contains(&name.len()) && name.bytes().all(host) => {
                 Some(Self::Dns(name.to_ascii_lowercase()))
             }
-            "uri" if name.len() <= 2048 && name.contains(':') && name.bytes().all(|b| b.is_ascii_graphic()) => {
+            "uri"
+                if name.len() <= 2048 && name.contains(':') && name.bytes().all(|b| b.is_ascii_graphic()) =>
+            {
                 Some(Self::Uri(name.to_owned()))
             }
             _ => None,
@@ -202,7 +204,9 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let all = all.map_err(|_broken| "is no PEM that can be read to its end; write it anew".to_owned())?;
     if all.is_empty() {
-        return Err("holds no certificate in PEM (-----BEGIN CERTIFICATE-----); is it another file?".to_owned());
+        return Err(
+            "holds no certificate in PEM (-----BEGIN CERTIFICATE-----); is it another file?".to_owned()
+        );
     }
     Ok(all)
 }

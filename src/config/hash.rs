@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
-    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig, TracerConfig, VerifyConfig,
+    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig, TracerConfig,
+    VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.

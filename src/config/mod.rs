@@ -44,7 +44,8 @@ use crate::domain::server::RegionCode;
 
 pub use audit::audit_key_from;
 pub use certificate::{
-    CertificateFault, ClientNames, Identity, SanName, TlsConfig, Validity, provider, read_client_ca, read_identity,
+    CertificateFault, ClientNames, Identity, SanName, TlsConfig, Validity, provider, read_client_ca,
+    read_identity,
 };
 pub use environment::Environment;
 pub use load::{Loaded, load};

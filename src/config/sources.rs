@@ -321,8 +321,7 @@ fn hmac(section: &mut Section<'_>, secret: Option<SecretString>) -> Option<Crede
 }
 
 fn client_certificate(section: &mut Section<'_>, client_ca: bool) -> Option<CredentialConfig> {
-    const EXPECTED: &str =
-        "the one alternative name of the client's certificate, \"dns:NAME\" without a star or \"uri:ADDRESS\"";
+    const EXPECTED: &str = "the one alternative name of the client's certificate, \"dns:NAME\" without a star or \"uri:ADDRESS\"";
     if !client_ca {
         section.problem("kind", "needs server.tls.client_ca_file: the authorities that vouch for clients");
     }

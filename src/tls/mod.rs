@@ -3,8 +3,6 @@
 //! Never: gives up a certificate that works for one that does not, or lets a handshake decide who a client is.
 
 mod client;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +18,9 @@ use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{CertificateFault, ClientNames, Identity, TlsConfig, Validity, provider, read_client_ca, read_identity};
+use crate::config::{
+    CertificateFault, ClientNames, Identity, TlsConfig, Validity, provider, read_client_ca, read_identity,
+};
 use client::{HoldsItsKey, names};
 
 /// Gap between two looks at the files.
@@ -119,7 +119,9 @@ impl Certificates {
         let (Some(client_ca), Some((own, between))) = (&held.client_ca, shown.split_first()) else {
             return ClientNames::default();
         };
-        let now = UnixTime::since_unix_epoch(Duration::try_from(now.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default());
+        let now = UnixTime::since_unix_epoch(
+            Duration::try_from(now.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default(),
+        );
         match client_ca.verify_client_cert(own, between, now) {
             Ok(_vouched_for) => names(own),
             Err(error) => {

@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod authority;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod corroboration;
@@ -31,5 +32,6 @@ mod storm;
 mod stream;
 mod support;
 mod threats;
+mod tls;
 mod verbs;
 mod why;

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# TLS of our own door, and certificates of clients.
+
+plant client-certificate-not-verified src/tls/mod.rs \
+  's/Err\(error\) => \{\n\s*tracing::debug!\(%error, "the certificate of a client was refused"\);\n\s*ClientNames::default\(\)/Err(error) => {\n                tracing::debug!(%error, "the certificate of a client was refused");\n                names(own)/' \
+  --test service tls::every_fault
+plant client-certificate-name-not-compared src/config/certificate.rs \
+  's/self.0.contains\(name\)/self.0.contains(name) || !self.0.is_empty()/' \
+  --test service tls::every_fault
+plant client-certificate-without-its-key src/tls/client.rs \
+  's/verify_tls13_signature\(message, certificate, signed, &self.algorithms\)/verify_tls13_signature(message, certificate, signed, \&self.algorithms).or(Ok(HandshakeSignatureValid::assertion()))/' \
+  --test service tls::a_certificate_without_its_key
+plant client-certificate-judged-once src/http/connection.rs \
+  's/Some\(certificates.judge\(shown, now\)\)/{ static SEEN: std::sync::OnceLock<ClientNames> = std::sync::OnceLock::new(); Some(SEEN.get_or_init(|| certificates.judge(shown, now)).clone()) }/' \
+  --test service tls::an_authority
+plant broken-pair-replaces-the-good-one src/config/certificate.rs \
+  's/let certified = CertifiedKey::from_der\(chain, key, &provider\(\)\)/let certified = provider().key_provider.load_private_key(key).map(|key| CertifiedKey::new(chain, key))/' \
+  --test service tls::a_renewed
+plant expired-renewal-is-used src/tls/mod.rs \
+  's/Some\(why\) if fresh.identity.certified.cert != held.identity.certified.cert => \{/Some(why) if fresh.identity.certified.cert.is_empty() => {/' \
+  --test service tls::a_renewed
+plant figures-on-the-first-address src/http/routes.rs \
+  's/Self::Work => path != "\/metrics",/Self::Work => true,/' \
+  --test service tls::health_and_figures
+plant everything-on-the-second-address src/http/routes.rs \
+  's/Self::Operations => \[.*\].contains\(&path\),/Self::Operations => true,/' \
+  --test service tls::health_and_figures
+plant cookie-of-tls-in-the-clear src/http/caller.rs \
+  's/        if is_encrypted\(req\) \{\n            return Some\(Self::Tls\);\n        \}\n/        let _encrypted = is_encrypted(req);\n/' \
+  --test service tls::people_log_in
