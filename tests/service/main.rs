@@ -15,6 +15,7 @@ mod authority;
 mod contract;
 mod corroboration;
 mod crash;
+mod drill;
 mod evidence;
 mod faults;
 mod guest;
