@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{CertificateFault, Config};
+use crate::config::{CertificateFault, CloudConfig, Config};
 use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::heads;
@@ -77,6 +77,7 @@ pub struct App {
     addr: SocketAddr,
     service: Arc<Service>,
     certificates: Option<Arc<Certificates>>,
+    cloud: Arc<Clients>,
     servers: Vec<actix_web::dev::ServerHandle>,
     rooms: Vec<JoinHandle<()>>,
     tasks: TaskTracker,
@@ -144,7 +145,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     ];
     let ops_addr = ops_addr.map(tracing::field::display);
     tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
-    Ok(App { addr, service, certificates, servers, rooms, tasks, writer, answer_within, lock })
+    Ok(App { addr, service, certificates, cloud, servers, rooms, tasks, writer, answer_within, lock })
 }
 
 /// A room that ends before the service does has failed, and with it the service: half a service is worse than none.
@@ -228,8 +229,16 @@ impl App {
         // The hold file belongs to the store that is open: a hold must not be lifted by naming another place.
         config.store = old.store.clone();
         config.audit = old.audit.clone();
-        // The clients keep what they were built with; half of a new cloud would be worse than all of the old.
-        config.cloud = old.cloud.clone();
+        // The clients keep what they were built with; half of a new cloud would be worse than all of the old. Keys are
+        // another matter: an account has two pairs so that they can be changed while everything runs.
+        config.cloud = CloudConfig {
+            access_key: config.cloud.access_key.clone(),
+            secret_key: config.cloud.secret_key.clone(),
+            ..old.cloud.clone()
+        };
+        if let Err(error) = self.cloud.renew_keys(&config.cloud) {
+            tracing::error!(error = %chain(&error), "the new cloud keys are not used");
+        }
         config.server.queue_max = old.server.queue_max;
         let (hash, now) = (config.hash.clone(), self.service.clock.now());
         self.service.config.store(Arc::new(config));
@@ -264,8 +273,18 @@ impl App {
     /// Stops: no new claims at once, the door closes, the one answer in flight is awaited, the store is left tidy.
     /// Returns false when something had to be left behind.
     pub async fn stop(self) -> bool {
-        let Self { addr: _, service, certificates: _, servers, rooms, tasks, writer, answer_within, lock } =
-            self;
+        let Self {
+            addr: _,
+            service,
+            certificates: _,
+            cloud: _,
+            servers,
+            rooms,
+            tasks,
+            writer,
+            answer_within,
+            lock,
+        } = self;
         service.stopping.cancel();
         for server in servers {
             server.stop(true).await;

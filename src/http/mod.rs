@@ -101,8 +101,8 @@ pub fn listen(
         .ok_or_else(|| at(std::io::Error::other("the system gives no random bits for sessions")))?;
     let door = web::Data::new(door);
     let (feed, store) = (Arc::clone(&door.feed), door.service.store.clone());
-    let serves = if ops.is_some() { Serves::Work } else { Serves::Everything };
-    let server = serve(&door, socket, serves, certificates.as_ref()).map_err(at)?;
+    let first = if ops.is_some() { Serves::Work } else { Serves::Everything };
+    let server = serve(&door, socket, first, certificates.as_ref()).map_err(at)?;
     let (ops_socket, ops_addr) = ops.unzip();
     let ops = ops_socket.map(|socket| serve(&door, socket, Serves::Operations, None)).transpose();
     let ops = ops.map_err(at)?;
@@ -140,7 +140,7 @@ fn bound(listen: SocketAddr, config: &Config) -> Result<(TcpListener, SocketAddr
 fn serve(
     door: &web::Data<Door>,
     socket: TcpListener,
-    serves: Serves,
+    routes: Serves,
     certificates: Option<&Arc<Certificates>>,
 ) -> Result<Server, std::io::Error> {
     let door = door.clone();
@@ -150,9 +150,9 @@ fn serve(
             .wrap(from_fn(surround))
             // Rewrites inside, outermost: a slash at the end never costs a redirect.
             .wrap(NormalizePath::trim())
-            .configure(|app| routes::register(app, serves))
+            .configure(|app| routes::register(app, routes))
     })
-    .workers(if serves == Serves::Operations { 1 } else { WORKERS })
+    .workers(if routes == Serves::Operations { 1 } else { WORKERS })
     .max_connections(CONNECTIONS_MAX)
     // An answer in two segments would wait for the peer's delayed acknowledgement, some 40 ms.
     .tcp_nodelay(true)

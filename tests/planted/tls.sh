@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# TLS of our own door, and certificates of clients.
+# TLS of our own door, certificates of clients, credentials that are replaced, and the restore drill.
 
 plant client-certificate-not-verified src/tls/mod.rs \
   's/Err\(error\) => \{\n\s*tracing::debug!\(%error, "the certificate of a client was refused"\);\n\s*ClientNames::default\(\)/Err(error) => {\n                tracing::debug!(%error, "the certificate of a client was refused");\n                names(own)/' \
@@ -28,3 +28,9 @@ plant everything-on-the-second-address src/http/routes.rs \
 plant cookie-of-tls-in-the-clear src/http/caller.rs \
   's/        if is_encrypted\(req\) \{\n            return Some\(Self::Tls\);\n        \}\n/        let _encrypted = is_encrypted(req);\n/' \
   --test service tls::people_log_in
+plant cloud-keys-stay-until-a-restart src/app.rs \
+  's/self.cloud.renew_keys\(&config.cloud\)/Ok::<(), ClientError>(())/' \
+  --test service rotation::keys_of_the_cloud
+plant quarantine-holds-no-decision src/domain/standing.rs \
+  's/facts.quarantine.is_some\(\), seen, "no quarantine"/false, seen, "no quarantine"/' \
+  --test service drill::

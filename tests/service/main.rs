@@ -27,6 +27,7 @@ mod outcomes;
 mod pages;
 mod past;
 mod receiver;
+mod rotation;
 mod senders;
 mod startup;
 mod storm;
