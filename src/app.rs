@@ -124,7 +124,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         );
     }
     let http::Listening { handles: servers, addr, ops_addr, running } =
-        http::listen(Arc::clone(&service), certificates.clone())?;
+        http::listen(Arc::clone(&service), certificates.as_ref())?;
     let room = |name, work: Pin<Box<dyn Future<Output = ()> + Send>>| {
         tasks.spawn(watched(name, service.stopping.clone(), tasks.spawn(work)))
     };

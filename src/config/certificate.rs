@@ -175,11 +175,13 @@ pub fn read_identity(certificate_file: &Path, key_file: &Path) -> Result<Identit
             "holds no private key in PEM (PKCS #8, PKCS #1 or SEC 1, without a password); is it another file?",
         )
     })?;
-    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => wrong_key(
-            "is not the key of the first certificate in certificate_file; put files of one pair in place, ours first",
-        ),
-        _other => wrong_key("is of a kind that cannot be used; make a key with ECDSA P-256 or RSA of 2048 bits"),
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        if error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+            return wrong_key(
+                "is not the key of the first certificate in certificate_file; put files of one pair in place, ours first",
+            );
+        }
+        wrong_key("is of a kind that cannot be used; make a key with ECDSA P-256 or RSA of 2048 bits")
     })?;
     Ok(Identity { certified: Arc::new(certified), validity })
 }

@@ -91,18 +91,18 @@ pub struct ListenError {
 /// Binds the addresses and builds the servers.
 pub fn listen(
     service: Arc<Service>,
-    certificates: Option<Arc<Certificates>>,
+    certificates: Option<&Arc<Certificates>>,
 ) -> Result<Listening, ListenError> {
     let config = service.config();
     let (socket, addr) = bound(config.server.listen, &config)?;
     let ops = config.server.ops_listen.map(|ops| bound(ops, &config)).transpose()?;
     let at = |source| ListenError { listen: config.server.listen, source };
-    let door = Door::new(service, addr.ip(), certificates.clone())
+    let door = Door::new(service, addr.ip(), certificates.cloned())
         .ok_or_else(|| at(std::io::Error::other("the system gives no random bits for sessions")))?;
     let door = web::Data::new(door);
     let (feed, store) = (Arc::clone(&door.feed), door.service.store.clone());
     let first = if ops.is_some() { Serves::Work } else { Serves::Everything };
-    let server = serve(&door, socket, first, certificates.as_ref()).map_err(at)?;
+    let server = serve(&door, socket, first, certificates).map_err(at)?;
     let (ops_socket, ops_addr) = ops.unzip();
     let ops = ops_socket.map(|socket| serve(&door, socket, Serves::Operations, None)).transpose();
     let ops = ops.map_err(at)?;

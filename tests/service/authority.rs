@@ -44,7 +44,7 @@ impl Authority {
         let mut params =
             CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         between(&mut params, -30, days);
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// For a client with these names: `dns:…` or `uri:…`.
@@ -67,10 +67,10 @@ impl Authority {
                 _ => panic!("{name}"),
             })
             .collect();
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Pair {
+    fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }

@@ -95,9 +95,8 @@ impl Load {
     }
 }
 
-#[test]
-fn the_lines_of_the_runbook_restore_a_backup_and_nothing_is_sent_until_a_person_says_so() {
-    let cloud = Cloud::start(fleet(3));
+/// A service whose journal lies on another disk, after its first interrupt.
+fn stage(cloud: &Cloud) -> (Site, Service) {
     let settings = Settings::new(&cloud.running.endpoint());
     let store = format!("{}\njournal = \"other-disk/JOURNAL\"", settings.store);
     let site = Site::new(&Settings { store, ..settings });
@@ -108,7 +107,13 @@ fn the_lines_of_the_runbook_restore_a_backup_and_nothing_is_sent_until_a_person_
     service.wait_for_inventory(3);
     assert_eq!(fire(&service, KNOWN)["decision"], "remediate");
     service.wait_for(KNOWN, &["confirmed"]);
+    (site, service)
+}
 
+#[test]
+fn the_lines_of_the_runbook_restore_a_backup_and_nothing_is_sent_until_a_person_says_so() {
+    let cloud = Cloud::start(fleet(3));
+    let (site, mut service) = stage(&cloud);
     let [backup, restore] = <[_; 2]>::try_from(blocks("Restoring a backup")).unwrap();
     assert_eq!((backup.len(), restore.len()), (2, 10));
     let load = Load::start(&service.url);
@@ -139,7 +144,6 @@ fn the_lines_of_the_runbook_restore_a_backup_and_nothing_is_sent_until_a_person_
     assert_eq!(broken_laws(&site, &cloud, &acknowledged), Vec::<String>::new());
     let sent = cloud.running.ledger().len();
 
-    let mut service = service;
     for line in &restore {
         let (expected, says) = match line.as_str() {
             "systemctl stop unhang" => {
