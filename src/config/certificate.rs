@@ -145,6 +145,11 @@ impl ClientNames {
     pub fn has(&self, name: &SanName) -> bool {
         self.0.contains(name)
     }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl FromIterator<SanName> for ClientNames {

@@ -3,6 +3,7 @@
 //! Never: reads any of it from a header, which anyone could have written.
 
 use std::any::Any;
+use std::cell::Cell;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
@@ -19,6 +20,9 @@ use crate::config::ClientNames;
 struct Encrypted {
     /// What the client showed; empty: nothing.
     shown: Vec<CertificateDer<'static>>,
+    /// Up to which look at our files nobody vouched for it. A chain can be made to be long work, so a stranger gets that
+    /// work once, not with each request.
+    refused_at: Cell<Option<u64>>,
 }
 
 /// Notes what is known of a new connection.
@@ -26,7 +30,8 @@ pub(super) fn note(connection: &dyn Any, kept: &mut Extensions) {
     if let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() {
         let (_socket, session) = stream.get_ref();
         let shown = session.peer_certificates().unwrap_or_default();
-        kept.insert(Encrypted { shown: shown.iter().cloned().map(CertificateDer::into_owned).collect() });
+        let shown = shown.iter().cloned().map(CertificateDer::into_owned).collect();
+        kept.insert(Encrypted { shown, refused_at: Cell::new(None) });
     }
 }
 
@@ -38,7 +43,15 @@ pub(super) fn is_encrypted(req: &HttpRequest) -> bool {
 /// What the client's certificate says of it at this time; `None`: it showed none. Asked at each request, whoever is named
 /// in it, so that the time of an answer does not tell which sources know their sender by a certificate.
 pub(super) fn client_names(req: &HttpRequest, door: &Door, now: Timestamp) -> Option<ClientNames> {
-    let shown = &req.conn_data::<Encrypted>()?.shown;
+    let Encrypted { shown, refused_at } = req.conn_data::<Encrypted>()?;
     let certificates = door.certificates.as_ref().filter(|_| !shown.is_empty())?;
-    Some(certificates.judge(shown, now))
+    let looks = certificates.looks();
+    if refused_at.get() == Some(looks) {
+        return Some(ClientNames::default());
+    }
+    let names = certificates.judge(shown, now);
+    if names.is_empty() {
+        refused_at.set(Some(looks));
+    }
+    Some(names)
 }

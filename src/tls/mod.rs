@@ -5,6 +5,7 @@
 mod client;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub struct Standing {
 /// The certificate that is shown, and the authorities that vouch for clients. Both are replaced while it runs.
 pub struct Certificates {
     held: ArcSwap<Held>,
+    looks: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -60,7 +62,7 @@ impl Certificates {
     /// begun is still proven.
     pub fn open(files: &TlsConfig) -> Result<Arc<Self>, CertificateFault> {
         let held = ArcSwap::from_pointee(read(files)?);
-        Ok(Arc::new(Self { held, trouble: Mutex::new(None) }))
+        Ok(Arc::new(Self { held, looks: AtomicU64::new(0), trouble: Mutex::new(None) }))
     }
 
     /// How TLS is spoken. A session is never taken up again: a client's certificate is shown with each connection.
@@ -96,6 +98,7 @@ impl Certificates {
                 }
                 *trouble = None;
                 self.held.store(Arc::new(fresh));
+                self.looks.fetch_add(1, Ordering::Release);
             }
             Err(why) => {
                 if trouble.as_ref() != Some(&why) {
@@ -104,6 +107,11 @@ impl Certificates {
                 *trouble = Some(why);
             }
         }
+    }
+
+    /// How often the files were read and found good: what was refused before may be taken after.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Acquire)
     }
 
     /// How the certificate stands.

@@ -10,12 +10,15 @@ plant client-certificate-name-not-compared src/config/certificate.rs \
 plant client-certificate-without-its-key src/tls/client.rs \
   's/verify_tls13_signature\(message, certificate, signed, &self.algorithms\)/verify_tls13_signature(message, certificate, signed, \&self.algorithms).or(Ok(HandshakeSignatureValid::assertion()))/' \
   --test service tls::a_certificate_without_its_key
-plant client-certificate-judged-once src/http/connection.rs \
-  's/Some\(certificates.judge\(shown, now\)\)/{ static SEEN: std::sync::OnceLock<ClientNames> = std::sync::OnceLock::new(); Some(SEEN.get_or_init(|| certificates.judge(shown, now)).clone()) }/' \
+plant client-certificate-refused-for-ever src/http/connection.rs \
+  's/let looks = certificates.looks\(\);/let looks = 0;/' \
   --test service tls::an_authority
 plant broken-pair-replaces-the-good-one src/config/certificate.rs \
   's/let certified = CertifiedKey::from_der\(chain, key, &provider\(\)\)/let certified = provider().key_provider.load_private_key(key).map(|key| CertifiedKey::new(chain, key))/' \
   --test service tls::a_renewed
+plant client-certificate-believed-for-ever src/tls/mod.rs \
+  's/let \(Some\(client_ca\), Some\(\(own, between\)\)\) = \(&held.client_ca, shown/static FIRST: std::sync::OnceLock<Arc<dyn ClientCertVerifier>> = std::sync::OnceLock::new(); let first = held.client_ca.as_ref().map(|ca| Arc::clone(FIRST.get_or_init(|| Arc::clone(ca)))); let (Some(client_ca), Some((own, between))) = (\&first, shown/' \
+  --test service tls::an_authority
 plant expired-renewal-is-used src/tls/mod.rs \
   's/Some\(why\) if fresh.identity.certified.cert != held.identity.certified.cert => \{/Some(why) if fresh.identity.certified.cert.is_empty() => {/' \
   --test service tls::a_renewed
