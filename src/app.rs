@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{CertificateFault, CloudConfig, Config};
 use crate::dispatcher;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::heads;
@@ -28,6 +28,7 @@ use crate::quarantine;
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
 use crate::telemetry::{Metrics, chain};
+use crate::tls::{self, Certificates};
 use crate::verifier;
 
 /// How long a graceful stop waits with nothing in flight.
@@ -62,14 +63,12 @@ pub enum StartError {
         /// What the clock says.
         now: Timestamp,
     },
-    /// The port cannot be bound.
-    #[error("cannot listen on {listen}: {source}; is another program using the port?")]
-    Listen {
-        /// The address.
-        listen: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// A port cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
+    /// The certificate of the door cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
 }
 
 /// A running service.
@@ -77,7 +76,9 @@ pub enum StartError {
 pub struct App {
     addr: SocketAddr,
     service: Arc<Service>,
-    server: actix_web::dev::ServerHandle,
+    certificates: Option<Arc<Certificates>>,
+    cloud: Arc<Clients>,
+    servers: Vec<actix_web::dev::ServerHandle>,
     rooms: Vec<JoinHandle<()>>,
     tasks: TaskTracker,
     writer: JoinHandle<()>,
@@ -110,7 +111,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
     let journal = Arc::new(Journal::open(&config.store.journal));
     let epoch = begin(&store, &config, clock.now()).await?;
-    let listen = config.server.listen;
+    let certificates = config.server.tls.as_ref().map(Certificates::open).transpose()?;
     let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
     let service = Arc::new(Service::new(store, journal, clock, config, metrics, epoch));
     outbox::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
@@ -122,15 +123,16 @@ pub async fn start(config: Config) -> Result<App, StartError> {
             "interrupts were in flight when the last process ended; without an answer in the attempt journal they are unknown now"
         );
     }
-    let (server, addr, running) =
-        http::listen(Arc::clone(&service), listen).map_err(|source| StartError::Listen { listen, source })?;
+    let http::Listening { handles: servers, addr, ops_addr, running } =
+        http::listen(Arc::clone(&service), certificates.as_ref())?;
     let room = |name, work: Pin<Box<dyn Future<Output = ()> + Send>>| {
         tasks.spawn(watched(name, service.stopping.clone(), tasks.spawn(work)))
     };
     let writer = tasks.spawn(watched("writer", service.stopping.clone(), writer));
     let (s, c) = (|| Arc::clone(&service), || Arc::clone(&cloud));
     let rooms = vec![
-        room("http", Box::pin(running)),
+        room("http", running),
+        room("certificates", Box::pin(tls::keep_fresh(certificates.clone(), service.stopping.clone()))),
         room("inventory", Box::pin(inventory::refresh(s(), c()))),
         room("resolver", Box::pin(inventory::resolve(s(), c()))),
         room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
@@ -141,8 +143,9 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("audit watch", Box::pin(heads::watch::run(s()))),
         room("outbox", Box::pin(outbox::run(s()))),
     ];
-    tracing::info!(%addr, epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
-    Ok(App { addr, service, server, rooms, tasks, writer, answer_within, lock })
+    let ops_addr = ops_addr.map(tracing::field::display);
+    tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
+    Ok(App { addr, service, certificates, cloud, servers, rooms, tasks, writer, answer_within, lock })
 }
 
 /// A room that ends before the service does has failed, and with it the service: half a service is worse than none.
@@ -207,6 +210,8 @@ impl App {
         let old = self.service.config();
         for (changed, key) in [
             (old.server.listen != config.server.listen, "server.listen"),
+            (old.server.ops_listen != config.server.ops_listen, "server.ops_listen"),
+            (self.certificates.is_some() != config.server.tls.is_some(), "server.tls"),
             (old.store.path != config.store.path, "store.url"),
             (old.store.hold_file != config.store.hold_file, "store.hold_file"),
             (old.store.watermark_bytes != config.store.watermark_bytes, "store.watermark"),
@@ -224,11 +229,20 @@ impl App {
         // The hold file belongs to the store that is open: a hold must not be lifted by naming another place.
         config.store = old.store.clone();
         config.audit = old.audit.clone();
-        // The clients keep what they were built with; half of a new cloud would be worse than all of the old.
-        config.cloud = old.cloud.clone();
+        // The clients keep what they were built with; half of a new cloud would be worse than all of the old. Keys are
+        // another matter: an account has two pairs so that they can be changed while everything runs.
+        config.cloud = CloudConfig {
+            access_key: config.cloud.access_key.clone(),
+            secret_key: config.cloud.secret_key.clone(),
+            ..old.cloud.clone()
+        };
+        if let Err(error) = self.cloud.renew_keys(&config.cloud) {
+            tracing::error!(error = %chain(&error), "the new cloud keys are not used");
+        }
         config.server.queue_max = old.server.queue_max;
         let (hash, now) = (config.hash.clone(), self.service.clock.now());
         self.service.config.store(Arc::new(config));
+        self.look_at_certificates();
         self.service
             .store
             .write(move |tx| {
@@ -244,6 +258,13 @@ impl App {
         Ok(())
     }
 
+    /// Reads the files of the certificate again, as they are named now.
+    pub fn look_at_certificates(&self) {
+        if let (Some(certificates), Some(files)) = (&self.certificates, &self.service.config().server.tls) {
+            certificates.look(files, self.service.clock.wall());
+        }
+    }
+
     /// Waits until something inside asked for the end: a fault after which nobody can be sure.
     pub async fn failed(&self) {
         self.service.stopping.cancelled().await;
@@ -252,9 +273,22 @@ impl App {
     /// Stops: no new claims at once, the door closes, the one answer in flight is awaited, the store is left tidy.
     /// Returns false when something had to be left behind.
     pub async fn stop(self) -> bool {
-        let Self { addr: _, service, server, rooms, tasks, writer, answer_within, lock } = self;
+        let Self {
+            addr: _,
+            service,
+            certificates: _,
+            cloud: _,
+            servers,
+            rooms,
+            tasks,
+            writer,
+            answer_within,
+            lock,
+        } = self;
         service.stopping.cancel();
-        server.stop(true).await;
+        for server in servers {
+            server.stop(true).await;
+        }
         let begun = Instant::now();
         let mut clean = true;
         for room in rooms {

@@ -26,4 +26,5 @@ pub mod signals;
 pub mod sources;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod verifier;

@@ -130,6 +130,10 @@ pub struct ReceiverLabels {
     pub receiver: String,
 }
 
+/// No labels. A figure of a family is not shown until it has a value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NoLabels {}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// All figures. Those that the store knows are read from it at each scrape.
@@ -194,6 +198,10 @@ pub struct Metrics {
     pub notify_waiting: Family<ReceiverLabels, Gauge>,
     /// Age of the oldest of them.
     pub notify_oldest_waiting: Family<ReceiverLabels, Seconds>,
+    /// When the certificate of the door expires; only with TLS.
+    pub tls_expires: Family<NoLabels, Seconds>,
+    /// 1 while the certificate's files are not usable and an older certificate is shown; only with TLS.
+    pub tls_files_broken: Family<NoLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -237,12 +245,15 @@ impl Metrics {
             notify_deliveries: Family::default(),
             notify_waiting: Family::default(),
             notify_oldest_waiting: Family::default(),
+            tls_expires: Family::default(),
+            tls_files_broken: Family::default(),
             registry: Registry::default(),
         };
         metrics.register_work(&mut registry);
         metrics.register_state(&mut registry);
         metrics.register_times_and_sizes(&mut registry);
         metrics.register_outbox(&mut registry);
+        metrics.register_tls(&mut registry);
         Self { registry, ..metrics }
     }
 
@@ -302,6 +313,13 @@ impl Metrics {
         registry.register("notify_waiting", help, waiting);
         let (help, oldest) = ("Age of the oldest message that waits", self.notify_oldest_waiting.clone());
         registry.register_with_unit("notify_oldest_waiting", help, Unit::Seconds, oldest);
+    }
+
+    fn register_tls(&self, registry: &mut Registry) {
+        let (help, expires) = ("When the certificate of the door expires", self.tls_expires.clone());
+        registry.register_with_unit("tls_certificate_expires_timestamp", help, Unit::Seconds, expires);
+        let (help, broken) = ("Whether new certificate files cannot be used", self.tls_files_broken.clone());
+        registry.register("tls_files_broken", help, broken);
     }
 
     /// The exposition in OpenMetrics text.

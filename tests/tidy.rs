@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use unhang::domain::guard::Reason;
 use unhang::telemetry::{
-    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, NotifyLabels, OutcomeLabels,
+    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, NoLabels, NotifyLabels, OutcomeLabels,
     PolicyLabels, ReceiverLabels, SourceLabels, StateLabels,
 };
 
@@ -21,13 +21,14 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 27] = [
+const FLOORS: [(&str, u8); 28] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
     ("config", 1),
     ("store", 2),
     ("ncloud", 2),
+    ("tls", 2),
     ("sources", 2),
     ("service", 3),
     ("export", 3),
@@ -371,6 +372,8 @@ fn figures() -> BTreeSet<String> {
         .inc();
     metrics.notify_waiting.get_or_create(&ReceiverLabels { receiver: receiver() }).set(1);
     metrics.notify_oldest_waiting.get_or_create(&ReceiverLabels { receiver: receiver() }).set(1.0);
+    metrics.tls_expires.get_or_create(&NoLabels {}).set(1.0);
+    metrics.tls_files_broken.get_or_create(&NoLabels {}).set(1);
     let text = metrics.encode().unwrap_or_default();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()

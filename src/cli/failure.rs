@@ -74,12 +74,12 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let text = chain(&error);
         match error {
-            StartError::Cloud(_) => Self::usage(text),
+            StartError::Cloud(_) | StartError::Certificate(_) => Self::usage(text),
             StartError::Lock(_)
             | StartError::Open(_)
             | StartError::Store(_)
             | StartError::Clock { .. }
-            | StartError::Listen { .. } => Self::unreachable(text),
+            | StartError::Listen(_) => Self::unreachable(text),
         }
     }
 }

@@ -8,11 +8,15 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::out::Out;
+use crate::clock::Clock;
 use crate::config::{Config, Environment, Loaded, Problem, check_report, load};
 use crate::store::Store;
 
 /// Files that are looked for where none is named.
 const USUAL: [&str; 2] = ["unhang.toml", "/etc/unhang/unhang.toml"];
+
+/// The key that names our certificate.
+pub(super) const CERTIFICATE: &str = "server.tls.certificate_file";
 
 /// Names the configuration.
 #[derive(Debug, Clone, Args)]
@@ -30,7 +34,14 @@ impl ConfigArgs {
 
     /// Reads and checks it.
     pub(super) fn load(&self) -> Result<Loaded, Vec<Problem>> {
-        load(self.path().as_deref(), &Environment::of_process())
+        let mut loaded = load(self.path().as_deref(), &Environment::of_process())?;
+        let now = Clock::default().wall();
+        if let Some(tls) = &loaded.config.server.tls {
+            // One that has expired keeps nobody from starting: what was begun is proven, and renewed files are read.
+            let told = tls.validity.fault(now).or_else(|| tls.validity.warning(now));
+            loaded.warnings.extend(told.map(|message| Problem { key: CERTIFICATE.to_owned(), message }));
+        }
+        Ok(loaded)
     }
 
     /// Reads it; every problem goes to standard error.

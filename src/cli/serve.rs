@@ -136,6 +136,8 @@ async fn reload(app: &App, config: &ConfigArgs) {
             for problem in &problems {
                 tracing::error!(key = problem.key, "configuration: {}", problem.message);
             }
+            // Whatever else is wrong: somebody may have asked because of a renewed certificate.
+            app.look_at_certificates();
             tracing::error!(problems = problems.len(), "the new configuration is refused; the old one stays");
         }
     }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
 use super::out::{Format, Out};
-use super::place::{ConfigArgs, StoreArgs};
+use super::place::{CERTIFICATE, ConfigArgs, StoreArgs};
 use crate::clock::Clock;
 use crate::config::{Config, Problem, check_report};
 use crate::ncloud::{InterruptClient, Reader};
@@ -36,9 +36,10 @@ pub(super) struct CheckArgs {
 
 /// Prints the report.
 pub(super) fn check_config(args: &CheckArgs, out: &mut Out) -> Result<(), Failure> {
-    let outcome = args.config.load().and_then(|loaded| match build_clients(&loaded.config) {
-        Ok(()) => Ok(loaded),
-        Err(problem) => Err(vec![problem]),
+    let outcome = args.config.load().and_then(|loaded| {
+        let faults = [certificate_is_good(&loaded.config), build_clients(&loaded.config)];
+        let problems: Vec<Problem> = faults.into_iter().filter_map(Result::err).collect();
+        if problems.is_empty() { Ok(loaded) } else { Err(problems) }
     });
     match args.output {
         Format::Text => out.bytes(check_report(&outcome).as_bytes())?,
@@ -63,6 +64,13 @@ pub(super) fn check_config(args: &CheckArgs, out: &mut Out) -> Result<(), Failur
         }
         Err(problems) => Err(Failure::usage(args.config.refusal(problems.len()))),
     }
+}
+
+/// The service starts with a certificate that no client takes; somebody who checks wants to know before.
+fn certificate_is_good(config: &Config) -> Result<(), Problem> {
+    let now = Clock::default().wall();
+    let fault = config.server.tls.as_ref().and_then(|tls| tls.validity.fault(now));
+    fault.map_or(Ok(()), |message| Err(Problem { key: CERTIFICATE.to_owned(), message }))
 }
 
 /// Building the clients finds what a file cannot say: an image without CA certificates.

@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
-    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TokenConfig, TracerConfig, VerifyConfig,
+    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig, TracerConfig,
+    VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -63,6 +64,8 @@ pub(super) fn hash(config: &Config) -> String {
 fn server_value(server: &ServerConfig) -> Value {
     let ServerConfig {
         listen,
+        ops_listen,
+        tls,
         body_bytes_max,
         alerts_max,
         label_bytes_max,
@@ -75,7 +78,15 @@ fn server_value(server: &ServerConfig) -> Value {
         public_url,
         trusted_proxies,
     } = server;
+    // Of a renewed certificate the hash knows nothing.
+    let tls = tls.as_ref().map(|TlsConfig { certificate_file, key_file, client_ca_file, validity: _ }| {
+        json!({
+            "certificateFile": certificate_file.to_string_lossy(), "keyFile": key_file.to_string_lossy(),
+            "clientCaFile": client_ca_file.as_ref().map(|file| file.to_string_lossy()),
+        })
+    });
     json!({
+        "opsListen": ops_listen, "tls": tls,
         "listen": listen, "bodyBytesMax": body_bytes_max, "alertsMax": alerts_max,
         "labelBytesMax": label_bytes_max, "labelsMax": labels_max, "bodyTimeout": body_timeout,
         "deliveriesPerSecond": deliveries_per_second, "queueMax": queue_max, "streamsMax": streams_max,
@@ -140,6 +151,9 @@ fn credential_value(credential: &CredentialConfig) -> Value {
             "kind": "hmac", "signatureHeader": signature_header,
             "timestampHeader": timestamp_header, "tolerance": tolerance,
         }),
+        CredentialConfig::ClientCertificate { san } => {
+            json!({ "kind": "client_certificate", "san": san.to_string() })
+        }
     }
 }
 

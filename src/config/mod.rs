@@ -3,6 +3,7 @@
 //! Never: echoes a secret, guesses a value, or fills in a limit as "none". The only reader of the environment.
 
 mod audit;
+mod certificate;
 mod cloud;
 mod corroborate;
 mod dashboard;
@@ -22,6 +23,7 @@ mod size;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tokens;
 
 use std::fmt;
@@ -41,6 +43,10 @@ use crate::domain::policy::{Rules, Trust};
 use crate::domain::server::RegionCode;
 
 pub use audit::audit_key_from;
+pub use certificate::{
+    CertificateFault, ClientNames, Identity, SanName, TlsConfig, Validity, provider, read_client_ca,
+    read_identity,
+};
 pub use environment::Environment;
 pub use load::{Loaded, listener, load};
 pub use problem::{Problem, check_report};
@@ -115,6 +121,10 @@ pub struct SignalSecret {
 pub struct ServerConfig {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// A second address, for health and figures alone; `None`: they are served at the first.
+    pub ops_listen: Option<SocketAddr>,
+    /// `[server.tls]`; `None`: plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// Largest body of a delivery in bytes (default 4 MiB).
     pub body_bytes_max: usize,
     /// Most alerts in one delivery (default 2000).
@@ -380,6 +390,11 @@ pub enum CredentialConfig {
         timestamp_header: String,
         /// Largest difference between that time and ours (default 300 s).
         tolerance: SignedDuration,
+    },
+    /// The certificate of a client, which an authority of `server.tls.client_ca_file` vouches for.
+    ClientCertificate {
+        /// Alternative name that it must have.
+        san: SanName,
     },
 }
 

@@ -210,7 +210,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 /// The path, unless it may be the secret itself: neither the file nor a named folder of it exists.
-fn showable(written: &Path, path: &Path) -> String {
+pub(super) fn showable(written: &Path, path: &Path) -> String {
     let named_folder = written
         .parent()
         .is_some_and(|folder| folder.components().any(|part| matches!(part, Component::Normal(_))));
@@ -223,12 +223,12 @@ fn showable(written: &Path, path: &Path) -> String {
 }
 
 #[cfg(unix)]
-fn open_to_others(path: &Path) -> bool {
+pub(super) fn open_to_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
 }
 
 #[cfg(not(unix))]
-fn open_to_others(_path: &Path) -> bool {
+pub(super) fn open_to_others(_path: &Path) -> bool {
     false
 }

@@ -10,8 +10,10 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::notify::public_url;
+use super::secret::Vault;
 use super::section::Section;
 use super::size::{MIB, size, size_text};
+use super::tls::tls;
 use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, VerifyConfig};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -19,11 +21,13 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// `[server]`
-pub(super) fn server(mut section: Section<'_>) -> ServerConfig {
-    let listen = section
-        .parsed("listen", "an address with a port such as \"127.0.0.1:8080\"", |text| text.parse().ok());
+pub(super) fn server(mut section: Section<'_>, vault: Vault<'_>) -> ServerConfig {
+    let listen = address(&mut section, "listen");
+    let tls_written = section.has("tls");
     let config = ServerConfig {
         listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        ops_listen: address(&mut section, "ops_listen"),
+        tls: tls(&mut section, vault),
         body_bytes_max: section.whole("body_bytes_max", 4 * 1024 * 1024, 1024..=64 * 1024 * 1024),
         alerts_max: section.whole("alerts_max", 2000, 1..=100_000),
         label_bytes_max: section.whole("label_bytes_max", 4096, 64..=65_536),
@@ -36,8 +40,22 @@ pub(super) fn server(mut section: Section<'_>) -> ServerConfig {
         public_url: public_url(&mut section),
         trusted_proxies: networks(&mut section, "trusted_proxies"),
     };
+    if config.ops_listen.is_some_and(|ops| ops == config.listen && ops.port() != 0) {
+        section.problem("ops_listen", "must be another address than server.listen");
+    }
+    let plain_to_others = !tls_written && config.trusted_proxies.is_empty();
+    if plain_to_others && !config.listen.ip().to_canonical().is_loopback() {
+        section.warning(
+            "listen",
+            "not a loopback address, without server.tls: tokens and alerts travel unencrypted. Write server.tls, or end TLS in a proxy and name it in server.trusted_proxies",
+        );
+    }
     section.finish();
     config
+}
+
+fn address(section: &mut Section<'_>, key: &'static str) -> Option<SocketAddr> {
+    section.parsed(key, "an address with a port such as \"127.0.0.1:8080\"", |text| text.parse().ok())
 }
 
 /// A list of networks in CIDR form or single addresses.

@@ -10,7 +10,7 @@ use super::problem::Findings;
 use super::secret::Vault;
 use super::section::{Section, is_name};
 use super::service::networks;
-use super::{CredentialConfig, HeartbeatConfig, SourceConfig, SourceKind};
+use super::{CredentialConfig, HeartbeatConfig, SanName, SourceConfig, SourceKind};
 use crate::domain::alert::Labels;
 use crate::domain::guest::Binding;
 use crate::domain::hold::NamePattern;
@@ -25,10 +25,14 @@ const RESERVED_HEADERS: [&str; 6] =
     ["host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection"];
 
 /// All sources, and the names of all that were written, broken ones included.
-pub(super) fn sources(sections: Vec<Section<'_>>, vault: Vault<'_>) -> (Vec<String>, Vec<SourceConfig>) {
+pub(super) fn sources(
+    sections: Vec<Section<'_>>,
+    client_ca: bool,
+    vault: Vault<'_>,
+) -> (Vec<String>, Vec<SourceConfig>) {
     let mut names: Vec<String> = Vec::new();
     let mut sources = Vec::new();
-    let mut secrets: Vec<(usize, String, SecretString)> = Vec::new();
+    let mut secrets: Vec<(usize, String, Known)> = Vec::new();
     for (index, mut section) in sections.into_iter().enumerate() {
         let name = section.required_text("name", "a name for the path /webhooks/{name}");
         let name = name.filter(|name| {
@@ -45,18 +49,17 @@ pub(super) fn sources(sections: Vec<Section<'_>>, vault: Vault<'_>) -> (Vec<Stri
         });
         names.extend(name.clone());
         let kind = kind(&mut section);
-        let credentials = credentials(&mut section, kind, vault);
+        let credentials = credentials(&mut section, kind, client_ca, vault);
         for (key, credential) in &credentials {
-            let secret = secret_of(credential);
-            let twin = secrets
-                .iter()
-                .find(|(owner, _, other)| *owner != index && other.expose_secret() == secret.expose_secret());
+            let known = Known::of(credential);
+            let twin = secrets.iter().find(|(owner, _, other)| *owner != index && other.is(&known));
             if let Some((_, twin, _)) = twin {
+                let what = known.word();
                 section
                     .findings()
-                    .problem(key, format!("the same secret as {twin}; every source needs its own"));
+                    .problem(key, format!("the same {what} as {twin}; every source needs its own"));
             }
-            secrets.push((index, key.clone(), secret.clone()));
+            secrets.push((index, key.clone(), known));
         }
         let auth = credentials.into_iter().map(|(_, credential)| credential).collect();
         sources.extend(finish(section, name, kind, auth));
@@ -189,6 +192,7 @@ pub(super) fn judge_heartbeats(sources: &[SourceConfig], policies: &[Policy], fi
 fn credentials(
     section: &mut Section<'_>,
     kind: Option<SourceKind>,
+    client_ca: bool,
     vault: Vault<'_>,
 ) -> Vec<(String, CredentialConfig)> {
     if !section.has("auth") || section.is_empty_list("auth") {
@@ -197,7 +201,8 @@ fn credentials(
             "no credential configured; anyone could send alerts, so the service does not start",
         );
     }
-    section.sections("auth").into_iter().filter_map(|entry| credential(entry, kind, vault)).collect()
+    let entries = section.sections("auth").into_iter();
+    entries.filter_map(|entry| credential(entry, kind, client_ca, vault)).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -206,11 +211,13 @@ enum AuthKind {
     Basic,
     Header,
     Hmac,
+    ClientCertificate,
 }
 
 fn credential(
     mut section: Section<'_>,
     source: Option<SourceKind>,
+    client_ca: bool,
     vault: Vault<'_>,
 ) -> Option<(String, CredentialConfig)> {
     let kinds = [
@@ -218,13 +225,22 @@ fn credential(
         ("basic", AuthKind::Basic),
         ("header", AuthKind::Header),
         ("hmac", AuthKind::Hmac),
+        ("client_certificate", AuthKind::ClientCertificate),
     ];
     if !section.has("kind") {
-        section.problem("kind", "missing; expected one of bearer, basic, header, hmac");
+        section.problem("kind", "missing; expected one of bearer, basic, header, hmac, client_certificate");
     }
     let kind = section.choice("kind", &kinds);
-    let secret_key = section.key(if section.has("secret_env") { "secret_env" } else { "secret_file" });
-    let secret = vault.credential(&mut section);
+    let certificate = kind == Some(AuthKind::ClientCertificate);
+    let secret_key = if certificate {
+        "san"
+    } else if section.has("secret_env") {
+        "secret_env"
+    } else {
+        "secret_file"
+    };
+    let secret_key = section.key(secret_key);
+    let secret = if certificate { None } else { vault.credential(&mut section) };
     let Some(kind) = kind else {
         // Which other keys belong here is not known, so they are not judged.
         return None;
@@ -242,6 +258,7 @@ fn credential(
         AuthKind::Basic => basic(&mut section, secret),
         AuthKind::Header => header(&mut section, secret, source),
         AuthKind::Hmac => hmac(&mut section, secret),
+        AuthKind::ClientCertificate => client_certificate(&mut section, client_ca),
     };
     section.finish();
     credential.map(|credential| (secret_key, credential))
@@ -303,6 +320,18 @@ fn hmac(section: &mut Section<'_>, secret: Option<SecretString>) -> Option<Crede
     })
 }
 
+fn client_certificate(section: &mut Section<'_>, client_ca: bool) -> Option<CredentialConfig> {
+    const EXPECTED: &str = "the one alternative name of the client's certificate, \"dns:NAME\" without a star or \"uri:ADDRESS\"";
+    if !client_ca {
+        section.problem("kind", "needs server.tls.client_ca_file: the authorities that vouch for clients");
+    }
+    if !section.has("san") {
+        section.problem("san", format!("missing; expected {EXPECTED}"));
+    }
+    let san = section.parsed("san", EXPECTED, SanName::parse)?;
+    Some(CredentialConfig::ClientCertificate { san })
+}
+
 fn header_name(section: &mut Section<'_>, key: &'static str) -> Option<String> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     section.parsed(key, "the name of a header that HTTP does not use itself", |text| {
@@ -319,11 +348,35 @@ fn visible(section: &Section<'_>, secret: &SecretString) -> bool {
     visible
 }
 
-fn secret_of(credential: &CredentialConfig) -> &SecretString {
-    match credential {
-        CredentialConfig::Bearer { secret }
-        | CredentialConfig::Basic { secret, .. }
-        | CredentialConfig::Header { secret, .. }
-        | CredentialConfig::Hmac { secret, .. } => secret,
+/// What a credential knows its sender by; no two sources may know theirs by the same.
+enum Known {
+    Secret(SecretString),
+    San(SanName),
+}
+
+impl Known {
+    fn of(credential: &CredentialConfig) -> Self {
+        match credential {
+            CredentialConfig::Bearer { secret }
+            | CredentialConfig::Basic { secret, .. }
+            | CredentialConfig::Header { secret, .. }
+            | CredentialConfig::Hmac { secret, .. } => Self::Secret(secret.clone()),
+            CredentialConfig::ClientCertificate { san } => Self::San(san.clone()),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(own), Self::Secret(other)) => own.expose_secret() == other.expose_secret(),
+            (Self::San(own), Self::San(other)) => own == other,
+            (Self::Secret(_), Self::San(_)) | (Self::San(_), Self::Secret(_)) => false,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::San(_) => "name",
+        }
     }
 }

@@ -11,6 +11,7 @@ use actix_web::http::header::{HOST, HeaderMap};
 use subtle::ConstantTimeEq as _;
 
 use super::auth::Person;
+use super::connection::is_encrypted;
 use super::door::Door;
 use super::session::{Digest, Lasts, Use};
 use crate::config::Config;
@@ -23,7 +24,7 @@ const COOKIE_LOOPBACK: &str = "unhang_session";
 /// What a request came through; `None` of it: nobody may log in over that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A trusted proxy says that its client used TLS.
+    /// TLS ends here, or a trusted proxy says that its client used it.
     Tls,
     /// A browser on this machine, with no proxy between.
     Loopback,
@@ -37,7 +38,14 @@ impl Line {
             let said = only(req.headers(), "x-forwarded-proto");
             return (said == Some("https")).then_some(Self::Tls);
         }
-        let local = door.loopback && peer.is_loopback() && came_directly(req.headers());
+        // Somebody's proxy that is not trusted: its own client may be on a plain line.
+        if is_proxied(req.headers()) {
+            return None;
+        }
+        if is_encrypted(req) {
+            return Some(Self::Tls);
+        }
+        let local = door.loopback && peer.is_loopback() && asks_this_machine(req.headers());
         local.then_some(Self::Loopback)
     }
 
@@ -138,18 +146,20 @@ fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     value.to_str().ok()
 }
 
-/// Whether a browser on this machine asked for this machine, with no proxy between: a page elsewhere whose name was
-/// bent to loopback, or the public through a reverse proxy, must not be taken for somebody at this desk.
-fn came_directly(headers: &HeaderMap) -> bool {
-    let proxied = ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name));
+/// Whether a proxy says that it is between.
+fn is_proxied(headers: &HeaderMap) -> bool {
+    let names = ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
+    names.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Whether a browser asked for this machine by a name of this machine: a page elsewhere whose name was bent to loopback
+/// must not be taken for somebody at this desk.
+fn asks_this_machine(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     let name = name.map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    let local = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    local && !proxied
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -160,7 +170,8 @@ mod tests {
 
     fn direct(headers: &[(&'static str, &'static str)]) -> bool {
         let req = headers.iter().fold(TestRequest::default(), |req, header| req.insert_header(*header));
-        came_directly(req.to_http_request().headers())
+        let req = req.to_http_request();
+        asks_this_machine(req.headers()) && !is_proxied(req.headers())
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::domain::ids::DeliveryId;
 use crate::domain::policy::Trust;
 use crate::service::Service;
 use crate::sources::Verifier;
+use crate::tls::Certificates;
 
 /// Label of everything that no configured source sent.
 pub(super) const UNKNOWN_SOURCE: &str = "unknown";
@@ -118,6 +119,8 @@ pub(super) struct Door {
     pub(super) service: Arc<Service>,
     /// It listens on a loopback address.
     pub(super) loopback: bool,
+    /// Our certificate and the authorities that vouch for clients; `None`: plain HTTP.
+    pub(super) certificates: Option<Arc<Certificates>>,
     /// People who have logged in to the pages.
     pub(super) sessions: Sessions,
     /// New audit rows, read once for all who follow them.
@@ -130,10 +133,15 @@ pub(super) struct Door {
 
 impl Door {
     /// `None` when the system gives no random bits.
-    pub(super) fn new(service: Arc<Service>, listen: IpAddr) -> Option<Self> {
+    pub(super) fn new(
+        service: Arc<Service>,
+        listen: IpAddr,
+        certificates: Option<Arc<Certificates>>,
+    ) -> Option<Self> {
         let senders = ArcSwap::from_pointee(Senders::new(service.config()));
         Some(Self {
             loopback: listen.to_canonical().is_loopback(),
+            certificates,
             sessions: Sessions::new()?,
             service,
             feed: Arc::new(Feed::new()),

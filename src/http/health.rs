@@ -20,7 +20,10 @@ use crate::domain::remediation::State;
 use crate::domain::server::RegionCode;
 use crate::service::{Service, hold_file};
 use crate::store::{InventoryAge, StoreError, free_bytes};
-use crate::telemetry::{BudgetLabels, PolicyLabels, ReceiverLabels, SourceLabels, StateLabels, chain};
+use crate::telemetry::{
+    BudgetLabels, Metrics, NoLabels, PolicyLabels, ReceiverLabels, SourceLabels, StateLabels, chain,
+};
+use crate::tls::Standing;
 
 /// Longest wait for the store's answer to `/readyz`.
 const PING_MAX: Duration = Duration::from_secs(1);
@@ -67,6 +70,17 @@ pub(super) struct Information {
     inventory: Option<Vec<RegionAge>>,
     /// A quarantine is open.
     quarantine: Option<bool>,
+    /// The certificate of this address; none where TLS does not end here.
+    certificate: Option<CertificateSeen>,
+}
+
+/// How our certificate stands.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CertificateSeen {
+    expires_at: Timestamp,
+    /// `ok`, or why newer files are not used.
+    files: String,
 }
 
 /// How old a region's list is.
@@ -95,7 +109,7 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     let stopping = service.stopping.is_cancelled();
     let health = service.health();
     let information =
-        if store == "ok" { tokio::time::timeout(PING_MAX, information(service)).await.ok() } else { None };
+        if store == "ok" { tokio::time::timeout(PING_MAX, information(&door)).await.ok() } else { None };
     let checks = Checks {
         store,
         stopping,
@@ -119,7 +133,8 @@ fn may_send(health: &Health) -> bool {
     [halted, clock, reads, disk].into_iter().all(Option::is_none)
 }
 
-async fn information(service: &Service) -> Information {
+async fn information(door: &Door) -> Information {
+    let service = &door.service;
     let now = service.clock.now();
     let file = hold_file(&service.config().store.hold_file).is_some();
     let holds = service.store.holds(now).await.map(|holds| holds.len()).ok();
@@ -131,7 +146,11 @@ async fn information(service: &Service) -> Information {
     let inventory = service.store.inventory_ages().await.ok();
     let inventory = inventory.map(|ages| ages.into_iter().map(age).collect());
     let quarantine = service.store.open_quarantine().await.map(|open| open.is_some()).ok();
-    Information { holds, hold_file: file, inventory, quarantine }
+    let certificate = door.certificates.as_ref().map(|certificates| {
+        let Standing { validity, trouble } = certificates.standing();
+        CertificateSeen { expires_at: validity.until, files: trouble.unwrap_or_else(|| "ok".to_owned()) }
+    });
+    Information { holds, hold_file: file, inventory, quarantine, certificate }
 }
 
 /// `GET /metrics`
@@ -141,11 +160,20 @@ pub(super) async fn metrics(door: Data<Door>) -> Result<HttpResponse, Problem> {
     if let Err(error) = refresh(service, &config, now).await {
         tracing::warn!(error = %chain(&error), "figures of the store could not be read for a scrape");
     }
+    if let Some(certificates) = &door.certificates {
+        refresh_certificate(&service.metrics, &certificates.standing());
+    }
     let text = service
         .metrics
         .encode()
         .map_err(|_unwritable| Problem::new(Code::Internal, "the figures cannot be written"))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, OPEN_METRICS)).body(text))
+}
+
+fn refresh_certificate(metrics: &Metrics, standing: &Standing) {
+    let until = standing.validity.until.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+    metrics.tls_expires.get_or_create(&NoLabels {}).set(until);
+    metrics.tls_files_broken.get_or_create(&NoLabels {}).set(i64::from(standing.trouble.is_some()));
 }
 
 async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod body;
 mod brief;
 mod caller;
 mod client;
+mod connection;
 mod dashboard;
 mod door;
 mod feed;
@@ -25,13 +26,13 @@ mod tests;
 mod webhooks;
 mod words;
 
-use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::{Next, NormalizePath, from_fn};
 use actix_web::{App, HttpMessage as _, HttpServer, ResponseError as _, web};
@@ -40,11 +41,13 @@ use tracing::Instrument as _;
 use crate::config::Config;
 use crate::domain::ids::TraceId;
 use crate::service::Service;
+use crate::tls::Certificates;
 use door::Door;
 use linger::{Holding, Shared};
 pub use openapi::document;
 pub use problem::Code;
 use problem::{Problem, TRACE_HEADER};
+use routes::Serves;
 
 /// Threads that serve; the store has one writer anyway.
 const WORKERS: usize = 2;
@@ -57,27 +60,99 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long answers under way are waited for at a stop, in seconds.
 const STOP_SECONDS: u64 = 5;
 
-/// Binds the port and builds the server. The returned future must be spawned.
+/// The door, bound and not yet open: it opens when `running` is spawned.
+pub struct Listening {
+    /// Stops it: the second address first, so that the first is the last to go.
+    pub handles: Vec<ServerHandle>,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Where health and figures are served, if that is elsewhere.
+    pub ops_addr: Option<SocketAddr>,
+    /// The work.
+    pub running: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+/// Why the door cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}: {source}; is another program using the port?")]
+pub struct ListenError {
+    /// The address.
+    listen: SocketAddr,
+    /// What the system said.
+    source: std::io::Error,
+}
+
+/// Binds the addresses and builds the servers.
 pub fn listen(
     service: Arc<Service>,
-    listen: SocketAddr,
-) -> Result<(ServerHandle, SocketAddr, impl Future<Output = ()> + Send + 'static), std::io::Error> {
-    let socket = std::net::TcpListener::bind(listen)?;
-    cut_off_after(&socket, &service.config())?;
-    let addr = socket.local_addr()?;
-    let door = Door::new(service, addr.ip())
-        .ok_or_else(|| std::io::Error::other("the system gives no random bits for sessions"))?;
+    certificates: Option<&Arc<Certificates>>,
+) -> Result<Listening, ListenError> {
+    let config = service.config();
+    let (socket, addr) = bound(config.server.listen, &config)?;
+    let ops = config.server.ops_listen.map(|ops| bound(ops, &config)).transpose()?;
+    let at = |source| ListenError { listen: config.server.listen, source };
+    let door = Door::new(service, addr.ip(), certificates.cloned())
+        .ok_or_else(|| at(std::io::Error::other("the system gives no random bits for sessions")))?;
     let door = web::Data::new(door);
     let (feed, store) = (Arc::clone(&door.feed), door.service.store.clone());
+    let first = if ops.is_some() { Serves::Work } else { Serves::Everything };
+    let server = serve(&door, socket, first, certificates).map_err(at)?;
+    let (ops_socket, ops_addr) = ops.unzip();
+    let ops = ops_socket.map(|socket| serve(&door, socket, Serves::Operations, None)).transpose();
+    let ops = ops.map_err(at)?;
+    let handles = ops.iter().chain([&server]).map(Server::handle).collect();
+    let running = async move {
+        let second = async {
+            match ops {
+                Some(ops) => ops.await,
+                None => Ok(()),
+            }
+        };
+        // The feed never ends by itself; it goes with the servers.
+        let ended = tokio::select! {
+            ended = async { tokio::try_join!(server, second) } => ended,
+            never = feed.run(store) => match never {},
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    };
+    Ok(Listening { handles, addr, ops_addr, running: Box::pin(running) })
+}
+
+fn bound(listen: SocketAddr, config: &Config) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let bind = || {
+        let socket = TcpListener::bind(listen)?;
+        cut_off_after(&socket, config)?;
+        let addr = socket.local_addr()?;
+        Ok((socket, addr))
+    };
+    bind().map_err(|source| ListenError { listen, source })
+}
+
+/// One address with its routes. Must be called within the runtime.
+fn serve(
+    door: &web::Data<Door>,
+    socket: TcpListener,
+    routes: Serves,
+    certificates: Option<&Arc<Certificates>>,
+) -> Result<Server, std::io::Error> {
+    let door = door.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(door.clone())
             .wrap(from_fn(surround))
             // Rewrites inside, outermost: a slash at the end never costs a redirect.
             .wrap(NormalizePath::trim())
-            .configure(routes::register)
+            .configure(|app| routes::register(app, routes))
     })
-    .workers(WORKERS)
+    .workers(if routes == Serves::Operations { 1 } else { WORKERS })
     .max_connections(CONNECTIONS_MAX)
     // An answer in two segments would wait for the peer's delayed acknowledgement, some 40 ms.
     .tcp_nodelay(true)
@@ -85,32 +160,27 @@ pub fn listen(
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(STOP_SECONDS)
     .disable_signals()
-    .listen(socket)?
-    .run();
-    let handle = server.handle();
-    let running = async move {
-        // The feed never ends by itself; it goes with the server.
-        let ended = tokio::select! {
-            ended = server => ended,
-            never = feed.run(store) => match never {},
-        };
-        if let Err(error) = ended {
-            tracing::error!(%error, "the HTTP server ended");
+    .on_connect(connection::note);
+    let server = match certificates {
+        None => server.listen(socket)?,
+        Some(certificates) => {
+            let tls = certificates.server_config().map_err(std::io::Error::other)?;
+            server.listen_rustls_0_23(socket, tls)?
         }
     };
-    Ok((handle, addr, running))
+    Ok(server.run())
 }
 
 /// Accepted connections inherit it: the system itself cuts off a peer that takes nothing, or is gone, for so long.
 #[cfg(target_os = "linux")]
-fn cut_off_after(socket: &std::net::TcpListener, config: &Config) -> Result<(), std::io::Error> {
+fn cut_off_after(socket: &TcpListener, config: &Config) -> Result<(), std::io::Error> {
     let after = Duration::try_from(config.server.write_timeout).unwrap_or(KEEP_ALIVE);
     socket2::SockRef::from(socket).set_tcp_user_timeout(Some(after))
 }
 
 /// Other systems have no such limit of their own.
 #[cfg(not(target_os = "linux"))]
-fn cut_off_after(_socket: &std::net::TcpListener, _config: &Config) -> Result<(), std::io::Error> {
+fn cut_off_after(_socket: &TcpListener, _config: &Config) -> Result<(), std::io::Error> {
     Ok(())
 }
 

@@ -20,6 +20,27 @@ pub(super) struct Route {
     pub(super) role: Option<Role>,
 }
 
+/// What an address serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// Every route.
+    Everything,
+    /// Every route but the figures, which have an address of their own.
+    Work,
+    /// Health and figures, and nothing else.
+    Operations,
+}
+
+impl Serves {
+    fn has(self, path: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Work => path != "/metrics",
+            Self::Operations => ["/livez", "/readyz", "/metrics"].contains(&path),
+        }
+    }
+}
+
 macro_rules! routes {
     ($($path:literal { $($method:ident $role:expr => $handler:path),+ })+) => {
         /// Every route.
@@ -27,13 +48,15 @@ macro_rules! routes {
             $($(Route { method: stringify!($method), path: $path, role: $role },)+)+
         ];
 
-        /// Registers every route; a method that a path does not list is answered 405.
-        pub(super) fn register(app: &mut web::ServiceConfig) {
-            $(app.service(
-                web::resource($path)
-                    .wrap(Condition::new(is_compressed($path), Compress::default()))
-                    $(.route(web::$method().to($handler)))+,
-            );)+
+        /// Registers the routes of an address; a method that a path does not list is answered 405.
+        pub(super) fn register(app: &mut web::ServiceConfig, serves: Serves) {
+            $(if serves.has($path) {
+                app.service(
+                    web::resource($path)
+                        .wrap(Condition::new(is_compressed($path), Compress::default()))
+                        $(.route(web::$method().to($handler)))+,
+                );
+            })+
         }
     };
 }

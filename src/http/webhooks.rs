@@ -14,9 +14,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::body;
 use super::client::client_ip;
+use super::connection::client_names;
 use super::door::{Door, Sender, UNKNOWN_SOURCE};
 use super::problem::{Code, Problem};
-use crate::config::{Config, SourceConfig};
+use crate::config::{ClientNames, Config, SourceConfig};
 use crate::domain::alert::Envelope;
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::intake::{Answer, Arrival, Taken, keep_unreadable, take_in};
@@ -81,7 +82,9 @@ async fn admit(
     }
     let now = door.service.clock.now();
     // Senders sign by the wall clock: ours may be held back by what the store knows.
-    let (source, verified) = verify(sender, req, peer, &bytes, door.service.clock.wall())?;
+    let wall = door.service.clock.wall();
+    let certificate = client_names(req, door, wall);
+    let (source, verified) = verify(sender, req, certificate.as_ref(), peer, &bytes, wall)?;
     // Asked after the credential, so that a stranger cannot spend what belongs to the sender.
     if sender.limiter.check().is_err() || door.service.store.waiting() >= config.server.queue_max {
         return Err(Problem::new(Code::Overloaded, "more deliveries than can be taken in; send again"));
@@ -127,13 +130,14 @@ async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result
 fn verify<'s>(
     sender: &'s Sender,
     req: &HttpRequest,
+    certificate: Option<&ClientNames>,
     peer: IpAddr,
     bytes: &[u8],
     now: Timestamp,
 ) -> Result<(&'s SourceConfig, Verified), Problem> {
     let headers: Headers<'_> =
         req.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let checked = sender.verifier.verify(&headers, peer, bytes, now);
+    let checked = sender.verifier.verify(&headers.over(certificate), peer, bytes, now);
     match (&sender.source, checked) {
         (Some(source), Ok(verified)) => Ok((source, verified)),
         (Some(source), Err(refused)) => {

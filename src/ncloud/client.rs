@@ -71,6 +71,10 @@ impl fmt::Debug for PreparedInterrupt {
 }
 
 impl InterruptClient {
+    pub(super) fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        self.cloud.renew_keys(config)
+    }
+
     /// Checks the configuration and that a client can be built at all.
     pub fn new(config: &CloudConfig) -> Result<Self, ClientError> {
         let made = Self {

@@ -64,6 +64,10 @@ struct Dimension {
 }
 
 impl Insight {
+    pub(super) fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        self.poster.renew_keys(config)
+    }
+
     /// A client where it is known where Cloud Insight is. `now_ms` gives our wall clock.
     pub fn new(
         config: &CloudConfig,

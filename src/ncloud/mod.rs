@@ -29,6 +29,8 @@ pub use request::{ClientError, endpoint_for_site};
 pub use tracer::Tracer;
 pub use wire::Region;
 
+use crate::config::CloudConfig;
+
 /// The ways to the cloud.
 #[derive(Debug)]
 pub struct Clients {
@@ -40,4 +42,14 @@ pub struct Clients {
     pub tracer: Option<Tracer>,
     /// Open events, where it is known where they are.
     pub insight: Option<Insight>,
+}
+
+impl Clients {
+    /// Signs with other keys from now on; everything else of the configuration stays as it was.
+    pub fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        self.interrupt.renew_keys(config)?;
+        self.reader.renew_keys(config)?;
+        self.tracer.as_ref().map_or(Ok(()), |tracer| tracer.renew_keys(config))?;
+        self.insight.as_ref().map_or(Ok(()), |insight| insight.renew_keys(config))
+    }
 }

@@ -44,6 +44,10 @@ impl Poster {
         Ok(Self { cloud, client, timeout, pace, now_ms })
     }
 
+    pub(super) fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        self.cloud.renew_keys(config)
+    }
+
     /// Asks with repeats where the same question may do better.
     pub(super) async fn ask_patiently(
         &self,

@@ -80,6 +80,10 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
+    pub(super) fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        self.cloud.renew_keys(config)
+    }
+
     /// `now_ms` gives our wall clock in epoch milliseconds; each try is signed with it.
     pub fn new(
         config: &CloudConfig,

@@ -4,8 +4,10 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use backon::ExponentialBuilder;
 use governor::{DefaultDirectRateLimiter, Quota};
 use jiff::SignedDuration;
@@ -79,9 +81,16 @@ pub enum ClientError {
 #[derive(Debug)]
 pub(super) struct Cloud {
     origin: Url,
-    access_key: SecretString,
-    secret_key: SecretString,
+    keys: ArcSwap<Keys>,
     format: ResponseFormat,
+}
+
+/// The two halves of our right, always replaced together, and the pair before: its requests may still be answered.
+#[derive(Debug)]
+struct Keys {
+    access: SecretString,
+    secret: SecretString,
+    before: Option<(SecretString, SecretString)>,
 }
 
 impl Cloud {
@@ -91,23 +100,36 @@ impl Cloud {
 
     /// A text of the cloud in which neither key stands.
     pub(super) fn without_keys(&self, text: &str) -> String {
-        let hidden = |text: &str, key: &SecretString| text.replace(key.expose_secret(), "[key]");
-        hidden(&hidden(text, &self.access_key), &self.secret_key)
+        let keys = self.keys.load();
+        let before = keys.before.iter().flat_map(|(access, secret)| [access, secret]);
+        let all = [&keys.access, &keys.secret].into_iter().chain(before);
+        all.fold(text.to_owned(), |text, key| text.replace(key.expose_secret(), "[key]"))
+    }
+
+    /// Signs with these keys from now on. What is signed already goes as it is.
+    pub(super) fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        check_keys(config)?;
+        let old = self.keys.load();
+        let same = |own: &SecretString, other: &SecretString| own.expose_secret() == other.expose_secret();
+        if same(&old.access, &config.access_key) && same(&old.secret, &config.secret_key) {
+            return Ok(());
+        }
+        self.keys.store(Arc::new(Keys {
+            access: config.access_key.clone(),
+            secret: config.secret_key.clone(),
+            before: Some((old.access.clone(), old.secret.clone())),
+        }));
+        Ok(())
     }
 
     /// Another host of the same cloud, with the same keys.
     pub(super) fn at(endpoint: &str, config: &CloudConfig) -> Result<Self, ClientError> {
-        let access_key = config.access_key.expose_secret();
-        if access_key.is_empty() || !access_key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(ClientError::AccessKey);
-        }
-        if config.secret_key.expose_secret().is_empty() {
-            return Err(ClientError::SecretKey);
-        }
+        check_keys(config)?;
+        let keys =
+            Keys { access: config.access_key.clone(), secret: config.secret_key.clone(), before: None };
         Ok(Self {
             origin: origin(endpoint).ok_or(ClientError::Endpoint)?,
-            access_key: config.access_key.clone(),
-            secret_key: config.secret_key.clone(),
+            keys: ArcSwap::from_pointee(keys),
             format: config.response_format,
         })
     }
@@ -144,14 +166,25 @@ impl Cloud {
     /// The three headers of signature v2 over this very address.
     pub(super) fn sign(&self, method: &Method, url: &Url, timestamp_ms: i64) -> SignedHeaders {
         let path = path_and_query(url);
-        let signature =
-            signature::sign(method.as_str(), &path, timestamp_ms, &self.access_key, &self.secret_key);
+        let keys = self.keys.load();
+        let signature = signature::sign(method.as_str(), &path, timestamp_ms, &keys.access, &keys.secret);
         SignedHeaders {
             timestamp_ms,
-            access_key: self.access_key.clone(),
+            access_key: keys.access.clone(),
             signature: SecretString::from(signature),
         }
     }
+}
+
+fn check_keys(config: &CloudConfig) -> Result<(), ClientError> {
+    let access_key = config.access_key.expose_secret();
+    if access_key.is_empty() || !access_key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(ClientError::AccessKey);
+    }
+    if config.secret_key.expose_secret().is_empty() {
+        return Err(ClientError::SecretKey);
+    }
+    Ok(())
 }
 
 /// Headers of signature v2; access key and signature do not show in `Debug`.

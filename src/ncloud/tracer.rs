@@ -60,6 +60,10 @@ struct Item {
 }
 
 impl Tracer {
+    pub(super) fn renew_keys(&self, config: &CloudConfig) -> Result<(), ClientError> {
+        self.poster.renew_keys(config)
+    }
+
     /// A tracer where one is configured. `now_ms` gives our wall clock; each try is signed with it.
     pub fn new(
         config: &CloudConfig,

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::config::{CredentialConfig, SourceConfig};
+use crate::config::{ClientNames, CredentialConfig, SanName, SourceConfig};
 
 const AUTHORIZATION: &str = "authorization";
 /// Unix seconds have ten digits until the year 2286.
@@ -22,17 +22,27 @@ const TIMESTAMP_DIGITS_MAX: usize = 12;
 
 /// The headers of a request as name and raw value, repeated ones included, in the order of the request.
 #[derive(Debug, Clone, Default)]
-pub struct Headers<'a>(Vec<(&'a str, &'a [u8])>);
+pub struct Headers<'a> {
+    values: Vec<(&'a str, &'a [u8])>,
+    /// What the connection's certificate says; `None`: none was shown.
+    certificate: Option<&'a ClientNames>,
+}
 
 impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(headers: I) -> Self {
-        Self(headers.into_iter().collect())
+        Self { values: headers.into_iter().collect(), certificate: None }
     }
 }
 
 impl<'a> Headers<'a> {
+    /// The same, come over a connection whose client showed a certificate.
+    #[must_use]
+    pub fn over(self, certificate: Option<&'a ClientNames>) -> Self {
+        Self { certificate, ..self }
+    }
+
     fn get(&self, name: &str) -> Given<'a> {
-        let mut values = self.0.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
+        let mut values = self.values.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
         match (values.next(), values.next()) {
             (None, _) => Given::Missing,
             (Some((_, value)), None) => Given::Once(value),
@@ -179,6 +189,8 @@ enum Check {
         timestamp_header: String,
         tolerance: SignedDuration,
     },
+    /// The connection was made with a certificate of this name, which an authority of ours vouches for.
+    Certificate { san: SanName },
 }
 
 impl Check {
@@ -205,6 +217,7 @@ impl Check {
                     tolerance: *tolerance,
                 }
             }
+            CredentialConfig::ClientCertificate { san } => Self::Certificate { san: san.clone() },
         }
     }
 
@@ -231,6 +244,11 @@ impl Check {
                 }
                 Ok(Some((time, signature)))
             }
+            Self::Certificate { san } => match headers.certificate {
+                None => Err(RefusedReason::Missing),
+                Some(names) if names.has(san) => Ok(None),
+                Some(_) => Err(RefusedReason::Wrong),
+            },
         }
     }
 }

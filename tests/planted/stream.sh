@@ -11,7 +11,7 @@ plant stream-outlives-its-token src/http/stream.rs \
   's/if !self.admission.holds/if false && !self.admission.holds/' \
   --test service stream::a_stream_ends
 plant who-reads-nothing-stays src/http/mod.rs \
-  's/    cut_off_after\(&socket, &service.config\(\)\)\?;\n//' \
+  's/        cut_off_after\(&socket, config\)\?;\n//' \
   --test service stream::who_reads
 plant writer-keeps-its-news src/store/writer.rs \
   's/        news.send_replace\(newest\);/        let _ = (news, newest);/' \

@@ -10,10 +10,12 @@
 )]
 
 mod audit;
+mod authority;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod corroboration;
 mod crash;
+mod drill;
 mod evidence;
 mod faults;
 mod guest;
@@ -26,6 +28,7 @@ mod outcomes;
 mod pages;
 mod past;
 mod receiver;
+mod rotation;
 mod senders;
 mod stack;
 mod startup;
@@ -33,5 +36,6 @@ mod storm;
 mod stream;
 mod support;
 mod threats;
+mod tls;
 mod verbs;
 mod why;

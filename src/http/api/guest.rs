@@ -11,10 +11,11 @@ use sha2::{Digest as _, Sha256};
 use super::super::auth::Operator;
 use super::super::body;
 use super::super::client::client_ip;
+use super::super::connection::client_names;
 use super::super::door::{Door, Sender};
 use super::super::problem::{Code, Problem};
 use super::{done, no_params, words};
-use crate::config::SourceConfig;
+use crate::config::{ClientNames, SourceConfig};
 use crate::domain::guest::Attestation;
 use crate::domain::ids::{RemediationId, TraceId};
 use crate::domain::server::{RegionCode, ServerNo};
@@ -111,7 +112,8 @@ pub(in super::super) async fn attestations(
     let senders = door.senders(&config);
     let peer = client_ip(&req, &config.server.trusted_proxies);
     let wall = service.clock.wall();
-    let (sender, source) = guest(senders.guests(), &req, peer, &bytes, wall)?;
+    let certificate = client_names(&req, &door, wall);
+    let (sender, source) = guest(senders.guests(), &req, certificate.as_ref(), peer, &bytes, wall)?;
     if sender.limiter.check().is_err() || service.store.waiting() >= config.server.queue_max {
         return Err(Problem::new(Code::Overloaded, "more attestations than can be taken in; send again"));
     }
@@ -153,12 +155,14 @@ async fn speaks_for(door: &Door, source: &SourceConfig, no: &ServerNo) -> Result
 fn guest<'s>(
     guests: impl Iterator<Item = &'s Sender>,
     req: &HttpRequest,
+    certificate: Option<&ClientNames>,
     peer: std::net::IpAddr,
     bytes: &Bytes,
     now: Timestamp,
 ) -> Result<(&'s Sender, &'s SourceConfig), Problem> {
     let headers: Headers<'_> =
         req.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let headers = headers.over(certificate);
     let mut found = None;
     for sender in guests {
         let verified = sender.verifier.verify(&headers, peer, bytes, now);
