@@ -21,8 +21,9 @@ Examples:
   unhang health --live --within 2
   unhang health --url http://127.0.0.1:8080
 
-Needs no token. Without --url or UNHANG_URL it asks the configured `server.listen`, over loopback where that is every
-address; nothing else of the configuration needs to be sound.
+Needs no token. Without --url or UNHANG_URL it asks the configured `server.ops_listen`, or else `server.listen`, over
+loopback where that is every address; nothing else of the configuration needs to be sound. A certificate of its own
+listener is not looked at: its name is not that of an address, and nothing secret is said.
 Exit code 0: it is so; 1: it answered that it is not; 3: no answer in time.")]
 pub(super) struct HealthArgs {
     /// Ask `/livez` (does the process serve?) instead of `/readyz` (can deliveries be taken in?)
@@ -40,30 +41,38 @@ pub(super) struct HealthArgs {
 
 /// Asks and tells.
 pub(super) async fn run(args: HealthArgs, out: &mut Out) -> Result<(), Failure> {
-    let url = match args.url {
-        Some(url) => url,
+    let asked = match args.url {
+        Some(url) => Asked { url, own: false },
         None => configured(&args.config)?,
     };
     let page = if args.live { "livez" } else { "readyz" };
-    let (status, answer) = ask_openly(&url, page, Duration::from_secs(args.within)).await?;
+    let (status, answer) = ask_openly(&asked.url, page, Duration::from_secs(args.within), asked.own).await?;
     if status == 200 {
         return Ok(out.line(if args.live { "alive" } else { "ready" })?);
     }
     let why = clean(&text_of(&answer, "detail"));
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    Err(Failure::not_so(format!("{} answered {status}{why}", url.trim_end_matches('/'))))
+    Err(Failure::not_so(format!("{} answered {status}{why}", asked.url.trim_end_matches('/'))))
+}
+
+/// What is asked.
+struct Asked {
+    url: String,
+    /// It is the listener of the configuration, and not an address that somebody named.
+    own: bool,
 }
 
 /// The address of the configured listener as this machine reaches it.
-fn configured(config: &ConfigArgs) -> Result<String, Failure> {
-    let listen = listener(config.path().as_deref(), &Environment::of_process()).map_err(|problems| {
+fn configured(config: &ConfigArgs) -> Result<Asked, Failure> {
+    let listener = listener(config.path().as_deref(), &Environment::of_process()).map_err(|problems| {
         let told = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message));
         Failure::usage(told.collect::<Vec<_>>().join("\n"))
     })?;
-    if listen.port() == 0 {
+    if listener.addr.port() == 0 {
         return Err(Failure::usage("server.listen: port 0 is any port; name the address with --url"));
     }
-    Ok(format!("http://{}", reachable(listen)))
+    let scheme = if listener.tls { "https" } else { "http" };
+    Ok(Asked { url: format!("{scheme}://{}", reachable(listener.addr)), own: true })
 }
 
 /// Every address is no address to ask: loopback of the same kind is.

@@ -57,20 +57,35 @@ fn text_of(path: &Path) -> Result<String, Vec<Problem>> {
     Ok(text)
 }
 
-/// `server.listen` alone, to ask a service that runs how it is. Whatever else the file says may be wrong: that keeps a service
+/// Where a service tells how it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// `server.ops_listen` where it is written, else `server.listen`.
+    pub addr: SocketAddr,
+    /// It speaks TLS there.
+    pub tls: bool,
+}
+
+/// The listener alone, to ask a service that runs how it is. Whatever else the file says may be wrong: that keeps a service
 /// from starting and does not stop one that runs.
-pub fn listener(path: Option<&Path>, env: &Environment) -> Result<SocketAddr, Vec<Problem>> {
+pub fn listener(path: Option<&Path>, env: &Environment) -> Result<Listener, Vec<Problem>> {
     let (text, origin) = match path {
         Some(path) => (text_of(path)?, path.display().to_string()),
         None => (String::new(), "environment".to_owned()),
     };
+    let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
     let findings = Findings::default();
     let table = syntax(&text, &origin)?;
     let mut root = Section::root(env.overlay(table, &findings), &findings);
-    let listen = service::server(root.section("server")).listen;
+    let tls = root.section("server").has("tls");
+    let server = service::server(root.section("server"), Vault { base, env });
     let mut problems = findings.into_parts().0;
     problems.retain(|problem| problem.key == "server.listen");
-    if problems.is_empty() { Ok(listen) } else { Err(problems) }
+    let listener = match server.ops_listen {
+        Some(addr) => Listener { addr, tls: false },
+        None => Listener { addr: server.listen, tls },
+    };
+    if problems.is_empty() { Ok(listener) } else { Err(problems) }
 }
 
 /// The table of a text. `origin` names it in complaints about its syntax.

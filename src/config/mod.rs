@@ -48,7 +48,7 @@ pub use certificate::{
     read_identity,
 };
 pub use environment::Environment;
-pub use load::{Loaded, listener, load};
+pub use load::{Listener, Loaded, listener, load};
 pub use problem::{Problem, check_report};
 pub use receiver::{ReceiverConfig, ReceiverKind, SignKey};
 

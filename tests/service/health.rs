@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::authority::Authority;
 use crate::senders::quiet_port;
 use crate::support::{Cloud, Settings, Site, fleet};
 
@@ -61,4 +62,27 @@ fn the_configured_listener_is_asked_whatever_else_the_file_says_by_now() {
     std::fs::write(&site.config, "[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
     let (code, said) = health(&site, &[]);
     assert!(code == 2 && said.contains("--url"), "{code} {said}");
+}
+
+#[test]
+fn a_listener_with_tls_is_asked_over_tls_and_one_for_figures_is_asked_instead() {
+    let cloud = Cloud::start(fleet(2));
+    let site = Site::new(&Settings::new(&cloud.running.endpoint()));
+    let door = Authority::new("door").door(60);
+    site.secret("door.key", &door.key);
+    site.secret("door.pem", &door.certificate);
+    let tls = "tls = { certificate_file = \"door.pem\", key_file = \"door.key\" }";
+    let listen = format!("listen = \"127.0.0.1:{}\"\n{tls}", quiet_port());
+    site.write(&Settings { server: listen.clone(), ..Settings::new(&cloud.running.endpoint()) });
+    let service = site.start();
+    assert_eq!(health(&site, &[]), (0, "ready\n".to_owned()));
+    // An address that somebody names is a stranger, whose certificate counts.
+    let named = service.url.replace("http://", "https://");
+    assert_eq!(health(&site, &["--url", &named]).0, 3);
+    drop(service);
+
+    let figures = format!("{listen}\nops_listen = \"127.0.0.1:{}\"", quiet_port());
+    site.write(&Settings { server: figures, ..Settings::new(&cloud.running.endpoint()) });
+    let _service = site.start();
+    assert_eq!(health(&site, &["--live"]), (0, "alive\n".to_owned()));
 }
