@@ -77,8 +77,9 @@ pub fn listener(path: Option<&Path>, env: &Environment) -> Result<Listener, Vec<
     let findings = Findings::default();
     let table = syntax(&text, &origin)?;
     let mut root = Section::root(env.overlay(table, &findings), &findings);
-    let tls = root.section("server").has("tls");
-    let server = service::server(root.section("server"), Vault { base, env });
+    let section = root.section("server");
+    let tls = section.has("tls");
+    let server = service::server(section, Vault { base, env });
     let mut problems = findings.into_parts().0;
     problems.retain(|problem| problem.key == "server.listen");
     let listener = match server.ops_listen {
