@@ -245,7 +245,8 @@ static int strike(int event, int side, const void *bytes, size_t size) {
     if (now >= 0) act = now;
   }
   pthread_mutex_unlock(&order_lock);
-  if (act == STOP) kill(getpid(), SIGSTOP);
+  // To this very thread: a signal to the process is taken by another one, and until that has a processor this one goes on.
+  if (act == STOP) raise(SIGSTOP);
   return act == FAIL ? NATURAL : act == FULL ? ENOSPC : 0;
 }
 
