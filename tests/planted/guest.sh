@@ -5,7 +5,7 @@ plant dump-collected-ends-the-dump-window src/domain/limits.rs \
   's/dump_window_until\(attempts, &server.no, server.memory_bytes\).filter\(\|until\| now < \*until\)/dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until && dump_collected_at.is_none())/' \
   --lib domain::decision
 plant dump-collected-frees-refused-attempts src/domain/limits.rs \
-  's/past.outcome == Some\(Outcome::Rejected\)\)/past.outcome == Some(Outcome::Rejected) && !collected(past))/' \
+  's/past.outcome == Some\(Outcome::Rejected\)\)/past.outcome == Some(Outcome::Rejected) && !dump_collected_at.is_some_and(|at| past.intent_at < at))/' \
   --lib domain::decision
 plant maintenance-ignores-the-time-zone src/domain/recurring.rs \
   's/let zone = zone\(timezone\)\?;/let zone = zone(timezone).map(|_| TimeZone::UTC)?;/' \

@@ -98,7 +98,8 @@ fn a_resolve_before_the_intent_cancels() {
 
 #[test]
 fn a_resolve_of_an_alert_that_joined_cancels_as_well() {
-    let on = stage("auto", "3s");
+    // So long that nothing but the notice itself can end it: later each guard asks for ends again.
+    let on = stage("auto", "10m");
     let starts_at = now_text();
     on.service.deliver(&delivery(&[alert(FIRST, "firing", &starts_at)], "one")).unwrap();
     let of_another_rule = |status: &str| {
