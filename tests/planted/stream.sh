@@ -2,7 +2,7 @@
 # The event stream: no gap, an end when it must end, nobody who holds a place.
 
 plant stream-leaves-gaps src/http/stream.rs \
-  's/if batch.after > self.cursor \{/if false {/; s/target: newest, beat/target: cursor, beat/' \
+  's/if batch.after > self.cursor \{/if false {/; s/target: newest,\n/target: cursor,\n/' \
   --test service stream::
 plant stream-outlives-its-stop src/http/stream.rs \
   's/                \(\) = self.door.service.stopping.cancelled\(\) => return None,\n//' \
