@@ -65,14 +65,10 @@ impl Client {
     }
 
     fn finish(builder: reqwest::ClientBuilder, base: Url, token: String) -> Result<Self, Failure> {
-        let mut builder = builder.redirect(redirect::Policy::none());
-        if is_this_machine(&base) {
-            builder = builder.no_proxy();
-        } else if base.scheme() == "http" {
+        if !is_this_machine(&base) && base.scheme() == "http" {
             Out::stderr().line("warning: the token travels unencrypted; use https to another machine")?;
         }
-        let http = builder.build().map_err(|error| Failure::usage(chain(&error)))?;
-        Ok(Self { http, base, token })
+        Ok(Self { http: built(builder, &base)?, base, token })
     }
 
     /// A client for an answer that goes on: silence longer than three heartbeats is a lost connection.
@@ -170,15 +166,27 @@ impl Client {
     }
 
     fn lost(&self, error: &reqwest::Error, acts: bool) -> Failure {
-        let where_to = self.base.as_str().trim_end_matches('/');
-        let why = chain(&error.without_url_ref());
         if acts && !error.is_connect() && !error.is_builder() {
+            let where_to = self.base.as_str().trim_end_matches('/');
+            let why = chain(&error.without_url_ref());
             return Failure::unreachable(format!(
                 "no answer from the service at {where_to}; it may have been done, so look before you repeat it: {why}"
             ));
         }
-        Failure::unreachable(format!("cannot reach the service at {where_to}: {why}"))
+        not_reached(&self.base, error)
     }
+}
+
+/// A client that follows no redirect, and that no proxy stands in front of where the service is on this machine.
+fn built(builder: reqwest::ClientBuilder, base: &Url) -> Result<reqwest::Client, Failure> {
+    let builder = builder.redirect(redirect::Policy::none());
+    let builder = if is_this_machine(base) { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| Failure::usage(chain(&error)))
+}
+
+fn not_reached(base: &Url, error: &reqwest::Error) -> Failure {
+    let (where_to, why) = (base.as_str().trim_end_matches('/'), chain(&error.without_url_ref()));
+    Failure::unreachable(format!("cannot reach the service at {where_to}: {why}"))
 }
 
 /// Asks for one page that wants no token, of a service on this machine or another: status and answer. With
@@ -191,17 +199,12 @@ pub(super) async fn ask_openly(
 ) -> Result<(u16, Value), Failure> {
     let base = address(url)?;
     let builder = reqwest::Client::builder().timeout(within).connect_timeout(within);
-    let builder = builder.redirect(redirect::Policy::none()).tls_danger_accept_invalid_certs(any_certificate);
-    let builder = if is_this_machine(&base) { builder.no_proxy() } else { builder };
-    let http = builder.build().map_err(|error| Failure::usage(chain(&error)))?;
+    let http = built(builder.tls_danger_accept_invalid_certs(any_certificate), &base)?;
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().push(page);
     }
-    let lost = |error: reqwest::Error| {
-        let (where_to, why) = (base.as_str().trim_end_matches('/'), chain(&error.without_url_ref()));
-        Failure::unreachable(format!("cannot reach the service at {where_to}: {why}"))
-    };
+    let lost = |error: reqwest::Error| not_reached(&base, &error);
     let answer = http.get(url).send().await.map_err(lost)?;
     let status = answer.status().as_u16();
     let text = answer.text().await.map_err(lost)?;

@@ -3,8 +3,7 @@
 //! Never: shows a byte of a key, asks a clock, or believes that a key belongs to a certificate without comparing them.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,8 @@ use rustls::{Error, InconsistentKeys, RootCertStore};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
+
+use super::secret::regular_file;
 
 /// Largest file of certificates: a bundle of authorities may be long.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -219,26 +220,13 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let unreadable = |error: &std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
+    regular_file(path, FILE_BYTES_MAX, |kind| {
+        if kind == ErrorKind::NotFound {
             "no such file; write it there, or correct the path".to_owned()
         } else {
-            format!("cannot be read: {}; may the service's account read it?", error.kind())
+            format!("cannot be read: {kind}; may the service's account read it?")
         }
-    };
-    // Opening a pipe would wait for ever, so the kind is asked first.
-    let kind = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
-    if !kind.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(&error))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err(format!("larger than {FILE_BYTES_MAX} bytes"));
-    }
-    Ok(bytes)
+    })
 }
 
 fn parsed(certificate: &CertificateDer<'_>) -> Option<Certificate> {

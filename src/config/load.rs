@@ -73,18 +73,17 @@ pub fn listener(path: Option<&Path>, env: &Environment) -> Result<Listener, Vec<
         Some(path) => (text_of(path)?, path.display().to_string()),
         None => (String::new(), "environment".to_owned()),
     };
-    let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
     let findings = Findings::default();
     let table = syntax(&text, &origin)?;
     let mut root = Section::root(env.overlay(table, &findings), &findings);
-    let section = root.section("server");
+    let mut section = root.section("server");
     let tls = section.has("tls");
-    let server = service::server(section, Vault { base, env });
+    let (listen, ops_listen) = service::addresses(&mut section);
     let mut problems = findings.into_parts().0;
     problems.retain(|problem| problem.key == "server.listen");
-    let listener = match server.ops_listen {
+    let listener = match ops_listen {
         Some(addr) => Listener { addr, tls: false },
-        None => Listener { addr: server.listen, tls },
+        None => Listener { addr: listen, tls },
     };
     if problems.is_empty() { Ok(listener) } else { Err(problems) }
 }

@@ -3,10 +3,11 @@
 //! Never: shows a secret, nor a text that may be one because it was written where a path belongs.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::section::Section;
@@ -187,26 +188,35 @@ fn checked(section: &Section<'_>, key: &str, text: &str) -> Option<SecretString>
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let unreadable = |error: &std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
+    let mut bytes = regular_file(path, FILE_BYTES_MAX, |kind| {
+        if kind == ErrorKind::NotFound {
             "no such file".to_owned()
         } else {
-            format!("cannot be read: {}", error.kind())
+            format!("cannot be read: {kind}")
         }
-    };
+    })?;
+    String::from_utf8(std::mem::take(&mut *bytes)).map_err(|_bytes_are_secret| "not UTF-8 text".to_owned())
+}
+
+/// The bytes of a regular file of at most `max` bytes; `why` says what an error of the system means here.
+pub(super) fn regular_file(
+    path: &Path,
+    max: u64,
+    why: impl Fn(ErrorKind) -> String,
+) -> Result<Zeroizing<Vec<u8>>, String> {
     // Opening a pipe would wait for ever, so the kind is asked first.
-    let kind = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+    let kind = std::fs::metadata(path).map_err(|error| why(error.kind()))?;
     if !kind.is_file() {
         return Err("not a regular file".to_owned());
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(&error))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err(format!("larger than {FILE_BYTES_MAX} bytes"));
+        .and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(|error| why(error.kind()))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > max) {
+        return Err(format!("larger than {max} bytes"));
     }
-    String::from_utf8(bytes).map_err(|_bytes_are_secret| "not UTF-8 text".to_owned())
+    Ok(bytes)
 }
 
 /// The path, unless it may be the secret itself: neither the file nor a named folder of it exists.

@@ -22,11 +22,11 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// `[server]`
 pub(super) fn server(mut section: Section<'_>, vault: Vault<'_>) -> ServerConfig {
-    let listen = address(&mut section, "listen");
+    let (listen, ops_listen) = addresses(&mut section);
     let tls_written = section.has("tls");
     let config = ServerConfig {
-        listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
-        ops_listen: address(&mut section, "ops_listen"),
+        listen,
+        ops_listen,
         tls: tls(&mut section, vault),
         body_bytes_max: section.whole("body_bytes_max", 4 * 1024 * 1024, 1024..=64 * 1024 * 1024),
         alerts_max: section.whole("alerts_max", 2000, 1..=100_000),
@@ -52,6 +52,12 @@ pub(super) fn server(mut section: Section<'_>, vault: Vault<'_>) -> ServerConfig
     }
     section.finish();
     config
+}
+
+/// Where it listens, and where health and figures are served if that is elsewhere.
+pub(super) fn addresses(section: &mut Section<'_>) -> (SocketAddr, Option<SocketAddr>) {
+    let listen = address(section, "listen").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+    (listen, address(section, "ops_listen"))
 }
 
 fn address(section: &mut Section<'_>, key: &'static str) -> Option<SocketAddr> {
