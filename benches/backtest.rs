@@ -129,7 +129,7 @@ async fn fill(store: &Store, alerts: u64, since: Timestamp) {
                         actor: "am".into(),
                         config_hash: String::new(),
                     };
-                    tx.insert_delivery(&new, None);
+                    tx.insert_delivery(&new, None, true);
                     let trace = serde_json::value::to_raw_value(&decided.trace).unwrap();
                     for idx in 0..GROUP {
                         let alert = alert(group * GROUP + idx, at);

@@ -132,8 +132,8 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction() {
     let told = store.write(move |tx| {
         let (first, other) = (first.clone(), other.clone());
         Box::pin(async move {
-            tx.insert_delivery(&first, None);
-            tx.insert_delivery(&other, None);
+            tx.insert_delivery(&first, None, true);
+            tx.insert_delivery(&other, None, true);
             tx.set_answer(&first.id, "answer").await?;
             let known = tx.has_delivery(&other.id).await?;
             let unknown = tx.has_delivery(&DeliveryId::generate()).await?;
@@ -160,8 +160,8 @@ async fn rows_that_were_lost_by_a_swallowed_error_are_not_answered_for() {
     let told = store.write(move |tx| {
         let (good, orphan) = (good.clone(), orphan.clone());
         Box::pin(async move {
-            tx.insert_delivery(&good, None);
-            tx.insert_delivery(&orphan, Some(&DeliveryId::generate()));
+            tx.insert_delivery(&good, None, true);
+            tx.insert_delivery(&orphan, Some(&DeliveryId::generate()), true);
             // It repeats a delivery that is not there, and whoever asks next hears of it.
             assert!(tx.open_quarantine().await.is_err());
             Ok(())

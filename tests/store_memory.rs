@@ -5,13 +5,19 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use unhang::domain::alert::{Alert, AlertStatus};
 use unhang::domain::facts::{Gap, TargetFact, TargetName};
 use unhang::domain::hold::HoldScope;
+use unhang::domain::ids::RemediationId;
 use unhang::domain::matcher::Matchers;
 use unhang::domain::policy::Trust;
+use unhang::domain::remediation::Event;
 use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
-use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, NewHold, NewSilence, Store, StoreError, Tx};
+use unhang::store::{
+    FactSource as _, FactsWanted, GuardsWanted, Move, NewHold, NewRemediation, NewSilence, Store, StoreError,
+    Tx,
+};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -164,4 +170,67 @@ async fn an_incident_that_was_closed_is_not_joined() {
     assert_eq!((first.opened, again.opened, next.opened), (true, false, true));
     assert_eq!(first.id, again.id);
     assert_ne!(first.id, next.id);
+}
+
+async fn create(tx: &mut Tx, no: &str) -> Result<(), StoreError> {
+    let server = server(no, "win");
+    let incident = tx.join_incident(&server, at(900)).await?;
+    let alert = Alert {
+        fingerprint: format!("f{no}"),
+        status: AlertStatus::Firing,
+        name: "Hung".into(),
+        labels: std::collections::BTreeMap::new(),
+        starts_at: None,
+        ends_at: None,
+        sender_time: None,
+        never_actionable: None,
+    };
+    tx.insert_remediation(&NewRemediation {
+        id: &RemediationId::from_text(no),
+        incident_id: &incident.id,
+        server: &server,
+        policy: "p",
+        policy_hash: "ph",
+        config_hash: "ch",
+        source: "am",
+        alert: &alert,
+        needs_person: false,
+        reason: None,
+        requested_by: None,
+        replay_of: None,
+        delivery_id: None,
+        trace_id: "t",
+        now: at(900),
+        noticed_at: at(900),
+        settle_until: at(900),
+        episode_started_at: None,
+    })
+    .await
+}
+
+async fn step(tx: &mut Tx, no: &str, event: Event) -> Result<(), StoreError> {
+    let remediation = tx.remediation(&RemediationId::from_text(no)).await?.unwrap();
+    let moved = tx.move_remediation(&remediation, event, &Move::default(), at(901)).await?;
+    assert!(moved.is_some(), "{event:?} of {:?}", remediation.state);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_remediation_is_seen_in_each_state_by_whoever_remembers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    after!(store, "a remediation", |tx| create(tx, "1").await?);
+    after!(store, "a move to the queue", |tx| step(tx, "1", Event::Settled).await?);
+    after!(store, "an intent", |tx| step(tx, "1", Event::Claimed).await?);
+    after!(store, "a return to the queue", |tx| step(tx, "1", Event::NotSentTryAgain).await?);
+    after!(store, "another intent", |tx| step(tx, "1", Event::Claimed).await?);
+    // Another server's is seen where all that fires is counted, and nowhere else.
+    after!(store, "an intent of another server", |tx| {
+        create(tx, "2").await?;
+        step(tx, "2", Event::Settled).await?;
+        step(tx, "2", Event::Claimed).await?;
+    });
+    after!(store, "the end of another", |tx| step(tx, "2", Event::Rejected).await?);
+    after!(store, "an accepted interrupt", |tx| step(tx, "1", Event::Accepted).await?);
+    after!(store, "a reboot", |tx| step(tx, "1", Event::RebootSeen).await?);
 }

@@ -91,6 +91,12 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// Whether there are alerts, and each could be read.
+    #[must_use]
+    pub fn all_read(&self) -> bool {
+        !self.alerts.is_empty() && self.alerts.iter().all(|parsed| matches!(parsed, Parsed::Alert(_)))
+    }
+
     /// A body with a resolved alert is never deduplicated: applying it twice is harmless, losing it is not.
     pub fn holds_resolved(&self) -> bool {
         self.alerts.iter().any(|parsed| match parsed {

@@ -59,9 +59,9 @@ id!(
 pub struct TraceId(String);
 
 impl TraceId {
-    /// A new random trace identifier.
+    /// A new trace identifier: random, behind the time of its making, so that traces lie in the store in their order.
     pub fn generate() -> Self {
-        Self(uuid::Uuid::new_v4().simple().to_string())
+        Self(uuid::Uuid::now_v7().simple().to_string())
     }
 
     /// The trace identifier inside a `traceparent` header, if it is well formed

@@ -99,8 +99,10 @@ pub async fn decide_and_record(
     let (mut decided, mut target) =
         ask(&mut tx.remembered(), told, alert, config, None, known.clone(), now).await?;
     if decided.decision.creates_remediation() {
-        // What may lead to an interrupt, its target before all, is not taken from memory.
-        (decided, target) = ask(tx, told, alert, config, None, known, now).await?;
+        // Whom an interrupt would go to is not taken from memory. The guards may be: each is asked again, from the file,
+        // in the moment before.
+        (decided, target) =
+            ask(&mut tx.remembered_but_the_target(), told, alert, config, None, known, now).await?;
     }
     sightings::note(tx, told, alert, &decided, &target, now).await?;
     let joined = if alert.status == AlertStatus::Resolved {

@@ -122,7 +122,7 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                 if tx.was_unreadable(&delivery.source, &delivery.body_sha256).await? {
                     return Ok(());
                 }
-                tx.insert_delivery(delivery, None);
+                tx.insert_delivery(delivery, None, false);
                 let answer = serde_json::json!({ "deliveryId": delivery.id, "unreadable": why });
                 tx.set_answer(&delivery.id, &answer.to_string()).await?;
                 let actor = Actor::source(&delivery.source);
@@ -183,7 +183,7 @@ pub async fn record(
         return Ok((Taken { answer: stored.answer.clone(), same: true }, Vec::new()));
     }
     let repeat_of = earlier.as_ref().map(|stored| &stored.id);
-    tx.insert_delivery(delivery, repeat_of);
+    tx.insert_delivery(delivery, repeat_of, arrival.envelope.all_read());
     let mut answers = Vec::with_capacity(arrival.envelope.alerts.len());
     let mut outcomes = Vec::with_capacity(arrival.envelope.alerts.len());
     let mut events = Vec::new();

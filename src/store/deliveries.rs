@@ -12,6 +12,7 @@ use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::earlier;
 
 use super::open::Store;
+use super::packed::{Long as _, pack};
 use super::rows::{Columns, json, ms, ms_opt};
 use super::waiting::{AlertRow, DeliveryRow as WaitingDelivery};
 use super::writer::Tx;
@@ -129,7 +130,7 @@ impl Tx {
             self.behind_the_waiting()
         };
         let row = sqlx::query(
-            "SELECT id, answer, received_at FROM delivery \
+            "SELECT id, answer, answer_packed, received_at FROM delivery \
              WHERE source = ? AND body_sha256 = ? AND dedupable = 1 AND replay_of IS NULL \
              ORDER BY received_at DESC LIMIT 1",
         )
@@ -142,7 +143,7 @@ impl Tx {
         let same = row.time("received_at")? > earlier(now, SAME_DELIVERY_WITHIN);
         Ok(Some(StoredAnswer {
             id: DeliveryId::from_text(row.text("id")?),
-            answer: row.text("answer")?,
+            answer: row.long_text("answer", "answer_packed")?,
             same,
         }))
     }
@@ -161,8 +162,9 @@ impl Tx {
         Ok(count > 0)
     }
 
-    /// Records a delivery and its body. The answer follows with [`Tx::set_answer`].
-    pub fn insert_delivery(&mut self, new: &NewDelivery, repeat_of: Option<&DeliveryId>) {
+    /// Records a delivery and its body. The answer follows with [`Tx::set_answer`]. `all_read`: no alert in it was
+    /// unreadable.
+    pub fn insert_delivery(&mut self, new: &NewDelivery, repeat_of: Option<&DeliveryId>, all_read: bool) {
         let mut new = new.clone();
         if repeat_of.is_some() {
             // It is in the store.
@@ -172,6 +174,7 @@ impl Tx {
             new,
             repeat_of: repeat_of.cloned(),
             answer: String::new(),
+            all_read,
         });
     }
 
@@ -194,8 +197,10 @@ impl Tx {
             answer.clone_into(&mut row.answer);
             return Ok(());
         }
-        sqlx::query("UPDATE delivery SET answer = ? WHERE id = ?")
-            .bind(answer)
+        let packed = pack(answer.as_bytes());
+        sqlx::query("UPDATE delivery SET answer = ?, answer_packed = ? WHERE id = ?")
+            .bind(if packed.is_some() { "" } else { answer })
+            .bind(packed)
             .bind(id.as_str())
             .execute(self.behind_the_waiting())
             .await
@@ -231,9 +236,10 @@ impl Tx {
 
     /// Replaces the decision of a pending alert. Returns false when it is not pending any more.
     pub async fn redecide_alert(&mut self, id: i64, row: &AlertDecision<'_>) -> Result<bool, StoreError> {
+        let trace = pack(row.trace.get().as_bytes());
         let result = sqlx::query(
             "UPDATE alert SET server_no = ?, region_code = ?, policy = ?, decision = ?, reason = ?, until = ?, \
-             detail = ?, trace = ?, config_hash = ?, decided_at = ?, incident_id = ?, remediation_id = ? \
+             detail = ?, trace = ?, trace_packed = ?, config_hash = ?, decided_at = ?, incident_id = ?, remediation_id = ? \
              WHERE id = ? AND decision = 'pending'",
         )
         .bind(row.server_no)
@@ -243,7 +249,8 @@ impl Tx {
         .bind(row.decided.reason.map(crate::domain::guard::Reason::as_str))
         .bind(ms_opt(row.decided.until))
         .bind(&row.decided.detail)
-        .bind(row.trace.get())
+        .bind(if trace.is_some() { "" } else { row.trace.get() })
+        .bind(trace)
         .bind(row.config_hash)
         .bind(ms(row.decided_at))
         .bind(row.incident_id.map(IncidentId::as_str))
@@ -260,7 +267,8 @@ impl Store {
     /// A stored delivery with its raw body.
     pub async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryRow>, StoreError> {
         let row = sqlx::query(
-            "SELECT d.source, d.received_at, d.sender_time, d.answer, b.bytes \
+            "SELECT d.source, d.received_at, d.sender_time, d.answer, d.answer_packed, b.bytes, \
+             b.packed \
              FROM delivery d JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?",
         )
         .bind(id.as_str())
@@ -268,14 +276,12 @@ impl Store {
         .await
         .doing("reading a delivery")?;
         let Some(row) = row else { return Ok(None) };
-        let body: Vec<u8> =
-            sqlx::Row::try_get(&row, "bytes").map_err(|_error| StoreError::Unreadable { what: "body" })?;
         Ok(Some(DeliveryRow {
             source: row.text("source")?,
             received_at: row.time("received_at")?,
             sender_time: row.time_opt("sender_time")?,
-            body,
-            answer: row.text("answer")?,
+            body: row.long_bytes("bytes", "packed")?,
+            answer: row.long_text("answer", "answer_packed")?,
         }))
     }
 }

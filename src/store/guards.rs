@@ -98,6 +98,24 @@ impl Fires {
         Some(StormFacts { open: None, sightings, kinds })
     }
 
+    /// Whether the inventory must be counted before the facts that are wanted can be told.
+    pub(super) fn lacks_kinds(&mut self, wanted: &GuardsWanted) -> bool {
+        self.open.is_none()
+            && self.kinds.is_none()
+            && wanted.since >= self.since
+            && self.seen.later_than(ms(wanted.since).max(self.cleared_at)).len() >= wanted.sightings_min
+    }
+
+    /// The inventory is not what it was.
+    pub(super) fn forget_kinds(&mut self) {
+        self.kinds = None;
+    }
+
+    /// The inventory, as it was counted now.
+    pub(super) fn keep_kinds(&mut self, kinds: Vec<Kind>) {
+        self.kinds = Some(kinds);
+    }
+
     /// A server fires again. Only the newest notice is kept.
     pub(super) fn note(&mut self, sighting: &Sighting, seen_at: i64) {
         let sighted = (sighting.server_no.clone(), sighting.policy.clone(), false);
@@ -205,7 +223,10 @@ fn interrupted(row: &SqliteRow) -> Result<Sighting, StoreError> {
     })
 }
 
-async fn kinds(connection: &mut SqliteConnection, region: &RegionCode) -> Result<Vec<Kind>, StoreError> {
+pub(super) async fn kinds(
+    connection: &mut SqliteConnection,
+    region: &RegionCode,
+) -> Result<Vec<Kind>, StoreError> {
     let rows = sqlx::query(
         "SELECT json_extract(server, '$.hypervisorCode') AS hypervisor, \
          json_extract(server, '$.platformCode') AS platform, count(*) AS servers \

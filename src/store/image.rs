@@ -33,11 +33,13 @@ const ENTRIES_MAX: usize = 20_000;
 
 /// What a write changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Part<'a> {
     /// Attempts, and those that only the journal knows.
     Attempts,
-    /// Remediations: who lives, and in which state.
+    /// Remediations that were interrupted before or after the change: who lives, what fires, what was tried.
     Remediations,
+    /// The remediation of one server that was interrupted neither before nor after the change.
+    Life(&'a RegionCode, &'a ServerNo),
     /// Incidents that are open.
     Incidents,
     /// Storms that are open, and when the last was cleared.
@@ -102,7 +104,7 @@ pub(super) struct Image {
 
 impl Image {
     /// Forgets what a write is about to change.
-    pub(super) fn forget(&mut self, part: Part) {
+    pub(super) fn forget(&mut self, part: Part<'_>) {
         match part {
             Part::Attempts => {
                 self.attempts = None;
@@ -113,6 +115,11 @@ impl Image {
                 self.fires.clear();
                 self.tried.clear();
             }
+            Part::Life(region, no) => {
+                if let Some(servers) = self.lives.get_mut(region) {
+                    servers.remove(no);
+                }
+            }
             Part::Incidents => self.incidents.clear(),
             Part::Storms => self.fires.clear(),
             Part::Standing => {
@@ -121,7 +128,7 @@ impl Image {
             }
             Part::Inventory => {
                 self.targets.clear();
-                self.fires.clear();
+                self.fires.values_mut().for_each(Fires::forget_kinds);
             }
             Part::Guests => self.guests.clear(),
             Part::Ends => self.ends.clear(),
@@ -207,12 +214,21 @@ impl Ground for Fresh<'_> {
 
 /// A transaction whose facts may come from the image. For alerts only: a claim reads.
 #[derive(Debug)]
-pub struct Remembered<'t>(pub(super) &'t mut Tx);
+pub struct Remembered<'t> {
+    tx: &'t mut Tx,
+    /// The target is read from the file.
+    reads_target: bool,
+}
 
 impl Tx {
     /// The same transaction, whose facts need not be read again.
     pub fn remembered(&mut self) -> Remembered<'_> {
-        Remembered(self)
+        Remembered { tx: self, reads_target: false }
+    }
+
+    /// The same, for an alert that leads to a remediation: a claim asks every guard anew, but never again who was meant.
+    pub fn remembered_but_the_target(&mut self) -> Remembered<'_> {
+        Remembered { tx: self, reads_target: true }
     }
 }
 
@@ -224,11 +240,16 @@ impl FactSource for Remembered<'_> {
         now: Timestamp,
         fresh_for: SignedDuration,
     ) -> Result<TargetFact, StoreError> {
-        target(self.0, region, name, now, fresh_for).await
+        if self.reads_target
+            && let Some(names) = self.tx.image.targets.get_mut(region)
+        {
+            names.remove(name);
+        }
+        target(self.tx, region, name, now, fresh_for).await
     }
 
     async fn facts(&mut self, wanted: FactsWanted) -> Result<Facts, StoreError> {
-        facts::facts(self.0, wanted).await
+        facts::facts(self.tx, wanted).await
     }
 }
 
@@ -347,6 +368,13 @@ pub(super) async fn storm_facts(
     ground: &mut impl Ground,
     wanted: &GuardsWanted,
 ) -> Result<StormFacts, StoreError> {
+    let known = ground.image().fires.get_mut(&wanted.region);
+    if known.is_some_and(|fires| fires.lacks_kinds(wanted)) {
+        let kinds = guards::kinds(ground.db().await?, &wanted.region).await?;
+        if let Some(fires) = ground.image().fires.get_mut(&wanted.region) {
+            fires.keep_kinds(kinds);
+        }
+    }
     if let Some(known) = ground.image().fires.get_mut(&wanted.region).and_then(|fires| fires.facts(wanted)) {
         return Ok(known);
     }

@@ -17,6 +17,7 @@ mod incidents;
 mod lock;
 mod open;
 mod outbox;
+mod packed;
 mod quarantine;
 mod query;
 mod remediations;
@@ -41,6 +42,7 @@ pub use incidents::JoinedIncident;
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use outbox::{ForReceiver, NewMessage, Tried, Waiting};
+pub use packed::unpack;
 pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertCounts, AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail,

@@ -169,7 +169,7 @@ impl Tx {
         .bind(ms_opt(new.episode_started_at))
         .bind(ms(new.noticed_at))
         .bind(ms(new.now))
-        .execute(self.changing(Part::Remediations).await?)
+        .execute(self.changing(Part::Life(&new.server.region, &new.server.no)).await?)
         .await
         .doing("creating a remediation")?;
         self.join_remediation(new.id, &new.alert.fingerprint, new.noticed_at);
@@ -242,6 +242,12 @@ impl Tx {
         now: Timestamp,
     ) -> Result<Option<State>, StoreError> {
         let Ok(to) = transition(remediation.state, event) else { return Ok(None) };
+        let part = if remediation.state.is_before_intent() && to != State::Intent {
+            let server = &remediation.waiting.server;
+            Part::Life(&server.region, &server.no)
+        } else {
+            Part::Remediations
+        };
         let result = sqlx::query(
             "UPDATE remediation SET state = ?, version = version + 1, reason = ?, until = ?, detail = ?, \
              not_before = coalesce(?, not_before), approved_by = coalesce(?, approved_by), \
@@ -268,7 +274,7 @@ impl Tx {
         .bind(remediation.id.as_str())
         .bind(remediation.state.as_str())
         .bind(remediation.version)
-        .execute(self.changing(Part::Remediations).await?)
+        .execute(self.changing(part).await?)
         .await
         .doing("moving a remediation")?;
         Ok((result.rows_affected() == 1).then_some(to))

@@ -16,7 +16,8 @@ use crate::domain::server::{RegionCode, Server, ServerNo};
 
 use super::image::Part;
 use super::open::Store;
-use super::rows::{Columns, json, ms};
+use super::packed::Long as _;
+use super::rows::{Columns, from_json, json, ms};
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -184,7 +185,7 @@ impl Store {
     /// Alerts whose target must be looked up, oldest first.
     pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.id, a.delivery_id, a.idx, a.source, a.alert, a.received_at, d.truncated, d.trace_id, \
+            "SELECT a.id, a.delivery_id, a.idx, a.source, a.alert, a.alert_packed, a.received_at, d.truncated, d.trace_id, \
              d.replay_of, d.actor FROM alert a JOIN delivery d ON d.id = a.delivery_id \
              WHERE a.decision = 'pending' ORDER BY a.id LIMIT 1000",
         )
@@ -199,7 +200,7 @@ impl Store {
                     delivery_id: DeliveryId::from_text(row.text("delivery_id")?),
                     idx: usize::try_from(row.int("idx")?).unwrap_or(usize::MAX),
                     source: row.text("source")?,
-                    alert: row.value("alert")?,
+                    alert: from_json(&row.long_text("alert", "alert_packed")?, "alert")?,
                     received_at: row.time("received_at")?,
                     truncated: row.int("truncated")? > 0,
                     trace_id: row.text("trace_id")?,

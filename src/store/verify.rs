@@ -8,7 +8,9 @@ use crate::domain::audit_key::KeyRing;
 use crate::domain::chain::{ChainReport, Inspection};
 
 use super::open::Store;
+use super::packed::Long as _;
 use super::query::audit_after;
+use super::rows::{Columns as _, from_json};
 use super::state::compare;
 use super::{Doing, StoreError};
 
@@ -92,14 +94,23 @@ impl Store {
     pub async fn newest_told_of(&self, kinds: &[&str], file: &str) -> Result<Option<String>, StoreError> {
         let kinds =
             serde_json::to_string(kinds).map_err(|_error| StoreError::Unreadable { what: "kinds" })?;
-        sqlx::query_scalar(
-            "SELECT kind FROM audit WHERE kind IN (SELECT value FROM json_each(?)) \
-             AND json_extract(detail, '$.file') = ? ORDER BY seq DESC LIMIT 1",
+        let mut before = i64::MAX;
+        while let Some(row) = sqlx::query(
+            "SELECT seq, kind, detail, detail_packed FROM audit WHERE seq < ? \
+             AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT 1",
         )
-        .bind(kinds)
-        .bind(file)
+        .bind(before)
+        .bind(&kinds)
         .fetch_optional(&self.readers)
         .await
-        .doing("looking for what was told of a file")
+        .doing("looking for what was told of a file")?
+        {
+            before = row.int("seq")?;
+            let detail: serde_json::Value = from_json(&row.long_text("detail", "detail_packed")?, "detail")?;
+            if detail.get("file").and_then(serde_json::Value::as_str) == Some(file) {
+                return Ok(Some(row.text("kind")?));
+            }
+        }
+        Ok(None)
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::server::RegionCode;
 use crate::domain::storm::Sighting;
 
 use super::deliveries::NewDelivery;
+use super::packed::pack;
 use super::rows::{ms, ms_opt};
 use super::{Doing, StoreError};
 
@@ -30,6 +31,8 @@ pub(super) struct DeliveryRow {
     pub(super) new: NewDelivery,
     pub(super) repeat_of: Option<DeliveryId>,
     pub(super) answer: String,
+    /// Every alert in it could be read. The body of another is searched for names, by SQL, and kept as it is.
+    pub(super) all_read: bool,
 }
 
 /// A decision that waits.
@@ -145,15 +148,18 @@ impl Waiting {
 
     async fn write_all(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         // A repeat has its body in the store already.
-        let bodies: BTreeMap<&str, &[u8]> = self
+        let bodies: BTreeMap<&str, &DeliveryRow> = self
             .deliveries
             .iter()
             .filter(|row| row.repeat_of.is_none())
-            .map(|row| (row.new.body_sha256.as_str(), row.new.body.as_ref()))
+            .map(|row| (row.new.body_sha256.as_str(), row))
             .collect();
-        let bodies: Vec<(&str, &[u8])> = bodies.into_iter().collect();
-        insert(connection, &BODIES, &bodies, |into, (sha256, bytes)| {
-            into.push_bind(*sha256).push_bind(*bytes);
+        let bodies: Vec<&DeliveryRow> = bodies.into_values().collect();
+        insert(connection, &BODIES, &bodies, |into, row| {
+            let new = &row.new;
+            let packed = if row.all_read { pack(&new.body) } else { None };
+            let plain: &[u8] = if packed.is_some() { &[] } else { &new.body };
+            into.push_bind(&new.body_sha256).push_bind(plain).push_bind(packed);
         })
         .await?;
         insert(connection, &DELIVERIES, &self.deliveries, bind_delivery).await?;
@@ -205,13 +211,15 @@ struct Statement {
 
 const BODIES: Statement = Statement {
     doing: "keeping a body",
-    before: "INSERT INTO body (sha256, bytes) ",
-    after: " ON CONFLICT DO NOTHING",
+    before: "INSERT INTO body (sha256, bytes, packed) ",
+    after: " ON CONFLICT (sha256) DO UPDATE SET bytes = excluded.bytes, packed = NULL \
+            WHERE packed IS NOT NULL AND excluded.packed IS NULL",
 };
 const DELIVERIES: Statement = Statement {
     doing: "recording a delivery",
     before: "INSERT INTO delivery (id, trace_id, source, received_at, peer, credential, body_sha256, sender_time, \
-             alert_count, truncated, dedupable, repeat_of, replay_of, actor, config_hash, answer) ",
+             alert_count, truncated, dedupable, repeat_of, replay_of, actor, config_hash, answer, \
+             answer_packed) ",
     after: "",
 };
 const SEEN: Statement = Statement {
@@ -244,8 +252,8 @@ const NOTICED: Statement = Statement {
 };
 const ALERTS: Statement = Statement {
     doing: "recording a decision",
-    before: "INSERT INTO alert (delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
-             region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
+    before: "INSERT INTO alert (delivery_id, idx, source, fingerprint, status, alert, alert_packed, received_at, server_no, \
+             region_code, policy, decision, reason, until, detail, trace, trace_packed, config_hash, decided_at, incident_id, \
              remediation_id) ",
     after: "",
 };
@@ -253,7 +261,7 @@ const EVENTS: Statement = Statement {
     doing: "appending to the audit",
     before: "INSERT INTO audit (seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
              remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
-             request_id, return_code, return_message, http_status, detail, prev_hash, hash, key_id) ",
+             request_id, return_code, return_message, http_status, detail, detail_packed, prev_hash, hash, key_id) ",
     after: "",
 };
 
@@ -279,6 +287,7 @@ async fn insert<R>(
 
 fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryRow) {
     let new = &row.new;
+    let answer = pack(row.answer.as_bytes());
     into.push_bind(new.id.as_str())
         .push_bind(&new.trace_id)
         .push_bind(&new.source)
@@ -294,16 +303,21 @@ fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryR
         .push_bind(new.replay_of.as_ref().map(DeliveryId::as_str))
         .push_bind(&new.actor)
         .push_bind(&new.config_hash)
-        .push_bind(&row.answer);
+        .push_bind(if answer.is_some() { "" } else { row.answer.as_str() })
+        .push_bind(answer);
 }
 
 fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
+    // An alert without a server is searched for the names in its labels, by SQL.
+    let alert = row.alert.as_ref().filter(|_| row.server_no.is_some()).and_then(|text| pack(text.as_bytes()));
+    let trace = pack(row.trace.as_bytes());
     into.push_bind(&row.delivery_id)
         .push_bind(row.idx)
         .push_bind(&row.source)
         .push_bind(&row.fingerprint)
         .push_bind(row.status)
-        .push_bind(&row.alert)
+        .push_bind(if alert.is_some() { None } else { row.alert.as_deref() })
+        .push_bind(alert)
         .push_bind(row.received_at)
         .push_bind(&row.server_no)
         .push_bind(&row.region_code)
@@ -312,7 +326,8 @@ fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
         .push_bind(row.reason)
         .push_bind(row.until)
         .push_bind(&row.detail)
-        .push_bind(&row.trace)
+        .push_bind(if trace.is_some() { "" } else { row.trace.as_str() })
+        .push_bind(trace)
         .push_bind(&row.config_hash)
         .push_bind(row.decided_at)
         .push_bind(&row.incident_id)
@@ -321,6 +336,7 @@ fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
 
 fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
     let event = &row.event;
+    let detail = pack(event.detail.as_bytes());
     into.push_bind(row.seq)
         .push_bind(ms(event.at))
         .push_bind(&event.kind)
@@ -342,7 +358,8 @@ fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
         .push_bind(&event.return_code)
         .push_bind(&event.return_message)
         .push_bind(event.http_status)
-        .push_bind(&event.detail)
+        .push_bind(if detail.is_some() { "" } else { event.detail.as_str() })
+        .push_bind(detail)
         .push_bind(&row.prev_hash)
         .push_bind(&row.hash)
         .push_bind(&row.key_id);

@@ -47,7 +47,7 @@ impl Tx {
     }
 
     /// The connection, to change what the image remembers a part of.
-    pub(super) async fn changing(&mut self, part: Part) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn changing(&mut self, part: Part<'_>) -> Result<&mut SqliteConnection, StoreError> {
         self.image.forget(part);
         self.db().await
     }

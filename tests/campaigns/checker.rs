@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use simulator::LedgerEntry;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Row as _};
 use unhang::journal::Journal;
 
@@ -72,7 +72,7 @@ pub(crate) async fn open(path: &Path) -> SqliteConnection {
 }
 
 /// Statements that find nothing in a store that keeps the laws, and what it means when they do.
-const LAWS: [(&str, &str); 8] = [
+const LAWS: [(&str, &str); 7] = [
     (
         "law 7: a remediation has two attempts that may have been sent",
         "SELECT remediation_id FROM attempt WHERE outcome IS NULL OR outcome <> 'not_sent' \
@@ -87,11 +87,6 @@ const LAWS: [(&str, &str); 8] = [
         "law 35: the outcome of an attempt is not that of its newest event",
         "SELECT nonce FROM attempt a WHERE outcome IS NOT (SELECT outcome FROM audit \
          WHERE kind = 'attempt_outcome' AND attempt_id = a.id ORDER BY seq DESC LIMIT 1)",
-    ),
-    (
-        "law 35: the state of a remediation is not that of its newest event",
-        "SELECT id FROM remediation r WHERE state <> coalesce((SELECT json_extract(detail, '$.to') FROM audit \
-         WHERE kind = 'remediation_moved' AND remediation_id = r.id ORDER BY seq DESC LIMIT 1), 'settling')",
     ),
     (
         "law 38: an accepted attempt without the answer",
@@ -123,7 +118,35 @@ pub(crate) async fn laws_of_the_store(db: &mut SqliteConnection) -> Vec<String> 
             Err(error) => broken.push(format!("law 39: the store cannot be read: {error}")),
         }
     }
+    match states_told(db).await {
+        Ok(found) => broken.extend(found),
+        Err(error) => broken.push(format!("law 39: the store cannot be read: {error}")),
+    }
     broken
+}
+
+/// Remediations whose state is not the one that their newest event tells of.
+async fn states_told(db: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT r.id, r.state, a.detail, a.detail_packed FROM remediation r LEFT JOIN audit a ON a.seq = \
+         (SELECT max(seq) FROM audit WHERE kind = 'remediation_moved' AND remediation_id = r.id)",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let told = |row: &SqliteRow| -> Option<String> {
+        let detail = match row.get::<Option<Vec<u8>>, _>("detail_packed") {
+            Some(packed) => unhang::store::unpack(&packed, "detail").ok()?,
+            None => row.get::<Option<String>, _>("detail")?.into_bytes(),
+        };
+        let detail: Value = serde_json::from_slice(&detail).ok()?;
+        Some(detail["to"].as_str()?.to_owned())
+    };
+    Ok(rows
+        .iter()
+        .filter(|row| row.get::<String, _>("state") != told(row).as_deref().unwrap_or("settling"))
+        .map(|row| row.get::<String, _>("id"))
+        .map(|id| format!("law 35: the state of a remediation is not that of its newest event: {id}"))
+        .collect())
 }
 
 /// Laws about attempts and what the cloud saw of them.

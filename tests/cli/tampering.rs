@@ -97,10 +97,15 @@ fn whole_audits_verify_however_they_are_kept() {
 type Tampering = (&'static str, fn(&Site), [Option<&'static str>; 4]);
 
 /// For each tampering what is said: without key and heads, with heads, with a key, with both. `None`: it does not show.
-const TAMPERINGS: [Tampering; 9] = [
+const TAMPERINGS: [Tampering; 10] = [
     (
         "a changed byte",
         |site| sql(&site.path("unhang.db"), &["UPDATE audit SET outcome = 'accepteD' WHERE seq = 3"]),
+        [Some("row 3: "); 4],
+    ),
+    (
+        "a packed detail that cannot be read",
+        |site| sql(&site.path("unhang.db"), &["UPDATE audit SET detail_packed = x'0100ff' WHERE seq = 3"]),
         [Some("row 3: "); 4],
     ),
     (

@@ -5,8 +5,17 @@ plant hold-not-forgotten src/store/hands.rs \
   's/self.changing\(Part::Holds\)/self.db()/g' \
   --test core store_model
 plant remediation-not-forgotten src/store/remediations.rs \
-  's/self.changing\(Part::Remediations\)/self.db()/g' \
+  's/self.changing\(part\)/self.db()/g' \
   --test core store_model
+plant new-remediation-not-forgotten src/store/remediations.rs \
+  's/self.changing\(Part::Life\(&new.server.region, &new.server.no\)\)/self.db()/g' \
+  --test core store_model
+plant intent-does-not-fire src/store/remediations.rs \
+  's/ && to != State::Intent \{/ {/' \
+  --test store_memory each_write
+plant inventory-counted-for-ever src/store/image.rs \
+  's/self.fires.values_mut\(\).for_each\(Fires::forget_kinds\);//' \
+  --test store_memory each_write
 plant attempt-not-forgotten src/store/attempts.rs \
   's/self.changing\(Part::Attempts\)/self.db()/g' \
   --test core store_model

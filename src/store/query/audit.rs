@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::audit::{Actor, ActorKind, AuditEvent};
 use crate::domain::chain::Link;
+use crate::store::packed::Long as _;
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};
 
@@ -78,7 +79,10 @@ pub struct AuditFilter {
 
 const AUDIT_COLUMNS: &str = "SELECT seq, at, kind, actor_kind, actor_name, trace_id, delivery_id, incident_id, \
      remediation_id, attempt_id, server_instance_no, region_code, source, policy, decision, reason, outcome, \
-     request_id, return_code, return_message, http_status, detail, prev_hash, hash, key_id FROM audit ";
+     request_id, return_code, return_message, http_status, detail, detail_packed, prev_hash, hash, key_id FROM audit ";
+
+/// Stands for a detail that was kept packed and cannot be read. It is not what was hashed, so that verifying names the row.
+const DAMAGED: &str = "(this detail is damaged in the store and cannot be read)";
 
 fn audit_item(row: &SqliteRow) -> Result<AuditItem, StoreError> {
     let kind =
@@ -105,7 +109,7 @@ fn audit_item(row: &SqliteRow) -> Result<AuditItem, StoreError> {
             return_code: row.text_opt("return_code")?,
             return_message: row.text_opt("return_message")?,
             http_status: row.int_opt("http_status")?.and_then(|status| u16::try_from(status).ok()),
-            detail: row.text("detail")?,
+            detail: row.long_text("detail", "detail_packed").unwrap_or_else(|_error| DAMAGED.to_owned()),
         },
         prev_hash: row.text("prev_hash")?,
         hash: row.text("hash")?,

@@ -13,6 +13,7 @@ use crate::domain::decision::Decision;
 use crate::domain::guard::{Reason, Trace};
 use crate::domain::ids::TraceId;
 use crate::domain::server::{RegionCode, ServerNo};
+use crate::store::packed::Long as _;
 use crate::store::rows::{Columns, from_json, ms};
 use crate::store::{Doing, Store, StoreError};
 
@@ -152,12 +153,13 @@ fn delivery_summary(row: &SqliteRow) -> Result<DeliverySummary, StoreError> {
     })
 }
 
-pub(super) const ALERT_COLUMNS: &str = "SELECT delivery_id, idx, source, fingerprint, status, alert, received_at, server_no, \
-     region_code, policy, decision, reason, until, detail, trace, config_hash, decided_at, incident_id, \
+pub(super) const ALERT_COLUMNS: &str = "SELECT delivery_id, idx, source, fingerprint, status, alert, alert_packed, received_at, server_no, \
+     region_code, policy, decision, reason, until, detail, trace, trace_packed, config_hash, decided_at, incident_id, \
      remediation_id FROM alert ";
 
 pub(super) fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
-    let alert = row.text_opt("alert")?.map(|text| from_json(&text, "alert")).transpose()?;
+    let alert =
+        row.long_text_opt("alert", "alert_packed")?.map(|text| from_json(&text, "alert")).transpose()?;
     Ok(AlertRow {
         delivery_id: row.text("delivery_id")?,
         idx: row.int("idx")?,
@@ -173,7 +175,7 @@ pub(super) fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
         reason: row.text_opt("reason")?,
         until: row.time_opt("until")?,
         detail: row.text("detail")?,
-        trace: row.value("trace")?,
+        trace: from_json(&row.long_text("trace", "trace_packed")?, "trace")?,
         config_hash: row.text("config_hash")?,
         decided_at: row.time("decided_at")?,
         incident_id: row.text_opt("incident_id")?,
@@ -206,14 +208,13 @@ impl Store {
     /// One delivery with its raw body and every decision.
     pub async fn delivery_detail(&self, id: &str) -> Result<Option<DeliveryDetail>, StoreError> {
         let sql = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, d.alert_count, \
-                   d.truncated, d.repeat_of, d.replay_of, d.actor, d.answer, b.bytes FROM delivery d \
+                   d.truncated, d.repeat_of, d.replay_of, d.actor, d.answer, d.answer_packed, b.bytes, b.packed FROM delivery d \
                    JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?";
         let row =
             sqlx::query(sql).bind(id).fetch_optional(&self.readers).await.doing("reading a delivery")?;
         let Some(row) = row else { return Ok(None) };
-        let bytes: Vec<u8> =
-            sqlx::Row::try_get(&row, "bytes").map_err(|_error| StoreError::Unreadable { what: "body" })?;
-        let answer = row.text("answer")?;
+        let bytes = row.long_bytes("bytes", "packed")?;
+        let answer = row.long_text("answer", "answer_packed")?;
         Ok(Some(DeliveryDetail {
             summary: delivery_summary(&row)?,
             body: String::from_utf8_lossy(&bytes).into_owned(),

@@ -13,6 +13,7 @@ use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::ladder::Demotion;
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::Server;
+use crate::store::packed::Long as _;
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError, facts};
 
@@ -123,8 +124,9 @@ impl Store {
     /// The next recorded alerts from a row on, in their order.
     pub async fn recorded_alerts(&self, from: i64, limit: i64) -> Result<Vec<RecordedAlert>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.id, a.delivery_id, a.source, a.alert, a.received_at, a.server_no, a.policy, a.decision, a.reason, \
-             CASE WHEN a.reason = 'not_eligible' THEN a.trace END AS trace, a.remediation_id, d.truncated, \
+            "SELECT a.id, a.delivery_id, a.source, a.alert, a.alert_packed, a.received_at, a.server_no, a.policy, a.decision, a.reason, \
+             CASE WHEN a.reason = 'not_eligible' THEN a.trace END AS trace, \
+             CASE WHEN a.reason = 'not_eligible' THEN a.trace_packed END AS trace_packed, a.remediation_id, d.truncated, \
              d.replay_of IS NOT NULL AS replayed \
              FROM alert a JOIN delivery d ON d.id = a.delivery_id WHERE a.id >= ? ORDER BY a.id LIMIT ?",
         )
@@ -139,13 +141,13 @@ impl Store {
                     id: row.int("id")?,
                     delivery_id: row.text("delivery_id")?,
                     source: row.text("source")?,
-                    alert: row.text_opt("alert")?,
+                    alert: row.long_text_opt("alert", "alert_packed")?,
                     received_at: row.time("received_at")?,
                     server_no: row.text_opt("server_no")?,
                     policy: row.text_opt("policy")?,
                     decision: row.text("decision")?,
                     reason: row.text_opt("reason")?,
-                    trace: row.text_opt("trace")?,
+                    trace: row.long_text_opt("trace", "trace_packed")?,
                     remediation_id: row.text_opt("remediation_id")?,
                     truncated: row.int("truncated")? > 0,
                     replayed: row.int("replayed")? > 0,

@@ -104,7 +104,7 @@ impl Case {
                 if let Some(same) = earlier.as_ref().filter(|earlier| earlier.same) {
                     return Ok(Some(same.id.to_string()));
                 }
-                tx.insert_delivery(&new, earlier.as_ref().map(|one| &one.id));
+                tx.insert_delivery(&new, earlier.as_ref().map(|one| &one.id), true);
                 tx.set_answer(&new.id, new.id.as_str()).await?;
                 let mut event = note("delivery_received", now);
                 event.delivery_id = Some(new.id.to_string());
@@ -354,7 +354,7 @@ impl Case {
         let done = self.store.write::<(), _>(move |tx| {
             let new = new.clone();
             Box::pin(async move {
-                tx.insert_delivery(&new, None);
+                tx.insert_delivery(&new, None, true);
                 tx.append(&note("lost", now)).await?;
                 let hold = NewHold {
                     scope: HoldScope::Global,
