@@ -29,6 +29,7 @@ use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
 use crate::telemetry::{Metrics, chain};
 use crate::tls::{self, Certificates};
+use crate::traces;
 use crate::verifier;
 
 /// How long a graceful stop waits with nothing in flight.
@@ -115,6 +116,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
     let service = Arc::new(Service::new(store, journal, clock, config, metrics, epoch));
     outbox::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
+    traces::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     quarantine::begin(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
     let left = dispatcher::rescue(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     if left > 0 {
@@ -142,6 +144,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("audit heads", Box::pin(heads::run(s()))),
         room("audit watch", Box::pin(heads::watch::run(s()))),
         room("outbox", Box::pin(outbox::run(s()))),
+        room("traces", Box::pin(traces::run(s()))),
     ];
     let ops_addr = ops_addr.map(tracing::field::display);
     tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");

@@ -27,4 +27,5 @@ pub mod sources;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod verifier;

@@ -18,7 +18,7 @@ use crate::domain::claim::Health;
 use crate::domain::limits::WATCH_GAP_MIN;
 use crate::journal::Journal;
 use crate::store::{Ballast, Store, free_bytes};
-use crate::telemetry::{CallLabels, Metrics};
+use crate::telemetry::{CallLabels, Metrics, Timings};
 
 /// Shared by every task of one running service.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Service {
     pub config: ArcSwap<Config>,
     /// Figures for `/metrics`.
     pub metrics: Metrics,
+    /// How long deliveries took; noted only while traces are wanted.
+    pub timings: Timings,
     /// Wakes the dispatcher: there may be something to do.
     pub work: Notify,
     /// Wakes the verifier: there may be something to prove.
@@ -80,6 +82,7 @@ impl Service {
             clock,
             config: ArcSwap::from_pointee(config),
             metrics,
+            timings: Timings::default(),
             work: Notify::new(),
             proof: Notify::new(),
             lookups: Notify::new(),

@@ -2,6 +2,8 @@
 //!
 //! Never: a body, a header or a secret.
 
+mod timings;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use timings::Timings;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,13 @@ pub struct ReceiverLabels {
     pub receiver: String,
 }
 
+/// Labels of the counter of spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanLabels {
+    /// `exported` or `refused`.
+    pub result: &'static str,
+}
+
 /// No labels. A figure of a family is not shown until it has a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct NoLabels {}
@@ -202,6 +213,12 @@ pub struct Metrics {
     pub tls_expires: Family<NoLabels, Seconds>,
     /// 1 while the certificate's files are not usable and an older certificate is shown; only with TLS.
     pub tls_files_broken: Family<NoLabels, Gauge>,
+    /// Spans of traces, by what the collector made of them.
+    pub trace_spans: Family<SpanLabels, Counter>,
+    /// Posts that the collector did not take.
+    pub trace_failures: Counter,
+    /// Rows of the audit that were too old to be told as traces.
+    pub trace_rows_skipped: Counter,
 }
 
 impl Default for Metrics {
@@ -247,6 +264,9 @@ impl Metrics {
             notify_oldest_waiting: Family::default(),
             tls_expires: Family::default(),
             tls_files_broken: Family::default(),
+            trace_spans: Family::default(),
+            trace_failures: Counter::default(),
+            trace_rows_skipped: Counter::default(),
             registry: Registry::default(),
         };
         metrics.register_work(&mut registry);
@@ -254,6 +274,7 @@ impl Metrics {
         metrics.register_times_and_sizes(&mut registry);
         metrics.register_outbox(&mut registry);
         metrics.register_tls(&mut registry);
+        metrics.register_traces(&mut registry);
         Self { registry, ..metrics }
     }
 
@@ -320,6 +341,16 @@ impl Metrics {
         registry.register_with_unit("tls_certificate_expires_timestamp", help, Unit::Seconds, expires);
         let (help, broken) = ("Whether new certificate files cannot be used", self.tls_files_broken.clone());
         registry.register("tls_files_broken", help, broken);
+    }
+
+    fn register_traces(&self, registry: &mut Registry) {
+        let (help, spans) = ("Spans by what the collector made of them", self.trace_spans.clone());
+        registry.register("trace_spans", help, spans);
+        let (help, failures) =
+            ("Posts of traces that the collector did not take", self.trace_failures.clone());
+        registry.register("trace_export_failures", help, failures);
+        let (help, skipped) = ("Audit rows too old to be told as traces", self.trace_rows_skipped.clone());
+        registry.register("trace_rows_skipped", help, skipped);
     }
 
     /// The exposition in OpenMetrics text.

@@ -10,7 +10,7 @@ use regex::Regex;
 use unhang::domain::guard::Reason;
 use unhang::telemetry::{
     AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, NoLabels, NotifyLabels, OutcomeLabels,
-    PolicyLabels, ReceiverLabels, SourceLabels, StateLabels,
+    PolicyLabels, ReceiverLabels, SourceLabels, SpanLabels, StateLabels,
 };
 
 /// The aim for the length of a file.
@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 28] = [
+const FLOORS: [(&str, u8); 29] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -40,6 +40,7 @@ const FLOORS: [(&str, u8); 28] = [
     ("dispatcher", 5),
     ("verifier", 5),
     ("outbox", 5),
+    ("traces", 5),
     ("housekeeping", 5),
     ("http", 6),
     ("app", 7),
@@ -374,6 +375,7 @@ fn figures() -> BTreeSet<String> {
     metrics.notify_oldest_waiting.get_or_create(&ReceiverLabels { receiver: receiver() }).set(1.0);
     metrics.tls_expires.get_or_create(&NoLabels {}).set(1.0);
     metrics.tls_files_broken.get_or_create(&NoLabels {}).set(1);
+    metrics.trace_spans.get_or_create(&SpanLabels { result: "exported" }).inc();
     let text = metrics.encode().unwrap_or_default();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()

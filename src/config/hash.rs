@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
-    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig, TracerConfig,
-    VerifyConfig,
+    OtlpConfig, ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig,
+    TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -29,6 +29,7 @@ pub(super) fn hash(config: &Config) -> String {
         audit,
         dashboard,
         notify,
+        telemetry,
     } = config;
     let AuditConfig { key, old_keys: _, heads_file, heads_named: _, heads_every } = audit;
     let DashboardConfig { idle, session_max, zone, proxy_login } = dashboard;
@@ -57,8 +58,14 @@ pub(super) fn hash(config: &Config) -> String {
             "proxyLogin": proxy_login.as_ref().map(|p| json!({ "header": p.header, "from": p.from })),
         },
         "notify": notify.iter().map(receiver_value).collect::<Vec<_>>(),
+        "telemetry": telemetry.otlp.as_ref().map(otlp_value),
     });
     hex::encode(Sha256::digest(whole.to_string()))
+}
+
+fn otlp_value(otlp: &OtlpConfig) -> Value {
+    let OtlpConfig { traces_url, bearer } = otlp;
+    json!({ "tracesUrl": traces_url, "bearer": bearer.is_some() })
 }
 
 fn server_value(server: &ServerConfig) -> Value {

@@ -21,6 +21,7 @@ mod section;
 mod service;
 mod size;
 mod sources;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -51,6 +52,7 @@ pub use environment::Environment;
 pub use load::{Listener, Loaded, listener, load};
 pub use problem::{Problem, check_report};
 pub use receiver::{ReceiverConfig, ReceiverKind, SignKey};
+pub use telemetry::{OtlpConfig, TelemetryConfig};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -83,6 +85,8 @@ pub struct Config {
     pub dashboard: DashboardConfig,
     /// `[[notify]]`
     pub notify: Vec<ReceiverConfig>,
+    /// `[telemetry]`
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {

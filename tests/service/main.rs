@@ -37,5 +37,6 @@ mod stream;
 mod support;
 mod threats;
 mod tls;
+mod traces;
 mod verbs;
 mod why;

@@ -7,6 +7,7 @@ mod hiding;
 mod mistakes;
 mod notify;
 mod shipped;
+mod telemetry;
 
 use std::path::Path;
 
