@@ -21,6 +21,7 @@ pub mod moves;
 pub mod ncloud;
 pub mod outbox;
 pub mod quarantine;
+pub mod server_role;
 pub mod service;
 pub mod signals;
 pub mod sources;

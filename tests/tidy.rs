@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 29] = [
+const FLOORS: [(&str, u8); 30] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -41,6 +41,7 @@ const FLOORS: [(&str, u8); 29] = [
     ("verifier", 5),
     ("outbox", 5),
     ("traces", 5),
+    ("server_role", 5),
     ("housekeeping", 5),
     ("http", 6),
     ("app", 7),

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
-    OtlpConfig, ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig,
-    TracerConfig, VerifyConfig,
+    OtlpConfig, ReceiverConfig, ServerConfig, ServerRoleConfig, SourceConfig, StoreConfig, TlsConfig,
+    TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -116,7 +116,9 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         insight_endpoint,
         tracer,
         date,
+        server_role,
     } = cloud;
+    let role = server_role.as_ref().map(|ServerRoleConfig { url, role }| json!({ "url": url, "role": role }));
     let tracer = tracer
         .as_ref()
         .map(|TracerConfig { endpoint, rules }| json!({ "endpoint": endpoint, "rules": rules }));
@@ -124,7 +126,7 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         "endpoint": endpoint, "region": region, "method": method.as_str(),
         "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,
         "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max, "date": date.as_str(),
-        "insightEndpoint": insight_endpoint, "tracer": tracer,
+        "insightEndpoint": insight_endpoint, "tracer": tracer, "serverRole": role,
     })
 }
 

@@ -30,6 +30,7 @@ mod past;
 mod receiver;
 mod rotation;
 mod senders;
+mod server_role;
 mod stack;
 mod startup;
 mod storm;

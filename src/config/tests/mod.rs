@@ -6,6 +6,7 @@ mod audit;
 mod hiding;
 mod mistakes;
 mod notify;
+mod server_role;
 mod shipped;
 mod telemetry;
 
