@@ -147,13 +147,12 @@ impl Service {
         begun: Instant,
         result: &Result<T, E>,
     ) {
-        let labels = CallLabels { call };
-        self.metrics.cloud_calls.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+        self.metrics.time_call(call, begun.elapsed().as_secs_f64(), None);
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(_) => *reads = Reads::default(),
             Err(error) => {
-                self.metrics.cloud_read_failures.get_or_create(&labels).inc();
+                self.metrics.cloud_read_failures.get_or_create(&CallLabels { call }).inc();
                 *reads = Reads { failed: reads.failed.saturating_add(1), why: error.to_string() };
             }
         }

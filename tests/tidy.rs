@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use unhang::domain::guard::Reason;
 use unhang::telemetry::{
-    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, NoLabels, NotifyLabels, OutcomeLabels,
-    PolicyLabels, ReceiverLabels, SourceLabels, SpanLabels, StateLabels,
+    AlertLabels, BudgetLabels, DeliveryLabels, Metrics, NoLabels, NotifyLabels, PolicyLabels, ReceiverLabels,
+    SourceLabels, SpanLabels, StateLabels,
 };
 
 /// The aim for the length of a file.
@@ -357,8 +357,8 @@ fn figures() -> BTreeSet<String> {
     let source = || "s".to_owned();
     metrics.deliveries.get_or_create(&DeliveryLabels { source: source(), result: "accepted" }).inc();
     metrics.alerts.get_or_create(&AlertLabels { source: source(), decision: "ignored", reason: "" }).inc();
-    metrics.attempts.get_or_create(&OutcomeLabels { outcome: "accepted" }).inc();
-    metrics.cloud_calls.get_or_create(&CallLabels { call: "list" }).observe(1.0);
+    metrics.count_attempt("accepted", None);
+    metrics.time_call("list", 1.0, None);
     metrics.remediations.get_or_create(&StateLabels { state: "queued".to_owned() }).set(1);
     metrics.last_delivery.get_or_create(&SourceLabels { source: source() }).set(1.0);
     metrics.heartbeat_age.get_or_create(&SourceLabels { source: source() }).set(1.0);

@@ -27,7 +27,7 @@ use crate::ncloud::{Clients, PreparedInterrupt};
 use crate::service::Service;
 use crate::signals::Signals;
 use crate::store::{Intent, Move, Remediation, StoreError, Tx};
-use crate::telemetry::{CallLabels, chain};
+use crate::telemetry::chain;
 
 /// Time between the intent and the hand-over to the HTTP client, at most.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
@@ -94,13 +94,14 @@ pub(super) async fn claim_one(
         preflights.kept.remove(&key);
         let watching = service;
         let (service, cloud, id) = (Arc::clone(service), Arc::clone(cloud), remediation.id.clone());
-        let matter = nonce.clone();
+        let (matter, trace_id) = (nonce.clone(), remediation.trace_id.clone());
         // From here on the request belongs to a task of its own that nothing cancels.
         let sent = tasks.spawn(async move {
             let begun = Instant::now();
             let report = hand_over(&service, &cloud.interrupt, *prepared, send_before, line).await;
             let seconds = begun.elapsed().as_secs_f64();
-            service.metrics.cloud_calls.get_or_create(&CallLabels { call: "interrupt" }).observe(seconds);
+            service.metrics.time_call("interrupt", seconds, Some(&trace_id));
+            service.metrics.count_attempt(report.outcome.as_str(), Some(&trace_id));
             tracing::info!(
                 remediation.id = %id,
                 outcome = report.outcome.as_str(),

@@ -133,6 +133,13 @@ fn one_trace_leads_from_the_webhook_to_the_proof() {
     assert_eq!(whole.start_time_unix_nano, settle.start_time_unix_nano);
     assert_eq!(whole.end_time_unix_nano, watch.end_time_unix_nano);
     assert!(watch.end_time_unix_nano > watch.start_time_unix_nano);
+    // The figures point at the trace.
+    let text = reqwest::blocking::get(format!("{}/metrics", service.url)).unwrap().text().unwrap();
+    for figure in ["unhang_attempts_total{outcome=\"accepted\"}", "unhang_cloud_call_seconds_bucket"] {
+        let points =
+            |line: &&str| line.starts_with(figure) && line.contains(&format!("# {{trace_id=\"{trace}\"}}"));
+        assert_eq!(text.lines().filter(points).count(), 1, "{figure}: {text}");
+    }
     // No secret of anybody, in any post.
     for post in collector.posts() {
         let scenario = simulator::Scenario::demo();
