@@ -16,3 +16,6 @@ plant traces-in-the-clear src/config/telemetry.rs \
 plant attempts-without-their-trace src/dispatcher/claiming.rs \
   's/count_attempt\(report.outcome.as_str\(\), Some\(&trace_id\)\)/count_attempt(report.outcome.as_str(), None)/' \
   --test service traces::one_trace
+plant rows-lost-while-the-collector-is-away src/traces.rs \
+  's/Ok\(Some\(pause\)\)/Ok(None)/' \
+  --test service traces::a_collector

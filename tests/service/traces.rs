@@ -17,6 +17,7 @@ use crate::support::{
 };
 
 const SERVER: &str = "91000001";
+const SECOND: &str = "91000002";
 const COLLECTOR_TOKEN: &str = "collector-test-token-0000000001";
 
 fn traced(collector: &str, cloud: &Cloud) -> Settings {
@@ -67,8 +68,8 @@ fn wait_for(collector: &Receiver, trace: &str, name: &str) -> Span {
 }
 
 /// A delivery about the server with the trace of its sender; the answer.
-fn deliver(service: &Service, note: &str, traceparent: Option<&str>) -> Value {
-    let body = delivery(&[alert(SERVER, "firing", &now_text())], note);
+fn deliver(service: &Service, server: &str, note: &str, traceparent: Option<&str>) -> Value {
+    let body = delivery(&[alert(server, "firing", &now_text())], note);
     let asking = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
     let mut asking =
         asking.post(format!("{}/webhooks/alertmanager", service.url)).bearer_auth(ALERTMANAGER_TOKEN);
@@ -92,7 +93,7 @@ fn one_trace_leads_from_the_webhook_to_the_proof() {
     let service = site.start();
     service.wait_for_inventory(2);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let answer = deliver(&service, "one", Some(&format!("00-{trace}-00f067aa0ba902b7-01")));
+    let answer = deliver(&service, SERVER, "one", Some(&format!("00-{trace}-00f067aa0ba902b7-01")));
     assert_eq!(answer["traceId"], trace);
     let done = service.wait_for(SERVER, &["confirmed"]);
     let whole = wait_for(&collector, trace, "remediation");
@@ -160,7 +161,7 @@ fn the_trace_goes_on_after_a_kill_in_the_middle() {
     let site = site(&settings);
     let service = site.start();
     service.wait_for_inventory(1);
-    let trace = deliver(&service, "killed", None)["traceId"].as_str().unwrap().to_owned();
+    let trace = deliver(&service, SERVER, "killed", None)["traceId"].as_str().unwrap().to_owned();
     let waiting = service.wait_for(SERVER, &["awaiting_approval"]);
     let decision = wait_for(&collector, &trace, "decision");
     service.kill();
@@ -202,8 +203,8 @@ fn a_second_alert_and_a_resolved_one_point_at_the_story_that_they_belong_to() {
     let site = site(&settings);
     let service = site.start();
     service.wait_for_inventory(1);
-    let first = deliver(&service, "first", None)["traceId"].as_str().unwrap().to_owned();
-    let second = deliver(&service, "second", None);
+    let first = deliver(&service, SERVER, "first", None)["traceId"].as_str().unwrap().to_owned();
+    let second = deliver(&service, SERVER, "second", None);
     assert_eq!(second["alerts"][0]["decision"], "duplicate");
     let opening = wait_for(&collector, &first, "decision");
     let joined = wait_for(&collector, second["traceId"].as_str().unwrap(), "decision");
@@ -217,17 +218,24 @@ fn a_second_alert_and_a_resolved_one_point_at_the_story_that_they_belong_to() {
 
 #[test]
 fn a_collector_that_is_away_or_mute_holds_nothing_up_and_gets_everything_later() {
-    let (cloud, collector) = (Cloud::start(fleet(1)), Receiver::start());
+    let (cloud, collector) = (Cloud::start(fleet(2)), Receiver::start());
     let site = site(&traced(&collector.url("/behind/a/proxy"), &cloud));
     let (addr, refused) = (collector.addr, Mode::Answer(503));
     collector.behave(refused);
     let service = site.start();
-    service.wait_for_inventory(1);
-    let trace = deliver(&service, "away", None)["traceId"].as_str().unwrap().to_owned();
+    service.wait_for_inventory(2);
+    let trace = deliver(&service, SERVER, "away", None)["traceId"].as_str().unwrap().to_owned();
     eventually("a post that was not taken", || (!collector.posts().is_empty()).then_some(()));
     assert_eq!(collector.posts()[0].path, "/behind/a/proxy/v1/traces");
+    // Then it takes a post and never says a word. Meanwhile a server is interrupted.
+    collector.behave(Mode::Never);
+    let posts = collector.posts().len();
+    eventually("a post without an answer", || (collector.posts().len() > posts).then_some(()));
+    let begun = std::time::Instant::now();
+    deliver(&service, SECOND, "mute", None);
+    service.wait_for(SECOND, &["confirmed"]);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(9), "sooner than the post is given up");
     drop(collector);
-    service.wait_for(SERVER, &["confirmed"]);
     eventually("the figure", || (counted(&service, "unhang_trace_export_failures_total") > 1).then_some(()));
     let log = std::fs::read_to_string(site.log()).unwrap();
     assert_eq!(log.matches("the collector takes no traces").count(), 1, "told once");
@@ -259,7 +267,7 @@ fn spans_that_are_refused_for_themselves_are_left_out_and_counted() {
     let site = site(&traced(&collector.url(""), &cloud));
     let service = site.start();
     service.wait_for_inventory(1);
-    deliver(&service, "refused", None);
+    deliver(&service, SERVER, "refused", None);
     service.wait_for(SERVER, &["confirmed"]);
     eventually("the figure", || {
         (counted(&service, "unhang_trace_spans_total{result=\"refused\"}") >= 8).then_some(())
@@ -275,7 +283,7 @@ fn without_an_endpoint_nobody_is_called() {
     let site = Site::new(&Settings::new(&cloud.running.endpoint()));
     let service = site.try_start_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")]).unwrap();
     service.wait_for_inventory(1);
-    deliver(&service, "off", None);
+    deliver(&service, SERVER, "off", None);
     service.wait_for(SERVER, &["confirmed"]);
     if let Ok(listener) = custom {
         listener.set_nonblocking(true).unwrap();
