@@ -25,10 +25,12 @@ use crate::journal::Journal;
 use crate::ncloud::{ClientError, Clients, Insight, InterruptClient, Reader, Tracer};
 use crate::outbox;
 use crate::quarantine;
+use crate::server_role;
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
 use crate::telemetry::{Metrics, chain};
 use crate::tls::{self, Certificates};
+use crate::traces;
 use crate::verifier;
 
 /// How long a graceful stop waits with nothing in flight.
@@ -114,7 +116,9 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let certificates = config.server.tls.as_ref().map(Certificates::open).transpose()?;
     let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
     let service = Arc::new(Service::new(store, journal, clock, config, metrics, epoch));
+    let role = server_role::begin(&service, &cloud).await?;
     outbox::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
+    traces::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     quarantine::begin(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
     let left = dispatcher::rescue(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
     if left > 0 {
@@ -133,6 +137,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let rooms = vec![
         room("http", running),
         room("certificates", Box::pin(tls::keep_fresh(certificates.clone(), service.stopping.clone()))),
+        room("server role", Box::pin(server_role::run(role, s(), c()))),
         room("inventory", Box::pin(inventory::refresh(s(), c()))),
         room("resolver", Box::pin(inventory::resolve(s(), c()))),
         room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
@@ -142,6 +147,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         room("audit heads", Box::pin(heads::run(s()))),
         room("audit watch", Box::pin(heads::watch::run(s()))),
         room("outbox", Box::pin(outbox::run(s()))),
+        room("traces", Box::pin(traces::run(s()))),
     ];
     let ops_addr = ops_addr.map(tracing::field::display);
     tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
@@ -231,12 +237,15 @@ impl App {
         config.audit = old.audit.clone();
         // The clients keep what they were built with; half of a new cloud would be worse than all of the old. Keys are
         // another matter: an account has two pairs so that they can be changed while everything runs.
+        // Those of a server role come and go by themselves, and who asks for them is decided at the start.
+        let written = old.cloud.server_role.is_none() && config.cloud.server_role.is_none();
+        let keys = if written { &config.cloud } else { &old.cloud };
         config.cloud = CloudConfig {
-            access_key: config.cloud.access_key.clone(),
-            secret_key: config.cloud.secret_key.clone(),
+            access_key: keys.access_key.clone(),
+            secret_key: keys.secret_key.clone(),
             ..old.cloud.clone()
         };
-        if let Err(error) = self.cloud.renew_keys(&config.cloud) {
+        if written && let Err(error) = self.cloud.renew_keys(&config.cloud) {
             tracing::error!(error = %chain(&error), "the new cloud keys are not used");
         }
         config.server.queue_max = old.server.queue_max;

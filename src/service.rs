@@ -18,7 +18,7 @@ use crate::domain::claim::Health;
 use crate::domain::limits::WATCH_GAP_MIN;
 use crate::journal::Journal;
 use crate::store::{Ballast, Store, free_bytes};
-use crate::telemetry::{CallLabels, Metrics};
+use crate::telemetry::{CallLabels, Metrics, Timings};
 
 /// Shared by every task of one running service.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Service {
     pub config: ArcSwap<Config>,
     /// Figures for `/metrics`.
     pub metrics: Metrics,
+    /// How long deliveries took; noted only while traces are wanted.
+    pub timings: Timings,
     /// Wakes the dispatcher: there may be something to do.
     pub work: Notify,
     /// Wakes the verifier: there may be something to prove.
@@ -80,6 +82,7 @@ impl Service {
             clock,
             config: ArcSwap::from_pointee(config),
             metrics,
+            timings: Timings::default(),
             work: Notify::new(),
             proof: Notify::new(),
             lookups: Notify::new(),
@@ -144,13 +147,12 @@ impl Service {
         begun: Instant,
         result: &Result<T, E>,
     ) {
-        let labels = CallLabels { call };
-        self.metrics.cloud_calls.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+        self.metrics.time_call(call, begun.elapsed().as_secs_f64(), None);
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(_) => *reads = Reads::default(),
             Err(error) => {
-                self.metrics.cloud_read_failures.get_or_create(&labels).inc();
+                self.metrics.cloud_read_failures.get_or_create(&CallLabels { call }).inc();
                 *reads = Reads { failed: reads.failed.saturating_add(1), why: error.to_string() };
             }
         }

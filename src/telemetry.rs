@@ -2,14 +2,19 @@
 //!
 //! Never: a body, a header or a secret.
 
+mod timings;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use timings::Timings;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +135,20 @@ pub struct ReceiverLabels {
     pub receiver: String,
 }
 
+/// Labels of the counter of spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanLabels {
+    /// `exported` or `refused`.
+    pub result: &'static str,
+}
+
+/// What an exemplar points at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TraceLabels {
+    /// Our trace, whether or not it is exported.
+    pub trace_id: String,
+}
+
 /// No labels. A figure of a family is not shown until it has a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct NoLabels {}
@@ -145,9 +164,9 @@ pub struct Metrics {
     /// Alerts by source, decision and reason.
     pub alerts: Family<AlertLabels, Counter>,
     /// Attempts by outcome.
-    pub attempts: Family<OutcomeLabels, Counter>,
+    pub attempts: Family<OutcomeLabels, CounterWithExemplar<TraceLabels>>,
     /// Time of cloud calls.
-    pub cloud_calls: Family<CallLabels, Histogram>,
+    pub cloud_calls: Family<CallLabels, HistogramWithExemplars<TraceLabels>>,
     /// Reads of the cloud that failed.
     pub cloud_read_failures: Family<CallLabels, Counter>,
     /// Time of store commits.
@@ -202,6 +221,12 @@ pub struct Metrics {
     pub tls_expires: Family<NoLabels, Seconds>,
     /// 1 while the certificate's files are not usable and an older certificate is shown; only with TLS.
     pub tls_files_broken: Family<NoLabels, Gauge>,
+    /// Spans of traces, by what the collector made of them.
+    pub trace_spans: Family<SpanLabels, Counter>,
+    /// Posts that the collector did not take.
+    pub trace_failures: Counter,
+    /// Rows of the audit that were too old to be told as traces.
+    pub trace_rows_skipped: Counter,
 }
 
 impl Default for Metrics {
@@ -219,7 +244,9 @@ impl Metrics {
             deliveries: Family::default(),
             alerts: Family::default(),
             attempts: Family::default(),
-            cloud_calls: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
+            cloud_calls: Family::new_with_constructor(|| {
+                HistogramWithExemplars::new(exponential_buckets(0.001, 2.0, 16))
+            }),
             cloud_read_failures: Family::default(),
             commit_seconds: Histogram::new(times()),
             commit_batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
@@ -247,6 +274,9 @@ impl Metrics {
             notify_oldest_waiting: Family::default(),
             tls_expires: Family::default(),
             tls_files_broken: Family::default(),
+            trace_spans: Family::default(),
+            trace_failures: Counter::default(),
+            trace_rows_skipped: Counter::default(),
             registry: Registry::default(),
         };
         metrics.register_work(&mut registry);
@@ -254,6 +284,7 @@ impl Metrics {
         metrics.register_times_and_sizes(&mut registry);
         metrics.register_outbox(&mut registry);
         metrics.register_tls(&mut registry);
+        metrics.register_traces(&mut registry);
         Self { registry, ..metrics }
     }
 
@@ -322,6 +353,28 @@ impl Metrics {
         registry.register("tls_files_broken", help, broken);
     }
 
+    fn register_traces(&self, registry: &mut Registry) {
+        let (help, spans) = ("Spans by what the collector made of them", self.trace_spans.clone());
+        registry.register("trace_spans", help, spans);
+        let (help, failures) =
+            ("Posts of traces that the collector did not take", self.trace_failures.clone());
+        registry.register("trace_export_failures", help, failures);
+        let (help, skipped) = ("Audit rows too old to be told as traces", self.trace_rows_skipped.clone());
+        registry.register("trace_rows_skipped", help, skipped);
+    }
+
+    /// Counts an attempt, with the trace of the newest one as an exemplar.
+    pub fn count_attempt(&self, outcome: &'static str, trace_id: Option<&str>) {
+        let trace = trace_id.map(|trace_id| TraceLabels { trace_id: trace_id.to_owned() });
+        self.attempts.get_or_create(&OutcomeLabels { outcome }).inc_by(1, trace, None);
+    }
+
+    /// Notes how long a call of the cloud took; an interrupt with its trace as an exemplar.
+    pub fn time_call(&self, call: &'static str, seconds: f64, trace_id: Option<&str>) {
+        let trace = trace_id.map(|trace_id| TraceLabels { trace_id: trace_id.to_owned() });
+        self.cloud_calls.get_or_create(&CallLabels { call }).observe(seconds, trace, None);
+    }
+
     /// The exposition in OpenMetrics text.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -337,9 +390,21 @@ mod tests {
     #[test]
     fn figures_carry_the_prefix_and_no_server_names() {
         let metrics = Metrics::new();
-        metrics.attempts.get_or_create(&OutcomeLabels { outcome: "accepted" }).inc();
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        metrics.count_attempt("accepted", Some(trace));
+        metrics.count_attempt("rejected", None);
+        metrics.time_call("interrupt", 0.5, Some(trace));
         let text = metrics.encode().unwrap();
         assert!(text.contains("unhang_attempts_total{outcome=\"accepted\"} 1"), "{text}");
+        let exemplar =
+            format!("unhang_attempts_total{{outcome=\"accepted\"}} 1 # {{trace_id=\"{trace}\"}} 1");
+        assert!(text.contains(&exemplar), "{text}");
+        assert!(text.lines().any(|line| line == "unhang_attempts_total{outcome=\"rejected\"} 1"), "{text}");
+        assert_eq!(
+            text.lines().filter(|line| line.contains("_bucket") && line.contains(trace)).count(),
+            1,
+            "{text}"
+        );
         assert!(text.contains("unhang_commit_seconds"), "{text}");
         assert!(text.lines().filter(|l| !l.starts_with('#')).all(|l| l.starts_with("unhang_")), "{text}");
     }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use unhang::domain::guard::Reason;
 use unhang::telemetry::{
-    AlertLabels, BudgetLabels, CallLabels, DeliveryLabels, Metrics, NoLabels, NotifyLabels, OutcomeLabels,
-    PolicyLabels, ReceiverLabels, SourceLabels, StateLabels,
+    AlertLabels, BudgetLabels, DeliveryLabels, Metrics, NoLabels, NotifyLabels, PolicyLabels, ReceiverLabels,
+    SourceLabels, SpanLabels, StateLabels,
 };
 
 /// The aim for the length of a file.
@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 28] = [
+const FLOORS: [(&str, u8); 30] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -40,6 +40,8 @@ const FLOORS: [(&str, u8); 28] = [
     ("dispatcher", 5),
     ("verifier", 5),
     ("outbox", 5),
+    ("traces", 5),
+    ("server_role", 5),
     ("housekeeping", 5),
     ("http", 6),
     ("app", 7),
@@ -355,8 +357,8 @@ fn figures() -> BTreeSet<String> {
     let source = || "s".to_owned();
     metrics.deliveries.get_or_create(&DeliveryLabels { source: source(), result: "accepted" }).inc();
     metrics.alerts.get_or_create(&AlertLabels { source: source(), decision: "ignored", reason: "" }).inc();
-    metrics.attempts.get_or_create(&OutcomeLabels { outcome: "accepted" }).inc();
-    metrics.cloud_calls.get_or_create(&CallLabels { call: "list" }).observe(1.0);
+    metrics.count_attempt("accepted", None);
+    metrics.time_call("list", 1.0, None);
     metrics.remediations.get_or_create(&StateLabels { state: "queued".to_owned() }).set(1);
     metrics.last_delivery.get_or_create(&SourceLabels { source: source() }).set(1.0);
     metrics.heartbeat_age.get_or_create(&SourceLabels { source: source() }).set(1.0);
@@ -374,6 +376,7 @@ fn figures() -> BTreeSet<String> {
     metrics.notify_oldest_waiting.get_or_create(&ReceiverLabels { receiver: receiver() }).set(1.0);
     metrics.tls_expires.get_or_create(&NoLabels {}).set(1.0);
     metrics.tls_files_broken.get_or_create(&NoLabels {}).set(1);
+    metrics.trace_spans.get_or_create(&SpanLabels { result: "exported" }).inc();
     let text = metrics.encode().unwrap_or_default();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()

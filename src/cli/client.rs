@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, Url, redirect};
+use reqwest::{Certificate, Method, Url, redirect};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -21,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const HASTY: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
 /// Silence after which a stream is lost: three heartbeats of the service.
 const SILENCE: Duration = Duration::from_secs(45);
+/// Most bytes of a file of authorities.
+const CA_BYTES_MAX: u64 = 1024 * 1024;
 /// Most pages that are read of one list.
 const PAGES_MAX: usize = 100;
 
@@ -33,6 +35,37 @@ pub(super) struct ServiceArgs {
     /// File with the token; else the variable `UNHANG_TOKEN` (never on the command line: others can read it there)
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+/// Whom to believe that it is the service.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct TrustArgs {
+    /// PEM file with the authorities that may vouch for the service, and no others; without it those of the system
+    #[arg(long, env = "UNHANG_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// Whether authorities were named.
+    pub(super) fn is_named(&self) -> bool {
+        self.ca_file.is_some()
+    }
+
+    fn apply(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, Failure> {
+        let Some(path) = &self.ca_file else { return Ok(builder) };
+        let fault = |why: String| Failure::usage(format!("--ca-file {}: {why}", path.display()));
+        let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, CA_BYTES_MAX), &mut text)
+            .map_err(|error| fault(error.to_string()))?;
+        let all = Certificate::from_pem_bundle(&text).map_err(|error| fault(chain(&error)))?;
+        if all.is_empty() {
+            return Err(fault("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned()));
+        }
+        Ok(builder.tls_certs_only(all))
+    }
 }
 
 /// A client with its token.
@@ -46,22 +79,28 @@ impl Client {
     /// Reads the token and builds the client.
     pub(super) fn new(args: &ServiceArgs) -> Result<Self, Failure> {
         let token = token(args)?;
-        Self::with_token(&args.url, token)
+        Self::build(&args.url, token, (TIMEOUT, TIMEOUT), &args.trust)
     }
 
     /// A client that gives up soon: there is another way, and somebody waits to take it.
     pub(super) fn hasty(args: &ServiceArgs) -> Result<Self, Failure> {
-        Self::build(&args.url, token(args)?, HASTY)
+        Self::build(&args.url, token(args)?, HASTY, &args.trust)
     }
 
     /// A client with a token at hand.
     pub(super) fn with_token(url: &str, token: String) -> Result<Self, Failure> {
-        Self::build(url, token, (TIMEOUT, TIMEOUT))
+        Self::build(url, token, (TIMEOUT, TIMEOUT), &TrustArgs::default())
     }
 
-    fn build(url: &str, token: String, (all, connect): (Duration, Duration)) -> Result<Self, Failure> {
+    fn build(
+        url: &str,
+        token: String,
+        (all, connect): (Duration, Duration),
+        trust: &TrustArgs,
+    ) -> Result<Self, Failure> {
         let base = address(url)?;
-        Self::finish(reqwest::Client::builder().timeout(all).connect_timeout(connect), base, token)
+        let builder = reqwest::Client::builder().timeout(all).connect_timeout(connect);
+        Self::finish(trust.apply(builder)?, base, token)
     }
 
     fn finish(builder: reqwest::ClientBuilder, base: Url, token: String) -> Result<Self, Failure> {
@@ -75,7 +114,7 @@ impl Client {
     pub(super) fn patient(args: &ServiceArgs) -> Result<Self, Failure> {
         let base = address(&args.url)?;
         let builder = reqwest::Client::builder().read_timeout(SILENCE).connect_timeout(TIMEOUT);
-        Self::finish(builder, base, token(args)?)
+        Self::finish(args.trust.apply(builder)?, base, token(args)?)
     }
 
     /// Opens an answer that goes on.
@@ -101,6 +140,17 @@ impl Client {
     /// Asks for something.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
         self.call(Method::GET, path, query, None, None).await
+    }
+
+    /// How ready the service is, and what it looked at to say so; it says that while it is not ready as well.
+    pub(super) async fn readiness(&self) -> Result<Value, Failure> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("readyz");
+        }
+        let answer = self.http.get(url).send().await.map_err(|error| self.lost(&error, false))?;
+        let text = answer.text().await.map_err(|error| self.lost(&error, false))?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
     /// All items of a list.
@@ -196,10 +246,12 @@ pub(super) async fn ask_openly(
     page: &str,
     within: Duration,
     any_certificate: bool,
+    trust: &TrustArgs,
 ) -> Result<(u16, Value), Failure> {
     let base = address(url)?;
     let builder = reqwest::Client::builder().timeout(within).connect_timeout(within);
-    let http = built(builder.tls_danger_accept_invalid_certs(any_certificate), &base)?;
+    let builder = trust.apply(builder)?.tls_danger_accept_invalid_certs(any_certificate);
+    let http = built(builder, &base)?;
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().push(page);

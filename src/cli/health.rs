@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{ask_openly, text_of};
+use super::client::{TrustArgs, ask_openly, text_of};
 use super::failure::Failure;
 use super::out::{Out, clean};
 use super::place::ConfigArgs;
@@ -20,10 +20,11 @@ Examples:
   unhang health
   unhang health --live --within 2
   unhang health --url http://127.0.0.1:8080
+  unhang health --url https://unhang.example --ca-file /etc/unhang/tls/ca.pem
 
 Needs no token. Without --url or UNHANG_URL it asks the configured `server.ops_listen`, or else `server.listen`, over
 loopback where that is every address; nothing else of the configuration needs to be sound. A certificate of its own
-listener is not looked at: its name is not that of an address, and nothing secret is said.
+listener is not looked at unless --ca-file is given: its name is not that of an address, and nothing secret is said.
 Exit code 0: it is so; 1: it answered that it is not; 3: no answer in time.")]
 pub(super) struct HealthArgs {
     /// Ask `/livez` (does the process serve?) instead of `/readyz` (can deliveries be taken in?)
@@ -36,6 +37,8 @@ pub(super) struct HealthArgs {
     #[arg(long, env = "UNHANG_URL", value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     config: ConfigArgs,
 }
 
@@ -46,7 +49,10 @@ pub(super) async fn run(args: HealthArgs, out: &mut Out) -> Result<(), Failure> 
         None => configured(&args.config)?,
     };
     let page = if args.live { "livez" } else { "readyz" };
-    let (status, answer) = ask_openly(&asked.url, page, Duration::from_secs(args.within), asked.own).await?;
+    // Whoever names authorities wants them asked.
+    let any_certificate = asked.own && !args.trust.is_named();
+    let within = Duration::from_secs(args.within);
+    let (status, answer) = ask_openly(&asked.url, page, within, any_certificate, &args.trust).await?;
     if status == 200 {
         return Ok(out.line(if args.live { "alive" } else { "ready" })?);
     }

@@ -3,6 +3,7 @@
 //! Never: decides what is urgent; it asks the service for what stands still until somebody looks.
 
 use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::client::{Client, ServiceArgs, text_of};
@@ -10,6 +11,7 @@ use super::failure::Failure;
 use super::listing::{at, items, word};
 use super::out::{Format, Out};
 use super::table::wrapped;
+use crate::clock::Clock;
 
 /// Show what needs a person now, and what is under way
 #[derive(Debug, Args)]
@@ -17,6 +19,7 @@ use super::table::wrapped;
 Examples:
   unhang status
   unhang status --output json
+  unhang status --url https://unhang.example --ca-file /etc/unhang/tls/ca.pem
 
 Needs a token with role viewer. Times are UTC.")]
 pub(super) struct StatusArgs {
@@ -26,6 +29,9 @@ pub(super) struct StatusArgs {
     #[command(flatten)]
     service: ServiceArgs,
 }
+
+/// Time before its end from which a certificate needs a person.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// States that stand still until a person acts, what they mean, and the command.
 const WAITING: [(&str, &str, &str); 3] = [
@@ -61,10 +67,13 @@ pub(super) async fn run(args: StatusArgs, out: &mut Out) -> Result<(), Failure> 
     let demoted = |one: &&Value| one.pointer("/standing/demoted").is_some_and(|demoted| !demoted.is_null());
     let demoted: Vec<&Value> = items(&policies).iter().filter(demoted).collect();
     put(&mut told, "demoted", json!(demoted));
+    let ready = client.readiness().await?;
+    let certificate = ready.pointer("/checks/information/certificate").cloned();
+    put(&mut told, "certificate", certificate.unwrap_or_default());
     if args.output == Format::Json {
         return Ok(out.json(&told)?);
     }
-    let lines = lines(&told);
+    let lines = lines(&told, Clock::default().wall());
     for line in lines {
         // A command is typed as it stands.
         let told = if line.starts_with(' ') { vec![line] } else { wrapped("", &line) };
@@ -84,7 +93,7 @@ fn list<'a>(told: &'a Value, field: &str) -> &'a [Value] {
 }
 
 /// What needs a person first, each with its command on a line of its own: that one is typed.
-fn lines(told: &Value) -> Vec<String> {
+fn lines(told: &Value, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     let file = text_of(told, "holdFile");
     if !file.is_empty() {
@@ -122,6 +131,11 @@ fn lines(told: &Value) -> Vec<String> {
         lines.push(format!("{} was demoted: {why}", text_of(policy, "name")));
         lines.push(format!("    unhang policy show {}", text_of(policy, "name")));
     }
+    let certificate = told.get("certificate").filter(|seen| !seen.is_null());
+    let certificate = certificate.map(|seen| certificate_line(seen, now));
+    if let Some((line, true)) = &certificate {
+        lines.push(line.clone());
+    }
     if lines.is_empty() {
         lines.push("nothing needs a person".to_owned());
     }
@@ -144,7 +158,26 @@ fn lines(told: &Value) -> Vec<String> {
             word(one, "policy")
         ));
     }
+    lines.extend(certificate.filter(|(_, urgent)| !urgent).map(|(line, _)| line));
     lines
+}
+
+/// How the certificate of the service stands, and whether that needs a person.
+fn certificate_line(seen: &Value, now: Timestamp) -> (String, bool) {
+    let names: Vec<&str> = list(seen, "names").iter().filter_map(Value::as_str).collect();
+    let mut line = format!("certificate of {}, good until {}", names.join(" "), text_of(seen, "expiresAt"));
+    let until: Option<Timestamp> = text_of(seen, "expiresAt").parse().ok();
+    let soon = until.is_none_or(|until| until.duration_since(now) <= EXPIRES_SOON);
+    if soon {
+        line.push_str(": renew it");
+    }
+    let files = text_of(seen, "files");
+    let broken = files != "ok" && !files.is_empty();
+    if broken {
+        line.push_str("; newer files are not used: ");
+        line.push_str(&files);
+    }
+    (line, soon || broken)
 }
 
 #[cfg(test)]
@@ -158,13 +191,29 @@ mod tests {
             "storms": [{"id": 3, "regionCode": "KR", "why": "4 servers"}], "holds": [{"id": 7, "scope": "global"}],
             "live": [{"serverInstanceNo": "2", "state": "settling"}, {"serverInstanceNo": "1", "state": "unknown"}],
         });
-        let text = lines(&told).join("\n");
+        let now = "2026-12-01T00:00:00Z".parse().unwrap();
+        let text = lines(&told, now).join("\n");
         for part in
             ["unhang settle 0193", "unhang storm show 3", "hold 7 of global", "under way: 2 is settling"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("nothing needs") && !text.contains("under way: 1"), "{text}");
-        assert_eq!(lines(&json!({})), ["nothing needs a person"]);
+        assert_eq!(lines(&json!({}), now), ["nothing needs a person"]);
+        let with = |until: &str, files: &str| {
+            let seen = json!({ "names": ["dns:unhang.example"], "expiresAt": until, "files": files });
+            lines(&json!({ "certificate": seen }), now)
+        };
+        let fine = with("2027-02-01T00:00:00Z", "ok");
+        assert_eq!(fine.len(), 2, "{fine:?}");
+        assert!(fine[1].starts_with("certificate of dns:unhang.example, good until 2027-02-01"), "{fine:?}");
+        for (until, files, says) in [
+            ("2026-12-10T00:00:00Z", "ok", "renew it"),
+            ("2026-11-10T00:00:00Z", "ok", "renew it"),
+            ("2027-02-01T00:00:00Z", "no such file", "not used: no such file"),
+        ] {
+            let urgent = with(until, files);
+            assert!(urgent.len() == 1 && urgent[0].contains(says), "{urgent:?}");
+        }
     }
 }

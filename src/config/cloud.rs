@@ -5,11 +5,12 @@
 use std::net::IpAddr;
 
 use jiff::SignedDuration;
+use secrecy::SecretString;
 
 use super::problem::Findings;
 use super::secret::Vault;
 use super::section::Section;
-use super::{CallMethod, CloudConfig, DateRule, ResponseFormat, TracerConfig};
+use super::{CallMethod, CloudConfig, DateRule, ResponseFormat, ServerRoleConfig, TracerConfig};
 use crate::domain::activity::ActivityRules;
 use crate::domain::corroboration::Ask;
 use crate::domain::policy::Policy;
@@ -31,6 +32,8 @@ const INSIGHT: [(&str, &str); 3] = [
 /// Names under which the record may show our call. UNCONFIRMED: made after `Create Server Instance` and
 /// `createServerInstance`, which were seen in the field.
 const ACTION_NAMES: [&str; 2] = ["Interrupt Server Instance", "interruptServerInstance"];
+/// Where the vendor's Go SDK asks for the keys of a server role.
+const METADATA: &str = "http://169.254.169.254/latest/meta-data/iam/security-credentials/";
 /// Above this, a stop (timeout + 5 s) outlives the 45 s that the shipped units allow.
 const QUIET_TIMEOUT_MAX: SignedDuration = SignedDuration::from_secs(40);
 
@@ -42,8 +45,14 @@ pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<Regio
     let method = section.choice("method", &methods);
     let formats = [("json", ResponseFormat::Json), ("xml", ResponseFormat::Xml)];
     let response_format = section.choice("response_format", &formats);
-    let access_key = vault.cloud_key(&mut section, "access_key", "access_key_file", "NCLOUD_ACCESS_KEY_ID");
-    let secret_key = vault.cloud_key(&mut section, "secret_key", "secret_key_file", "NCLOUD_SECRET_KEY");
+    let server_role = server_role(&mut section);
+    let (access_key, secret_key) = match &server_role {
+        Some(_) => keys_of_the_role(&mut section, vault),
+        None => (
+            vault.cloud_key(&mut section, "access_key", "access_key_file", "NCLOUD_ACCESS_KEY_ID"),
+            vault.cloud_key(&mut section, "secret_key", "secret_key_file", "NCLOUD_SECRET_KEY"),
+        ),
+    };
     let second = SignedDuration::from_secs(1);
     let timeout =
         section.duration("timeout", SignedDuration::from_secs(30), second..=SignedDuration::from_mins(2));
@@ -87,8 +96,73 @@ pub(super) fn cloud(mut section: Section<'_>, vault: Vault<'_>) -> (Option<Regio
         insight_endpoint,
         tracer,
         date: date.unwrap_or(DateRule::Required),
+        server_role,
     };
     (region, Some(config))
+}
+
+/// `[cloud.server_role]`: written, it gives the keys.
+fn server_role(section: &mut Section<'_>) -> Option<ServerRoleConfig> {
+    if !section.has("server_role") {
+        section.take("server_role");
+        return None;
+    }
+    let mut inner = section.section("server_role");
+    let written = inner.text("url").unwrap_or_else(|| METADATA.to_owned());
+    let url = metadata_url(&written).unwrap_or_else(|| {
+        inner.problem(
+            "url",
+            "expected https, or plain http to a loopback or link-local (169.254.…) address, without user or query",
+        );
+        String::new()
+    });
+    let role = inner.text("role").filter(|role| {
+        let is_one =
+            role.len() <= 256 && role.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let is_one = is_one && !role.starts_with('.');
+        if !is_one {
+            inner.problem("role", "expected the identifier of a role: letters, digits, -, _ and .");
+        }
+        is_one
+    });
+    inner.finish();
+    Some(ServerRoleConfig { url, role })
+}
+
+/// Whoever answers there is believed, so the address must not leave the machine unprotected.
+fn metadata_url(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok()?;
+    let bare = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.has_host();
+    let link_local = url
+        .host_str()
+        .and_then(|host| host.parse::<std::net::Ipv4Addr>().ok())
+        .is_some_and(|ip| ip.is_link_local());
+    let near = url.scheme() == "http" && (is_loopback(&url) || link_local);
+    (bare && (near || url.scheme() == "https")).then(|| url.as_str().to_owned())
+}
+
+/// The role's keys are not known yet. Others beside them would leave open which are meant.
+fn keys_of_the_role(
+    section: &mut Section<'_>,
+    vault: Vault<'_>,
+) -> (Option<SecretString>, Option<SecretString>) {
+    for (inline, file, variable) in [
+        ("access_key", "access_key_file", "NCLOUD_ACCESS_KEY_ID"),
+        ("secret_key", "secret_key_file", "NCLOUD_SECRET_KEY"),
+    ] {
+        section.refuse_inline(inline, "cloud.server_role, which is written");
+        if section.take(file).is_some() {
+            section.problem(file, "cloud.server_role is written as well; keep one");
+        }
+        if vault.env.get(variable).is_some() {
+            section.warning("server_role", format!("{variable} is set as well; the role's keys are used"));
+        }
+    }
+    (Some(SecretString::from("")), Some(SecretString::from("")))
 }
 
 /// A written endpoint; else that of the site; else, where the cloud is this machine, the same.

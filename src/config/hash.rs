@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AuditConfig, CloudConfig, Config, CredentialConfig, DashboardConfig, DispatchConfig, InventoryConfig,
-    ReceiverConfig, ServerConfig, SourceConfig, StoreConfig, TlsConfig, TokenConfig, TracerConfig,
-    VerifyConfig,
+    OtlpConfig, ReceiverConfig, ServerConfig, ServerRoleConfig, SourceConfig, StoreConfig, TlsConfig,
+    TokenConfig, TracerConfig, VerifyConfig,
 };
 
 /// SHA-256 (hex) over everything but secrets.
@@ -29,6 +29,7 @@ pub(super) fn hash(config: &Config) -> String {
         audit,
         dashboard,
         notify,
+        telemetry,
     } = config;
     let AuditConfig { key, old_keys: _, heads_file, heads_named: _, heads_every } = audit;
     let DashboardConfig { idle, session_max, zone, proxy_login } = dashboard;
@@ -57,8 +58,14 @@ pub(super) fn hash(config: &Config) -> String {
             "proxyLogin": proxy_login.as_ref().map(|p| json!({ "header": p.header, "from": p.from })),
         },
         "notify": notify.iter().map(receiver_value).collect::<Vec<_>>(),
+        "telemetry": telemetry.otlp.as_ref().map(otlp_value),
     });
     hex::encode(Sha256::digest(whole.to_string()))
+}
+
+fn otlp_value(otlp: &OtlpConfig) -> Value {
+    let OtlpConfig { traces_url, bearer } = otlp;
+    json!({ "tracesUrl": traces_url, "bearer": bearer.is_some() })
 }
 
 fn server_value(server: &ServerConfig) -> Value {
@@ -109,7 +116,9 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         insight_endpoint,
         tracer,
         date,
+        server_role,
     } = cloud;
+    let role = server_role.as_ref().map(|ServerRoleConfig { url, role }| json!({ "url": url, "role": role }));
     let tracer = tracer
         .as_ref()
         .map(|TracerConfig { endpoint, rules }| json!({ "endpoint": endpoint, "rules": rules }));
@@ -117,7 +126,7 @@ fn cloud_value(cloud: &CloudConfig) -> Value {
         "endpoint": endpoint, "region": region, "method": method.as_str(),
         "responseFormat": response_format.as_str(), "timeout": timeout, "readTimeout": read_timeout,
         "readsPerSecond": reads_per_second, "clockSkewMax": clock_skew_max, "date": date.as_str(),
-        "insightEndpoint": insight_endpoint, "tracer": tracer,
+        "insightEndpoint": insight_endpoint, "tracer": tracer, "serverRole": role,
     })
 }
 

@@ -17,7 +17,7 @@ use super::secret::Vault;
 use super::section::Section;
 use super::{
     Config, SourceConfig, SourceKind, audit, cloud, dashboard, hash, maintenance, notify, policies, rules,
-    service, sources, tokens,
+    service, sources, telemetry, tokens,
 };
 use crate::domain::policy::{Policy, Rules};
 
@@ -162,6 +162,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let audit = audit::audit(root.section("audit"), vault, &store);
     let dashboard = dashboard::dashboard(root.section("dashboard"));
     let receivers = notify::notify(root.sections("notify"), vault);
+    let traces = telemetry::telemetry(root.section("telemetry"), vault);
     root.finish();
     if people.len() == people_written {
         tokens::judge(&policies, &people, findings);
@@ -184,6 +185,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
         audit,
         dashboard,
         notify: receivers,
+        telemetry: traces,
     };
     cloud::judge_insight(&config.cloud, &config.rules.policies, findings);
     judge_examples(is_local(&config.cloud.endpoint), findings);

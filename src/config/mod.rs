@@ -21,6 +21,7 @@ mod section;
 mod service;
 mod size;
 mod sources;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -51,6 +52,7 @@ pub use environment::Environment;
 pub use load::{Listener, Loaded, listener, load};
 pub use problem::{Problem, check_report};
 pub use receiver::{ReceiverConfig, ReceiverKind, SignKey};
+pub use telemetry::{OtlpConfig, TelemetryConfig};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -83,6 +85,8 @@ pub struct Config {
     pub dashboard: DashboardConfig,
     /// `[[notify]]`
     pub notify: Vec<ReceiverConfig>,
+    /// `[telemetry]`
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -270,6 +274,9 @@ pub struct CloudConfig {
     pub clock_skew_max: SignedDuration,
     /// Whether that `Date` must be there.
     pub date: DateRule,
+    /// `[cloud.server_role]`: the keys come from the metadata service of this machine, and the two above are empty;
+    /// `None`: they are those.
+    pub server_role: Option<ServerRoleConfig>,
     /// Scheme and host of Cloud Insight; `None` where the site is not known and none is written.
     pub insight_endpoint: Option<String>,
     /// `[cloud.tracer]`: the cloud's own record of calls; `None`: not asked.
@@ -284,6 +291,16 @@ pub struct TracerConfig {
     pub endpoint: String,
     /// Which entries are our call. All words UNCONFIRMED by the vendor.
     pub rules: ActivityRules,
+}
+
+/// `[cloud.server_role]`: the metadata service of the machine, as the vendor's Go SDK asks it.
+/// <https://github.com/NaverCloudPlatform/ncloud-sdk-go-v2>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerRoleConfig {
+    /// Address of the list of roles; the keys of one are below it.
+    pub url: String,
+    /// The role; `None`: the only one of the list.
+    pub role: Option<String>,
 }
 
 /// Dialect of a source.

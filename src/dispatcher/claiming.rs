@@ -27,7 +27,7 @@ use crate::ncloud::{Clients, PreparedInterrupt};
 use crate::service::Service;
 use crate::signals::Signals;
 use crate::store::{Intent, Move, Remediation, StoreError, Tx};
-use crate::telemetry::{CallLabels, chain};
+use crate::telemetry::chain;
 
 /// Time between the intent and the hand-over to the HTTP client, at most.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
@@ -38,9 +38,20 @@ const PREFLIGHT_KEPT: Duration = Duration::from_secs(30);
 /// Pre-flight reads, and who asks the second signals with them.
 #[derive(Debug, Default)]
 pub(super) struct Preflights {
-    /// Newest read per remediation, and when it was made.
-    pub(super) kept: BTreeMap<String, (Instant, Preflight)>,
+    /// Newest read per remediation.
+    pub(super) kept: BTreeMap<String, Read>,
     signals: Signals,
+}
+
+/// One pre-flight read.
+#[derive(Debug, Clone)]
+pub(super) struct Read {
+    /// When it was made, by the monotonic clock.
+    done: Instant,
+    /// When it was begun.
+    began_at: Timestamp,
+    /// What it saw.
+    seen: Preflight,
 }
 
 /// What the intent transaction did.
@@ -66,7 +77,7 @@ pub(super) async fn claim_one(
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let key = remediation.id.to_string();
     // Its age is asked of the monotonic clock as well: the other one may stand still.
-    preflights.kept.retain(|_, (read, _)| read.elapsed() <= PREFLIGHT_KEPT);
+    preflights.kept.retain(|_, read| read.done.elapsed() <= PREFLIGHT_KEPT);
     let mut kept = preflights.kept.get(&key).cloned();
     if kept.is_none() && (queued_now || only_the_server_is_missing(service, remediation).await?) {
         let read = preflight(service, cloud, &preflights.signals, remediation).await;
@@ -83,13 +94,14 @@ pub(super) async fn claim_one(
         preflights.kept.remove(&key);
         let watching = service;
         let (service, cloud, id) = (Arc::clone(service), Arc::clone(cloud), remediation.id.clone());
-        let matter = nonce.clone();
+        let (matter, trace_id) = (nonce.clone(), remediation.trace_id.clone());
         // From here on the request belongs to a task of its own that nothing cancels.
         let sent = tasks.spawn(async move {
             let begun = Instant::now();
             let report = hand_over(&service, &cloud.interrupt, *prepared, send_before, line).await;
             let seconds = begun.elapsed().as_secs_f64();
-            service.metrics.cloud_calls.get_or_create(&CallLabels { call: "interrupt" }).observe(seconds);
+            service.metrics.time_call("interrupt", seconds, Some(&trace_id));
+            service.metrics.count_attempt(report.outcome.as_str(), Some(&trace_id));
             tracing::info!(
                 remediation.id = %id,
                 outcome = report.outcome.as_str(),
@@ -129,9 +141,9 @@ async fn preflight(
     cloud: &Arc<Clients>,
     signals: &Signals,
     remediation: &Remediation,
-) -> (Instant, Preflight) {
+) -> Read {
     let server = &remediation.waiting.server;
-    let begun = Instant::now();
+    let (began_at, begun) = (service.clock.now(), Instant::now());
     let read = service.unless_stopping(cloud.reader.server(&server.region, &server.no)).await;
     if let Some(read) = &read {
         service.count_read("detail", begun, read);
@@ -143,7 +155,7 @@ async fn preflight(
         Some(Err(error)) => PreflightSeen::Unreadable(error.to_string()),
         None => PreflightSeen::Unreadable("the service is stopping".to_owned()),
     };
-    let (read_at, read_then) = (service.clock.now(), Instant::now());
+    let (read_at, done) = (service.clock.now(), Instant::now());
     // A server that cannot be interrupted now is not worth asking about; its signals would grow old.
     let signals = match &seen {
         PreflightSeen::Server(server) if server.is_running() && server.is_idle() => {
@@ -152,7 +164,7 @@ async fn preflight(
         }
         PreflightSeen::Server(_) | PreflightSeen::Gone | PreflightSeen::Unreadable(_) => Vec::new(),
     };
-    (read_then, Preflight { read_at, seen, signals })
+    Read { done, began_at, seen: Preflight { read_at, seen, signals } }
 }
 
 /// The intent transaction. A failed commit is looked at again before anything else happens.
@@ -160,7 +172,7 @@ async fn try_claim(
     service: &Arc<Service>,
     cloud: &Arc<Clients>,
     remediation: &Remediation,
-    preflight: Option<(Instant, Preflight)>,
+    preflight: Option<Read>,
     nonce: &str,
 ) -> Result<Claimed, StoreError> {
     let job = ClaimJob {
@@ -198,7 +210,7 @@ struct ClaimJob {
     cloud: Arc<Clients>,
     config: Arc<Config>,
     id: RemediationId,
-    preflight: Option<(Instant, Preflight)>,
+    preflight: Option<Read>,
     nonce: String,
 }
 
@@ -249,7 +261,8 @@ impl ClaimJob {
 
     /// The read, unless it has grown old by the monotonic clock while this job waited for the writer.
     fn preflight(&self) -> Option<&Preflight> {
-        self.preflight.as_ref().filter(|(read, _)| read.elapsed() <= PREFLIGHT_KEPT).map(|(_, seen)| seen)
+        let fresh = self.preflight.as_ref().filter(|read| read.done.elapsed() <= PREFLIGHT_KEPT);
+        fresh.map(|read| &read.seen)
     }
 
     fn cooldown(&self, policy: &str) -> SignedDuration {
@@ -322,6 +335,9 @@ impl ClaimJob {
             "cooldownUntil": intent.cooldown_until,
             "trace": trace,
             "configHash": self.config.hash,
+            "preflight": self.preflight.as_ref().map(|read| json!({
+                "beganAt": read.began_at, "endedAt": read.seen.read_at,
+            })),
         }));
         event.attempt_id = Some(attempt_id);
         tx.append(&event).await?;

@@ -17,7 +17,7 @@ use crate::moves::{event_about, move_with_event};
 use crate::ncloud::AttemptReport;
 use crate::service::Service;
 use crate::store::{AttemptOutcome, Move, NewHold, StoreError, Tx};
-use crate::telemetry::{OutcomeLabels, chain};
+use crate::telemetry::chain;
 
 /// Gap before a write that must succeed is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
@@ -47,7 +47,6 @@ pub(super) async fn undo_failed_claim(service: &Arc<Service>, nonce: &str) {
 
 /// Records the end of an attempt. It is tried until it succeeds; nothing else is sent meanwhile.
 pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptReport) {
-    service.metrics.attempts.get_or_create(&OutcomeLabels { outcome: report.outcome.as_str() }).inc();
     let with = AttemptOutcome {
         cause: report.cause,
         request_id: report.request_id,

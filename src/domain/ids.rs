@@ -81,6 +81,13 @@ impl TraceId {
         well_formed.then(|| Self(trace.to_owned()))
     }
 
+    /// The span of the caller inside the same header: where the sender's own trace goes on.
+    pub fn parent_span(header: &str) -> Option<String> {
+        Self::from_traceparent(header)?;
+        let span = header.trim().split('-').nth(2)?;
+        span.bytes().any(|b| b != b'0').then(|| span.to_owned())
+    }
+
     /// A trace identifier read back from the store.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -106,6 +113,8 @@ mod tests {
     fn trace_id_is_taken_from_a_well_formed_traceparent_only() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(TraceId::from_traceparent(good).unwrap().as_str(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(TraceId::parent_span(good).unwrap(), "00f067aa0ba902b7");
+        assert!(TraceId::parent_span(&good.replace("00f067aa0ba902b7", "0000000000000000")).is_none());
         for bad in [
             "",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
@@ -119,6 +128,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-001",
         ] {
             assert!(TraceId::from_traceparent(bad).is_none(), "{bad}");
+            assert!(TraceId::parent_span(bad).is_none(), "{bad}");
         }
     }
 }

@@ -217,6 +217,7 @@ fn arrival(
         envelope,
         trust: source.trust,
         person: Some(person.to_owned()),
+        parent_span: None,
     }
 }
 

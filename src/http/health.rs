@@ -1,6 +1,6 @@
 //! Health and figures: alive, ready, and what can be counted.
 //!
-//! Never: asks the cloud, or names a server or a person.
+//! Never: asks the cloud, or names a server that is watched or a person.
 
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub(super) struct Information {
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CertificateSeen {
+    /// Its first alternative names, as in `dns:unhang.example` and `ip:10.0.0.5`.
+    names: Vec<String>,
     expires_at: Timestamp,
     /// `ok`, or why newer files are not used.
     files: String,
@@ -147,8 +149,9 @@ async fn information(door: &Door) -> Information {
     let inventory = inventory.map(|ages| ages.into_iter().map(age).collect());
     let quarantine = service.store.open_quarantine().await.map(|open| open.is_some()).ok();
     let certificate = door.certificates.as_ref().map(|certificates| {
-        let Standing { validity, trouble } = certificates.standing();
-        CertificateSeen { expires_at: validity.until, files: trouble.unwrap_or_else(|| "ok".to_owned()) }
+        let Standing { validity, names, trouble } = certificates.standing();
+        let files = trouble.unwrap_or_else(|| "ok".to_owned());
+        CertificateSeen { names, expires_at: validity.until, files }
     });
     Information { holds, hold_file: file, inventory, quarantine, certificate }
 }

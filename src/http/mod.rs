@@ -35,7 +35,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::{Next, NormalizePath, from_fn};
-use actix_web::{App, HttpMessage as _, HttpServer, ResponseError as _, web};
+use actix_web::{App, HttpMessage as _, HttpRequest, HttpServer, ResponseError as _, web};
 use tracing::Instrument as _;
 
 use crate::config::Config;
@@ -190,8 +190,8 @@ async fn surround(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let unread = Shared::of(&mut req);
-    let sent = req.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    let trace_id = sent.and_then(TraceId::from_traceparent).unwrap_or_else(TraceId::generate);
+    let trace_id =
+        traceparent(req.request()).and_then(TraceId::from_traceparent).unwrap_or_else(TraceId::generate);
     req.extensions_mut().insert(trace_id.clone());
     let span = tracing::info_span!("request", trace_id = %trace_id, http.method = %req.method());
     let response = match next.call(req).instrument(span).await {
@@ -215,6 +215,11 @@ async fn surround(
         None => response,
         Some(request) => response.map_body(|_, answer| BoxBody::new(Holding { answer, _request: request })),
     })
+}
+
+/// The trace context that the caller sent.
+fn traceparent(req: &HttpRequest) -> Option<&str> {
+    req.headers().get("traceparent").and_then(|value| value.to_str().ok())
 }
 
 fn problem_of(error: &actix_web::Error) -> Problem {

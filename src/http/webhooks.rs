@@ -4,7 +4,7 @@
 //! credential was refused.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Data, Path, Payload, ReqData};
@@ -17,6 +17,7 @@ use super::client::client_ip;
 use super::connection::client_names;
 use super::door::{Door, Sender, UNKNOWN_SOURCE};
 use super::problem::{Code, Problem};
+use super::traceparent;
 use crate::config::{ClientNames, Config, SourceConfig};
 use crate::domain::alert::Envelope;
 use crate::domain::ids::{DeliveryId, TraceId};
@@ -80,7 +81,7 @@ async fn admit(
     if door.service.stopping.is_cancelled() {
         return Err(Problem::new(Code::Stopping, "the service is stopping; send again"));
     }
-    let now = door.service.clock.now();
+    let (now, begun) = (door.service.clock.now(), Instant::now());
     // Senders sign by the wall clock: ours may be held back by what the store knows.
     let wall = door.service.clock.wall();
     let certificate = client_names(req, door, wall);
@@ -105,9 +106,15 @@ async fn admit(
             return Err(unreadable(door, source, &bytes, &error));
         }
     };
-    let arrival = arrival(config, source, &verified, envelope, &bytes, peer, trace_id, now);
+    let mut arrival = arrival(config, source, &verified, envelope, &bytes, peer, trace_id, now);
+    arrival.parent_span = traceparent(req).and_then(TraceId::parent_span);
+    // Traces want to know how long it took.
+    let timed = config.telemetry.otlp.is_some().then(|| arrival.delivery.id.clone());
     // The writer owns the commit: should the sender hang up here, what was written stays written.
     let taken = in_time(take_in(&door.service, arrival)).await?;
+    if let Some(id) = timed.filter(|_| !taken.same) {
+        door.service.timings.note(id.as_str(), begun.elapsed());
+    }
     if let (Some(signature), Ok(answer)) = (verified.signature, serde_json::from_str::<Answer>(&taken.answer))
     {
         door.keep_signature(signature, DeliveryId::from_text(answer.delivery_id));
@@ -209,5 +216,5 @@ fn arrival(
         actor: source.name.clone(),
         config_hash: config.hash.clone(),
     };
-    Arrival { delivery, envelope, trust: source.trust, person: None }
+    Arrival { delivery, envelope, trust: source.trust, person: None, parent_span: None }
 }

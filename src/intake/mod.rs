@@ -82,6 +82,8 @@ pub struct Arrival {
     pub trust: Trust,
     /// The person who replays it.
     pub person: Option<String>,
+    /// The sender's own span, where it told one.
+    pub parent_span: Option<String>,
 }
 
 /// What taking in a delivery led to.
@@ -247,7 +249,7 @@ async fn record_events(
     };
     let words: Vec<_> =
         answers.iter().map(|answer| (answer.decision, answer.reason, &answer.remediation_id)).collect();
-    let mut event = AuditEvent::new(delivery.received_at, kind, actor).with_detail(&serde_json::json!({
+    let mut detail = serde_json::json!({
         "bodySha256": delivery.body_sha256,
         "alerts": delivery.alert_count,
         "truncatedAlerts": delivery.truncated,
@@ -255,7 +257,11 @@ async fn record_events(
         "replayOf": delivery.replay_of.as_ref().map(DeliveryId::as_str),
         "decisions": words,
         "configHash": delivery.config_hash,
-    }));
+    });
+    if let (Some(span), Some(fields)) = (&arrival.parent_span, detail.as_object_mut()) {
+        fields.insert("parentSpanId".to_owned(), span.as_str().into());
+    }
+    let mut event = AuditEvent::new(delivery.received_at, kind, actor).with_detail(&detail);
     event.trace_id = Some(delivery.trace_id.clone());
     event.delivery_id = Some(delivery.id.to_string());
     event.source = Some(delivery.source.clone());

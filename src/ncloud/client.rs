@@ -119,6 +119,10 @@ impl InterruptClient {
     }
 
     async fn exchange(&self, prepared: PreparedInterrupt, send_before: Instant) -> Exchange {
+        // Sending is halted without keys; a request that was signed with none proves nothing and leaves nothing.
+        if !self.cloud.has_keys() {
+            return Exchange::NotSent { why: "there were no keys to sign with".to_owned() };
+        }
         let left = send_before.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return too_late();

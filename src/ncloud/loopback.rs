@@ -54,6 +54,7 @@ impl Peer {
             clock_skew_max: SignedDuration::from_secs(60),
             insight_endpoint: None,
             tracer: None,
+            server_role: None,
             date: DateRule::Required,
         }
     }

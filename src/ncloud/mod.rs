@@ -8,6 +8,7 @@ pub mod insight;
 pub mod outcome;
 pub mod read_error;
 pub mod reader;
+pub mod role;
 pub mod signature;
 pub mod text;
 pub mod tracer;
@@ -26,6 +27,7 @@ pub use outcome::AttemptReport;
 pub use read_error::ReadError;
 pub use reader::{CloudClock, Reader};
 pub use request::{ClientError, endpoint_for_site};
+pub use role::{RoleKeys, RoleReader};
 pub use tracer::Tracer;
 pub use wire::Region;
 

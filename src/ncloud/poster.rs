@@ -70,6 +70,9 @@ impl Poster {
         question: &Value,
         bytes_max: usize,
     ) -> Result<Vec<u8>, ReadError> {
+        if !self.cloud.has_keys() {
+            return Err(ReadError::without_keys(action));
+        }
         self.pace.until_ready().await;
         let url = self.cloud.url_of(path);
         let headers = self.cloud.sign(&Method::POST, &url, (self.now_ms)());

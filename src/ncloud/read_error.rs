@@ -90,6 +90,11 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// There is nothing to sign with.
+    pub(super) fn without_keys(action: &'static str) -> Self {
+        Self::NotMade { action, why: "the server role has given no keys yet".to_owned() }
+    }
+
     /// Why a request had no answer.
     pub(super) fn of_request(action: &'static str, error: reqwest::Error, limit: Duration) -> Self {
         let error = error.without_url();

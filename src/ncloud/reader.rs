@@ -232,6 +232,9 @@ impl Reader {
         query: &str,
         region: Option<&RegionCode>,
     ) -> Result<Answer, ReadError> {
+        if !self.cloud.has_keys() {
+            return Err(ReadError::without_keys(action));
+        }
         self.pace.until_ready().await;
         let url = self.cloud.url(action, Some(query));
         let moment = || Moment { mono: Instant::now(), wall_ms: (self.now_ms)() };

@@ -1,7 +1,9 @@
-//! The certificate of a client: the handshake proves that the client holds its key, and nothing else.
+//! The certificate of a client: the handshake proves that the client holds its key, and nothing else. And the names in
+//! a certificate, whosever it is.
 //!
 //! Never: takes a certificate for more than bytes until an authority of ours has vouched for it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -19,13 +21,11 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::Certificates;
 use crate::config::{ClientNames, SanName};
 
+/// Names of our own certificate that are shown.
+const SHOWN_MAX: usize = 8;
+
 /// DNS names and addresses (URI) of a certificate. The common name of its subject is not looked at.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> ClientNames {
-    let read = Certificate::from_der(certificate.as_ref()).ok();
-    let san = read.and_then(|read| {
-        read.tbs_certificate().get_extension::<SubjectAltName>().ok().flatten().map(|(_critical, san)| san)
-    });
-    let written = san.map(|SubjectAltName(names)| names).unwrap_or_default();
     let name = |name: &GeneralName| match name {
         GeneralName::DnsName(dns) => Some(SanName::Dns(dns.as_str().to_ascii_lowercase())),
         GeneralName::UniformResourceIdentifier(uri) => Some(SanName::Uri(uri.as_str().to_owned())),
@@ -36,7 +36,34 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> ClientNames {
         | GeneralName::IpAddress(_)
         | GeneralName::RegisteredId(_) => None,
     };
-    written.iter().filter_map(name).collect()
+    written(certificate).iter().filter_map(name).collect()
+}
+
+/// The first alternative names of a certificate for people, as in `dns:unhang.example` and `ip:10.0.0.5`.
+pub(super) fn shown(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let name = |name: &GeneralName| match name {
+        GeneralName::DnsName(dns) => Some(format!("dns:{}", dns.as_str())),
+        GeneralName::UniformResourceIdentifier(uri) => Some(format!("uri:{}", uri.as_str())),
+        GeneralName::IpAddress(octets) => {
+            let v4 = <[u8; 4]>::try_from(octets.as_bytes()).map(IpAddr::from);
+            let ip = v4.or_else(|_| <[u8; 16]>::try_from(octets.as_bytes()).map(IpAddr::from));
+            ip.ok().map(|ip| format!("ip:{ip}"))
+        }
+        GeneralName::OtherName(_)
+        | GeneralName::Rfc822Name(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EdiPartyName(_)
+        | GeneralName::RegisteredId(_) => None,
+    };
+    written(certificate).iter().filter_map(name).take(SHOWN_MAX).collect()
+}
+
+fn written(certificate: &CertificateDer<'_>) -> Vec<GeneralName> {
+    let read = Certificate::from_der(certificate.as_ref()).ok();
+    let san = read.and_then(|read| {
+        read.tbs_certificate().get_extension::<SubjectAltName>().ok().flatten().map(|(_critical, san)| san)
+    });
+    san.map(|SubjectAltName(names)| names).unwrap_or_default()
 }
 
 /// Lets every client through that holds the key of what it shows. Whom it is believed to be is asked at each request,

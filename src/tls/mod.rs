@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{
     CertificateFault, ClientNames, Identity, TlsConfig, Validity, provider, read_client_ca, read_identity,
 };
-use client::{HoldsItsKey, names};
+use client::{HoldsItsKey, names, shown};
 
 /// Gap between two looks at the files.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
@@ -40,6 +40,8 @@ struct Held {
 pub struct Standing {
     /// When the one that is shown is good.
     pub validity: Validity,
+    /// Names in it, for people.
+    pub names: Vec<String>,
     /// Why newer files are not used.
     pub trouble: Option<String>,
 }
@@ -117,7 +119,9 @@ impl Certificates {
     /// How the certificate stands.
     pub fn standing(&self) -> Standing {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Standing { validity: self.held.load().identity.validity, trouble }
+        let held = self.held.load();
+        let names = held.identity.certified.cert.first().map(shown).unwrap_or_default();
+        Standing { validity: held.identity.validity, names, trouble }
     }
 
     /// What a client's certificates say of it, when an authority of ours vouches for them at this time. Asked at each

@@ -40,6 +40,10 @@ def kustomize(folder):
     return [doc for doc in yaml.safe_load_all(said) if doc]
 
 
+def services(docs):
+    return [doc for doc in docs if doc["kind"] == "Service"]
+
+
 def one(docs, kind):
     (found,) = (doc for doc in docs if doc["kind"] == kind)
     return found
@@ -90,9 +94,27 @@ def pod_faults(docs):
     volumes |= {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]}
     if {mount["name"] for mount in mounts} != volumes:
         yield f"volumes {sorted(volumes)} are not those that are mounted"
-    for port in [container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe", "startupProbe")]:
-        if port not in [port["name"] for port in container["ports"]]:
-            yield f"no port is called {port}"
+    variables = {entry["name"]: entry["value"] for entry in container["env"]}
+    secure = "UNHANG__SERVER__TLS__CERTIFICATE_FILE" in variables
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        asked = container[probe]["httpGet"]
+        if asked["port"] not in ports:
+            yield f"no port is called {asked['port']}"
+        # The second address is in the clear whatever the first one is; where there is one, it is asked.
+        wanted = "HTTPS" if secure and "ops" not in ports else "HTTP"
+        if asked.get("scheme", "HTTP") != wanted or asked["port"] != ("ops" if "ops" in ports else "http"):
+            yield f"the {probe} asks {asked}, wanted {wanted}"
+    for name, variable in (("http", "LISTEN"), ("ops", "OPS_LISTEN")):
+        listens = variables.get(f"UNHANG__SERVER__{variable}")
+        if listens != (f"0.0.0.0:{ports[name]}" if name in ports else None):
+            yield f"the port {name} is {ports.get(name)}, the service listens at {listens}"
+    for kind in ("CERTIFICATE", "KEY", "CLIENT_CA"):
+        path = variables.get(f"UNHANG__SERVER__TLS__{kind}_FILE")
+        if path and "/etc/unhang/tls" not in places:
+            yield f"{path} is not mounted"
+    if any("subPath" in mount for mount in mounts if mount["name"] == "tls"):
+        yield "a renewed certificate would not be seen"
 
 
 def name_faults(docs):
@@ -110,16 +132,30 @@ def name_faults(docs):
         if not wanted or not wanted.items() <= labels.items():
             yield f"{doc['kind']} selects {wanted}, the pod is {labels}"
     for doc in (doc for doc in docs if doc["kind"] == "ServiceMonitor"):
-        service = one(docs, "Service")
-        if not doc["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items():
-            yield "the ServiceMonitor does not select the Service"
-        if doc["spec"]["endpoints"][0]["port"] not in [port["name"] for port in service["spec"]["ports"]]:
-            yield "the ServiceMonitor names a port that the Service has not"
+        wanted = doc["spec"]["selector"]["matchLabels"].items()
+        selected = [service for service in services(docs) if wanted <= service["metadata"]["labels"].items()]
+        named = [port["name"] for service in selected for port in service["spec"]["ports"]]
+        # With an address of their own the figures are not at the first one.
+        if named.count(doc["spec"]["endpoints"][0]["port"]) != 1 or doc["spec"]["endpoints"][0]["port"] != named[-1]:
+            yield f"the ServiceMonitor does not select the port of the figures among {named}"
+    ports = {port["name"]: port["containerPort"] for port in workload["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    served = {port["targetPort"] for service in services(docs) for port in service["spec"]["ports"]}
+    if served != set(ports):
+        yield f"the Services lead to {served}, the pod has {set(ports)}"
+    for doc in (doc for doc in docs if doc["kind"] == "NetworkPolicy" and doc["spec"]["ingress"]):
+        let_in = {port["port"] for port in doc["spec"]["ingress"][0]["ports"]}
+        if let_in != set(ports.values()):
+            yield f"the NetworkPolicy lets in {let_in}, the pod has {ports}"
+    for doc in (doc for doc in docs if doc["kind"] == "Ingress"):
+        backend = doc["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        led = [service for service in services(docs) if service["metadata"]["name"] == backend["name"]]
+        if [port["name"] for service in led for port in service["spec"]["ports"]] != [backend["port"]["name"]]:
+            yield f"the Ingress leads to {backend}"
     pod = workload["spec"]["template"]["spec"]
     named = [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
     if named != [one(docs, "ConfigMap")["metadata"]["name"]]:
         yield f"the pod wants ConfigMap {named}"
-    if workload["spec"]["serviceName"] != one(docs, "Service")["metadata"]["name"]:
+    if workload["spec"]["serviceName"] != services(docs)[0]["metadata"]["name"]:
         yield "the StatefulSet names another Service"
 
 
@@ -132,6 +168,15 @@ def config_faults(docs):
         config = pathlib.Path(folder) / "unhang.toml"
         config.write_text(text)
         (pathlib.Path(folder) / "secrets").symlink_to(ROOT / "config/example-secrets")
+        # What the kubelet would mount.
+        tls = pathlib.Path(folder) / "tls"
+        variables = {name: value.replace("/etc/unhang/tls", str(tls)) for name, value in variables.items()}
+        if any(str(tls) in value for value in variables.values()):
+            tls.mkdir()
+            code, said, why = run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                                  "-days", "30", "-subj", "/CN=unhang", "-keyout", tls / "tls.key", "-out", tls / "tls.crt")
+            assert code == 0, why
+            (tls / "ca.crt").write_text((tls / "tls.crt").read_text())
         code, said, why = run(BINARY, "check-config", "--config", config, env=variables, cwd=folder)
     if code != 0:
         yield f"check-config: {said}{why}"
@@ -167,6 +212,9 @@ def every_value(folder):
         "secrets": {"existingSecret": "keys", "env": ["cloud-keys"]},
         "persistence": {"storageClass": "ssd", "accessMode": "ReadWriteOncePod"}, "journal": {"storageClass": "other"},
         "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a": "b"}},
+        "tls": {"existingSecret": "door", "clientCa": True}, "ops": {"enabled": True, "port": 9464},
+        "ingress": {"enabled": True, "className": "nginx", "host": "unhang.example", "tlsSecret": "front",
+                    "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}},
         "serviceAccount": {"annotations": {"a": "b"}}, "podAnnotations": {"a": "b"}, "podLabels": {"team": "ops"},
         "nodeSelector": {"disk": "local"}, "tolerations": [{"key": "ops", "operator": "Exists"}],
         "affinity": {"nodeAffinity": {}}, "priorityClassName": "high", "terminationGracePeriodSeconds": 60,
@@ -180,6 +228,13 @@ def every_value(folder):
 def without_names(docs):
     """The pod as both ways render it, but for what they must name differently."""
     pod = copy.deepcopy(one(docs, "StatefulSet")["spec"]["template"]["spec"])
+    (container,) = pod["containers"]
+    # Lists whose order means nothing here.
+    for key in ("env", "ports", "volumeMounts"):
+        container[key].sort(key=lambda entry: entry.get("mountPath", entry["name"]))
+    pod["volumes"].sort(key=lambda volume: volume["name"])
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        container[probe]["httpGet"].setdefault("scheme", "HTTP")
     for volume in pod["volumes"]:
         if "configMap" in volume:
             volume["configMap"]["name"] = ""
@@ -194,6 +249,20 @@ with tempfile.TemporaryDirectory() as folder:
         "resources": [os.path.relpath(BASE, overlay.resolve())],
         "components": [os.path.relpath(BASE.parent / "prometheus-operator", overlay.resolve())],
     }))
+    # Every component, in the order in which they are to be laid.
+    whole = pathlib.Path(folder) / "whole"
+    whole.mkdir()
+    (whole / "kustomization.yaml").write_text(yaml.safe_dump({
+        "resources": [os.path.relpath(BASE, whole.resolve())],
+        "components": [os.path.relpath(BASE.parent / name, whole.resolve())
+                       for name in ("tls", "prometheus-operator", "ops", "ingress")],
+    }))
+    secure = pathlib.Path(folder) / "secure"
+    secure.mkdir()
+    (secure / "kustomization.yaml").write_text(yaml.safe_dump({
+        "resources": [os.path.relpath(BASE, secure.resolve())],
+        "components": [os.path.relpath(BASE.parent / "tls", secure.resolve())],
+    }))
     # The overlay of the README, as it is told there.
     told = pathlib.Path(folder) / "told"
     told.mkdir()
@@ -204,21 +273,34 @@ with tempfile.TemporaryDirectory() as folder:
     rendered = {
         "base": kustomize(BASE),
         "base with the operator": kustomize(overlay),
+        "base with every component": kustomize(whole),
+        "base with TLS": kustomize(secure),
         "the README's overlay": kustomize(told),
         "chart": helm()[0],
         "chart under another name": helm(release="prod")[0],
         "chart without its options": helm("--set", "journal.enabled=false,networkPolicy.enabled=false,serviceAccount.create=false")[0],
         "chart that lets nobody in": helm("--set-json", "networkPolicy.ingressFrom=[]")[0],
+        "chart with TLS": helm("--set", "tls.existingSecret=unhang-tls,serviceMonitor.enabled=true")[0],
+        "chart with TLS, as the base has it": helm("--set", "tls.existingSecret=unhang-tls")[0],
+        "chart with both, as the base has it": helm("--set", "tls.existingSecret=unhang-tls,ops.enabled=true")[0],
         "chart with every option": helm("--values", every_value(folder))[0],
     }
 for way, docs in rendered.items():
     faults += [f"{way}: {fault}" for fault in (faults_of(docs) if docs else ["does not render"])]
-if without_names(rendered["base"]) != without_names(rendered["chart"]):
-    faults.append("the pod of the base is not that of the chart")
+for base, chart in [
+    ("base", "chart"),
+    ("base with TLS", "chart with TLS, as the base has it"),
+    ("base with every component", "chart with both, as the base has it"),
+]:
+    if without_names(rendered[base]) != without_names(rendered[chart]):
+        faults.append(f"the pod of the {base} is not that of the {chart}")
+(endpoint,) = one(rendered["chart with TLS"], "ServiceMonitor")["spec"]["endpoints"]
+if endpoint.get("scheme") != "https" or endpoint["tlsConfig"]["serverName"] != "unhang.default.svc":
+    faults.append(f"figures behind TLS are scraped by {endpoint}")
 mine = one(rendered["the README's overlay"], "ConfigMap")
 if mine["metadata"]["namespace"] != "unhang" or not mine["data"]["unhang.toml"].endswith("# mine\n"):
     faults.append("the README's overlay does not put its own configuration in place")
-if len(rendered["chart with every option"]) != 8 or len(rendered["base with the operator"]) != 6:
+if (len(rendered["chart with every option"]), len(rendered["base with the operator"])) != (10, 6):
     faults.append("an option renders nothing")
 if rendered["chart that lets nobody in"] and one(rendered["chart that lets nobody in"], "NetworkPolicy")["spec"]["ingress"] != []:
     faults.append("an empty list of senders lets somebody in")
@@ -237,6 +319,9 @@ for args, word in [
     (["--set", "replicaCount=3"], "replicaCount"),
     (["--set", "persistence.accessMode=ReadWriteMany"], "accessMode"),
     (["--set", "persistance.size=1Gi"], "persistance"),
+    (["--set", "ingress.enabled=true"], "host"),
+    (["--set", "tls.clientCa=true"], "existingSecret"),
+    (["--set", "ops.enabled=true,ops.port=8080"], "port"),
     (["--set", "image.digest=latest"], "digest"),
     (["--set", "terminationGracePeriodSeconds=5"], "terminationGracePeriodSeconds"),
     (["--set-string", f"config={tcp.replace(',', chr(92) + ',')}"], "tcp_closed"),
@@ -260,8 +345,14 @@ planted = {
     "a secret that is not there": ("ConfigMap", r"secrets/audit-key", "secrets/nothing"),
     "a variable for no key": ("StatefulSet", r"UNHANG__STORE__JOURNAL", "UNHANG__STORE__DIARY"),
 }
-for what, (kind, pattern, change) in planted.items():
-    docs = copy.deepcopy(rendered["chart"])
+secure = {
+    "a probe in the clear": ("StatefulSet", r"scheme: HTTPS", "scheme: HTTP"),
+    "a certificate that is not mounted": ("StatefulSet", r"mountPath: /etc/unhang/tls", "mountPath: /etc/unhang/ssl"),
+    "a certificate by itself": ("StatefulSet", r"(mountPath: /etc/unhang/tls)", r"\1\n          subPath: tls.crt"),
+    "half a certificate": ("StatefulSet", r"SERVER__TLS__KEY_FILE", "SERVER__TLS__KEYFILE"),
+}
+for what, (kind, pattern, change) in [*planted.items(), *secure.items()]:
+    docs = copy.deepcopy(rendered["chart with TLS" if what in secure else "chart"])
     text = yaml.safe_dump(one(docs, kind), width=10_000)
     broken = re.sub(pattern, change, text)
     assert broken != text, f"{what} cannot be planted"
@@ -269,5 +360,5 @@ for what, (kind, pattern, change) in planted.items():
     if not faults_of(docs):
         faults.append(f"NOT SEEN: {what}")
 
-print("\n".join(faults) or f"{len(rendered)} renderings are sound under {', '.join(VERSIONS)}; {len(planted)} planted faults were seen")
+print("\n".join(faults) or f"{len(rendered)} renderings are sound under {', '.join(VERSIONS)}; {len(planted) + len(secure)} planted faults were seen")
 sys.exit(bool(faults))

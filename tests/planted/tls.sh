@@ -37,3 +37,6 @@ plant cloud-keys-stay-until-a-restart src/app.rs \
 plant quarantine-holds-no-decision src/domain/standing.rs \
   's/facts.quarantine.is_some\(\), seen, "no quarantine"/false, seen, "no quarantine"/' \
   --test service drill::
+plant named-authorities-beside-the-system src/cli/client.rs \
+  's/Ok\(builder.tls_certs_only\(all\)\)/Ok(builder.tls_certs_merge(all))/' \
+  --test service tls::the_command_line

@@ -29,6 +29,8 @@ pub(crate) struct Post {
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
     /// It was answered 200.
     pub(crate) taken: bool,
 }
@@ -135,15 +137,15 @@ fn serve(stream: &TcpStream, posts: &Mutex<Vec<Post>>, mode: &Mutex<Mode>) -> Op
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    let body = String::from_utf8(body).ok()?;
+    let mut bytes = vec![0; headers.get("content-length")?.parse().ok()?];
+    reader.read_exact(&mut bytes).ok()?;
+    let body = String::from_utf8_lossy(&bytes).into_owned();
     let mode = match *mode.lock().unwrap() {
         Mode::Refuse(word) if body.contains(word) => Mode::Answer(422),
         Mode::Refuse(_) => Mode::Take,
         other @ (Mode::Take | Mode::Answer(_) | Mode::Never) => other,
     };
-    let post = Post { path, headers, body, taken: mode == Mode::Take };
+    let post = Post { path, headers, body, bytes, taken: mode == Mode::Take };
     posts.lock().unwrap().push(post);
     let status = match mode {
         Mode::Take | Mode::Refuse(_) => 200,

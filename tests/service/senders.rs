@@ -403,7 +403,7 @@ fn a_receiver_that_is_down_and_up_again_loses_and_doubles_nothing() {
 #[test]
 fn an_overloaded_receiver_is_tried_again_until_every_alert_is_in_once() {
     let (cloud, site, service) = stage(6, |plain| Settings {
-        server: "listen = \"127.0.0.1:0\"\ndeliveries_per_second = 1".to_owned(),
+        server: "listen = \"127.0.0.1:0\"\ndeliveries_per_second = 2".to_owned(),
         ..plain
     });
     let alertmanager = Sender::alertmanager(&receiver(&service.url, BEARER, "['...']"), ALERTMANAGER_TOKEN);

@@ -479,16 +479,41 @@ fn the_command_line_reaches_a_service_with_tls() {
     let on = Stage::new();
     on.site.secret("doors.pem", &on.doors.pem());
     on.site.secret("oncall", OPERATOR);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_unhang"))
-        .args(["status", "--url", &https(&on.service), "--token-file", "oncall"])
-        .current_dir(on.site.dir.path())
-        .env_clear()
-        .env("SSL_CERT_FILE", "doors.pem")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains("nothing needs a person"), "{told}");
+    on.site.secret("others.pem", &Authority::new("others").pem());
+    on.site.secret("nothing.pem", "no certificate");
+    let url = https(&on.service);
+    let run = |verb: &str, more: &[&str], env: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_unhang"));
+        command.args([verb, "--url", &url]).args(more).current_dir(on.site.dir.path()).env_clear();
+        let output = command.envs(env.iter().copied()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let token = ["--token-file", "oncall"];
+    let with = |file: &'static str| [&token[..], &["--ca-file", file]].concat();
+    // The authorities of the system, those that are named, and those of the environment.
+    for (more, env) in [
+        (token.to_vec(), [("SSL_CERT_FILE", "doors.pem")]),
+        (with("doors.pem"), [("SSL_CERT_FILE", "others.pem")]),
+        (token.to_vec(), [("UNHANG_CA_FILE", "doors.pem")]),
+    ] {
+        let (code, told, trouble) = run("status", &more, &env);
+        assert_eq!(code, 0, "{told}{trouble}");
+        assert!(told.contains("nothing needs a person"), "{told}");
+        assert!(told.contains("certificate of ip:127.0.0.1 dns:localhost, good until 20"), "{told}");
+    }
+    // Those that are named, and no others.
+    let (code, _, trouble) = run("status", &with("others.pem"), &[("SSL_CERT_FILE", "doors.pem")]);
+    assert!(code == 3 && trouble.contains("certificate"), "{code} {trouble}");
+    for (file, says) in [("none.pem", "No such file"), ("nothing.pem", "holds no certificate in PEM")] {
+        let (code, _, trouble) = run("status", &with(file), &[]);
+        assert!(code == 2 && trouble.contains("--ca-file") && trouble.contains(says), "{code} {trouble}");
+    }
+    assert_eq!(run("health", &["--ca-file", "doors.pem"], &[]).0, 0);
+    assert_eq!(run("health", &["--ca-file", "others.pem"], &[]).0, 3);
+    let (_, told, _) = run("status", &[&with("doors.pem")[..], &["--output", "json"]].concat(), &[]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["certificate"]["files"], "ok", "{told}");
 }
 
 #[test]

@@ -6,7 +6,9 @@ mod audit;
 mod hiding;
 mod mistakes;
 mod notify;
+mod server_role;
 mod shipped;
+mod telemetry;
 
 use std::path::Path;
 

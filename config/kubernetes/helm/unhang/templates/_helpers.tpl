@@ -32,6 +32,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- define "unhang.probe" -}}
+{{- if .root.Values.ops.enabled -}}
+{ path: {{ .path }}, port: ops }
+{{- else if .root.Values.tls.existingSecret -}}
+{ path: {{ .path }}, port: http, scheme: HTTPS }
+{{- else -}}
+{ path: {{ .path }}, port: http }
+{{- end }}
+{{- end }}
+
 {{- define "unhang.image" -}}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
