@@ -36,12 +36,12 @@ const ENTRIES_MAX: usize = 20_000;
 pub(super) enum Part<'a> {
     /// Attempts, and those that only the journal knows.
     Attempts,
-    /// Remediations that were interrupted before or after the change: who lives, what fires, what was tried.
-    Remediations,
-    /// The remediation of one server that was interrupted neither before nor after the change.
+    /// The remediation of a server that was interrupted neither before nor after the change.
     Life(&'a RegionCode, &'a ServerNo),
-    /// Incidents that are open.
-    Incidents,
+    /// The remediation of a server that was interrupted before or after the change: what fires and what was tried, too.
+    Interrupted(&'a RegionCode, &'a ServerNo),
+    /// An incident that is closed.
+    Incident(&'a IncidentId),
     /// Storms that are open, and when the last was cleared.
     Storms,
     /// Standing of policies and resets of breakers.
@@ -50,8 +50,8 @@ pub(super) enum Part<'a> {
     Inventory,
     /// Words of guests, and of people about dumps.
     Guests,
-    /// Newest ends of alerts.
-    Ends,
+    /// Newest end of the alert with a fingerprint.
+    End(&'a str),
     /// Signs of life of sources.
     Heartbeats,
     /// Holds.
@@ -110,17 +110,17 @@ impl Image {
                 self.attempts = None;
                 self.tried.clear();
             }
-            Part::Remediations => {
-                self.lives.clear();
-                self.fires.clear();
+            Part::Life(region, no) => self.forget_life(region, no),
+            Part::Interrupted(region, no) => {
+                self.forget_life(region, no);
+                self.fires.remove(region);
                 self.tried.clear();
             }
-            Part::Life(region, no) => {
-                if let Some(servers) = self.lives.get_mut(region) {
-                    servers.remove(no);
+            Part::Incident(id) => {
+                for servers in self.incidents.values_mut() {
+                    servers.retain(|_, open| open != id);
                 }
             }
-            Part::Incidents => self.incidents.clear(),
             Part::Storms => self.fires.clear(),
             Part::Standing => {
                 self.tried.clear();
@@ -131,12 +131,20 @@ impl Image {
                 self.fires.values_mut().for_each(Fires::forget_kinds);
             }
             Part::Guests => self.guests.clear(),
-            Part::Ends => self.ends.clear(),
+            Part::End(fingerprint) => {
+                self.ends.remove(fingerprint);
+            }
             Part::Heartbeats => self.heartbeats.clear(),
             Part::Holds => self.holds = None,
             Part::Silences => self.silences = None,
             Part::Quarantine => self.quarantine = None,
             Part::Gaps => self.gaps = None,
+        }
+    }
+
+    fn forget_life(&mut self, region: &RegionCode, no: &ServerNo) {
+        if let Some(servers) = self.lives.get_mut(region) {
+            servers.remove(no);
         }
     }
 

@@ -99,7 +99,7 @@ impl Tx {
         .bind(fingerprint)
         .bind(ms_up(ended_at))
         .bind(ms(now))
-        .execute(self.changing(Part::Ends).await?)
+        .execute(self.changing(Part::End(fingerprint)).await?)
         .await
         .doing("noting a resolved alert")?;
         let rows = sqlx::query(
@@ -134,7 +134,7 @@ impl Tx {
         )
         .bind(ms(now))
         .bind(id.as_str())
-        .execute(self.changing(Part::Incidents).await?)
+        .execute(self.changing(Part::Incident(id)).await?)
         .await
         .doing("closing an incident")?;
         Ok(result.rows_affected() > 0)

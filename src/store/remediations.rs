@@ -242,11 +242,11 @@ impl Tx {
         now: Timestamp,
     ) -> Result<Option<State>, StoreError> {
         let Ok(to) = transition(remediation.state, event) else { return Ok(None) };
+        let server = &remediation.waiting.server;
         let part = if remediation.state.is_before_intent() && to != State::Intent {
-            let server = &remediation.waiting.server;
             Part::Life(&server.region, &server.no)
         } else {
-            Part::Remediations
+            Part::Interrupted(&server.region, &server.no)
         };
         let result = sqlx::query(
             "UPDATE remediation SET state = ?, version = version + 1, reason = ?, until = ?, detail = ?, \

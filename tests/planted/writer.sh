@@ -20,7 +20,7 @@ plant attempt-not-forgotten src/store/attempts.rs \
   's/self.changing\(Part::Attempts\)/self.db()/g' \
   --test core store_model
 plant end-not-forgotten src/store/incidents.rs \
-  's/self.changing\(Part::Ends\)/self.db()/g' \
+  's/self.changing\(Part::End\(fingerprint\)\)/self.db()/g' \
   --test core store_model
 plant foreign-write-not-seen src/store/writer.rs \
   's/if data_version == before.data_version \{ before.image \}/if data_version >= 0 { before.image }/' \
@@ -56,7 +56,7 @@ plant gap-not-forgotten src/store/quarantine.rs \
   's/self.changing\(Part::Gaps\)/self.db()/g' \
   --test store_memory each_write
 plant closed-incident-joined src/store/incidents.rs \
-  's/self.changing\(Part::Incidents\)/self.db()/g' \
+  's/self.changing\(Part::Incident\(id\)\)/self.db()/g' \
   --test store_memory an_incident
 plant lost-rows-committed src/store/writer.rs \
   's/if tx.waiting.is_broken\(\) \{/if tx.waiting.is_broken() \&\& false {/' \
