@@ -12,7 +12,7 @@ plant new-remediation-not-forgotten src/store/remediations.rs \
   --test core store_model
 plant intent-does-not-fire src/store/remediations.rs \
   's/ && to != State::Intent \{/ {/' \
-  --test store_memory each_write
+  --test store_memory a_remediation
 plant inventory-counted-for-ever src/store/image.rs \
   's/self.fires.values_mut\(\).for_each\(Fires::forget_kinds\);//' \
   --test store_memory each_write
@@ -61,3 +61,15 @@ plant closed-incident-joined src/store/incidents.rs \
 plant lost-rows-committed src/store/writer.rs \
   's/if tx.waiting.is_broken\(\) \{/if tx.waiting.is_broken() \&\& false {/' \
   --test store rows_that_were_lost
+plant packed-without-a-checksum src/store/packed.rs \
+  's/include_checksum\(true\)/include_checksum(false)/' \
+  --lib store::packed
+plant searched-alert-packed src/store/waiting.rs \
+  's/row.alert.as_ref\(\).filter\(\|_\| row.server_no.is_some\(\)\)/row.alert.as_ref()/' \
+  --test service why::
+plant searched-body-packed src/store/waiting.rs \
+  's/if row.all_read \{ pack\(&new.body\) \} else \{ None \}/pack(\&new.body)/' \
+  --test service why::
+plant damaged-detail-ends-the-verifying src/store/query/audit.rs \
+  's/\.unwrap_or_else\(\|_error\| DAMAGED.to_owned\(\)\)/?/' \
+  --test cli tampering
