@@ -144,13 +144,7 @@ impl Client {
 
     /// How ready the service is, and what it looked at to say so; it says that while it is not ready as well.
     pub(super) async fn readiness(&self) -> Result<Value, Failure> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("readyz");
-        }
-        let answer = self.http.get(url).send().await.map_err(|error| self.lost(&error, false))?;
-        let text = answer.text().await.map_err(|error| self.lost(&error, false))?;
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        page(&self.http, &self.base, "readyz").await.map(|(_status, told)| told)
     }
 
     /// All items of a list.
@@ -251,12 +245,16 @@ pub(super) async fn ask_openly(
     let base = address(url)?;
     let builder = reqwest::Client::builder().timeout(within).connect_timeout(within);
     let builder = trust.apply(builder)?.tls_danger_accept_invalid_certs(any_certificate);
-    let http = built(builder, &base)?;
+    self::page(&built(builder, &base)?, &base, page).await
+}
+
+/// One page that wants no token: status and answer.
+async fn page(http: &reqwest::Client, base: &Url, name: &str) -> Result<(u16, Value), Failure> {
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().push(page);
+        segments.pop_if_empty().push(name);
     }
-    let lost = |error: reqwest::Error| not_reached(&base, &error);
+    let lost = |error: reqwest::Error| not_reached(base, &error);
     let answer = http.get(url).send().await.map_err(lost)?;
     let status = answer.status().as_u16();
     let text = answer.text().await.map_err(lost)?;

@@ -132,17 +132,12 @@ fn server_role(section: &mut Section<'_>) -> Option<ServerRoleConfig> {
 /// Whoever answers there is believed, so the address must not leave the machine unprotected.
 fn metadata_url(text: &str) -> Option<String> {
     let url = reqwest::Url::parse(text).ok()?;
-    let bare = url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.has_host();
     let link_local = url
         .host_str()
         .and_then(|host| host.parse::<std::net::Ipv4Addr>().ok())
         .is_some_and(|ip| ip.is_link_local());
     let near = url.scheme() == "http" && (is_loopback(&url) || link_local);
-    (bare && (near || url.scheme() == "https")).then(|| url.as_str().to_owned())
+    (is_bare(&url) && (near || url.scheme() == "https")).then(|| url.as_str().to_owned())
 }
 
 /// The role's keys are not known yet. Others beside them would leave open which are meant.
@@ -254,15 +249,19 @@ fn endpoint(section: &mut Section<'_>) -> Option<String> {
     }
 }
 
-fn checked_endpoint(text: &str) -> Result<String, &'static str> {
-    const EXPECTED: &str = "expected a scheme and a host such as \"https://ncloud.apigw.ntruss.com\", without path, user or query";
-    let url = reqwest::Url::parse(text).ok().ok_or(EXPECTED)?;
-    let bare = url.path() == "/"
+/// Whether an address has a host and nothing beside it but a path: no user, password, query or fragment.
+pub(super) fn is_bare(url: &reqwest::Url) -> bool {
+    url.has_host()
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
-        && url.has_host();
+}
+
+fn checked_endpoint(text: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str = "expected a scheme and a host such as \"https://ncloud.apigw.ntruss.com\", without path, user or query";
+    let url = reqwest::Url::parse(text).ok().ok_or(EXPECTED)?;
+    let bare = url.path() == "/" && is_bare(&url);
     match url.scheme() {
         "https" | "http" if !bare => Err(EXPECTED),
         "http" if !is_loopback(&url) => {

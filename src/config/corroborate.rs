@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use toml::Value;
 
 use super::SignalSecret;
-use super::cloud::is_loopback;
+use super::cloud::{is_bare, is_loopback};
 use super::secret::Vault;
 use super::section::Section;
 use crate::domain::corroboration::{Ask, Wanted};
@@ -104,13 +104,7 @@ fn url(entry: &mut Section<'_>) -> Option<String> {
         }
     };
     let text = entry.required_text("url", "a scheme and a host")?;
-    let parsed = Url::parse(&text).ok().filter(|url| {
-        url.has_host()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    });
+    let parsed = Url::parse(&text).ok().filter(is_bare);
     let problem = match &parsed {
         None => EXPECTED,
         Some(url) => match url.scheme() {

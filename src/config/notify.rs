@@ -11,7 +11,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use toml::Value;
 
-use super::cloud::is_loopback;
+use super::cloud::{is_bare, is_loopback};
 use super::secret::Vault;
 use super::section::{Section, hint, is_name};
 use super::{ReceiverConfig, ReceiverKind, SignKey};
@@ -234,14 +234,8 @@ fn wording(section: &mut Section<'_>) -> Wording {
 pub(super) fn public_url(section: &mut Section<'_>) -> Option<String> {
     const EXPECTED: &str = "an address such as \"https://unhang.example\", perhaps with a path";
     section.parsed("public_url", EXPECTED, |text| {
-        let url = Url::parse(text).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.query().is_none()
-                && url.fragment().is_none()
-                && url.username().is_empty()
-                && url.password().is_none()
-        })?;
+        let known = |url: &Url| matches!(url.scheme(), "http" | "https") && is_bare(url);
+        let url = Url::parse(text).ok().filter(known)?;
         Some(url.as_str().trim_end_matches('/').to_owned())
     })
 }

@@ -5,7 +5,7 @@
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::cloud::is_loopback;
+use super::cloud::{is_bare, is_loopback};
 use super::secret::Vault;
 use super::section::Section;
 
@@ -34,14 +34,7 @@ pub(super) fn telemetry(mut section: Section<'_>, vault: Vault<'_>) -> Telemetry
         "an address such as \"http://127.0.0.1:4318\", without user, password, query or fragment";
     let written = section.has("otlp_endpoint");
     let url = section.parsed("otlp_endpoint", EXPECTED, |text| {
-        Url::parse(text).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.query().is_none()
-                && url.fragment().is_none()
-                && url.username().is_empty()
-                && url.password().is_none()
-        })
+        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && is_bare(url))
     });
     let url = url.filter(|url| {
         let encrypted = url.scheme() == "https" || is_loopback(url);

@@ -12,7 +12,7 @@ use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::earlier;
 
 use super::open::Store;
-use super::packed::{Long as _, pack};
+use super::packed::{Long as _, columns};
 use super::rows::{Columns, json, ms, ms_opt};
 use super::waiting::{AlertRow, DeliveryRow as WaitingDelivery};
 use super::writer::Tx;
@@ -197,9 +197,9 @@ impl Tx {
             answer.clone_into(&mut row.answer);
             return Ok(());
         }
-        let packed = pack(answer.as_bytes());
+        let (plain, packed) = columns(answer);
         sqlx::query("UPDATE delivery SET answer = ?, answer_packed = ? WHERE id = ?")
-            .bind(if packed.is_some() { "" } else { answer })
+            .bind(plain)
             .bind(packed)
             .bind(id.as_str())
             .execute(self.behind_the_waiting())
@@ -236,7 +236,7 @@ impl Tx {
 
     /// Replaces the decision of a pending alert. Returns false when it is not pending any more.
     pub async fn redecide_alert(&mut self, id: i64, row: &AlertDecision<'_>) -> Result<bool, StoreError> {
-        let trace = pack(row.trace.get().as_bytes());
+        let (trace, trace_packed) = columns(row.trace.get());
         let result = sqlx::query(
             "UPDATE alert SET server_no = ?, region_code = ?, policy = ?, decision = ?, reason = ?, until = ?, \
              detail = ?, trace = ?, trace_packed = ?, config_hash = ?, decided_at = ?, incident_id = ?, remediation_id = ? \
@@ -249,8 +249,8 @@ impl Tx {
         .bind(row.decided.reason.map(crate::domain::guard::Reason::as_str))
         .bind(ms_opt(row.decided.until))
         .bind(&row.decided.detail)
-        .bind(if trace.is_some() { "" } else { row.trace.get() })
         .bind(trace)
+        .bind(trace_packed)
         .bind(row.config_hash)
         .bind(ms(row.decided_at))
         .bind(row.incident_id.map(IncidentId::as_str))

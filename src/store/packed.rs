@@ -14,6 +14,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 use super::StoreError;
+use super::rows::Columns as _;
 
 /// Shorter texts stay as they are.
 const SHORT: usize = 256;
@@ -62,6 +63,12 @@ pub(super) fn pack(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// What goes into the two columns of a text: the text and nothing, or nothing and its packed form.
+pub(super) fn columns(text: &str) -> (&str, Option<Vec<u8>>) {
+    let packed = pack(text.as_bytes());
+    (if packed.is_some() { "" } else { text }, packed)
+}
+
 /// The text of its packed form, as it lies in a column that is called `…packed`. Fails where it is damaged, and names
 /// `what` then.
 pub fn unpack(packed: &[u8], what: &'static str) -> Result<Vec<u8>, StoreError> {
@@ -92,9 +99,7 @@ pub(super) trait Long {
 
 impl Long for SqliteRow {
     fn long_bytes(&self, plain: &'static str, packed: &'static str) -> Result<Vec<u8>, StoreError> {
-        let frame: Option<&[u8]> =
-            self.try_get(packed).map_err(|_error| StoreError::Unreadable { what: packed })?;
-        match frame {
+        match frame(self, packed)? {
             Some(frame) => unpack(frame, plain),
             None => self.try_get(plain).map_err(|_error| StoreError::Unreadable { what: plain }),
         }
@@ -105,15 +110,17 @@ impl Long for SqliteRow {
     }
 
     fn long_text_opt(&self, plain: &'static str, packed: &'static str) -> Result<Option<String>, StoreError> {
-        let frame: Option<&[u8]> =
-            self.try_get(packed).map_err(|_error| StoreError::Unreadable { what: packed })?;
-        match frame {
+        match frame(self, packed)? {
             Some(frame) => String::from_utf8(unpack(frame, plain)?)
                 .map(Some)
                 .map_err(|_error| StoreError::Unreadable { what: plain }),
-            None => self.try_get(plain).map_err(|_error| StoreError::Unreadable { what: plain }),
+            None => self.text_opt(plain),
         }
     }
+}
+
+fn frame<'r>(row: &'r SqliteRow, packed: &'static str) -> Result<Option<&'r [u8]>, StoreError> {
+    row.try_get(packed).map_err(|_error| StoreError::Unreadable { what: packed })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::domain::server::RegionCode;
 use crate::domain::storm::Sighting;
 
 use super::deliveries::NewDelivery;
-use super::packed::pack;
+use super::packed::{columns, pack};
 use super::rows::{ms, ms_opt};
 use super::{Doing, StoreError};
 
@@ -287,7 +287,7 @@ async fn insert<R>(
 
 fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryRow) {
     let new = &row.new;
-    let answer = pack(row.answer.as_bytes());
+    let (answer, answer_packed) = columns(&row.answer);
     into.push_bind(new.id.as_str())
         .push_bind(&new.trace_id)
         .push_bind(&new.source)
@@ -303,14 +303,14 @@ fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryR
         .push_bind(new.replay_of.as_ref().map(DeliveryId::as_str))
         .push_bind(&new.actor)
         .push_bind(&new.config_hash)
-        .push_bind(if answer.is_some() { "" } else { row.answer.as_str() })
-        .push_bind(answer);
+        .push_bind(answer)
+        .push_bind(answer_packed);
 }
 
 fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
     // An alert without a server is searched for the names in its labels, by SQL.
     let alert = row.alert.as_ref().filter(|_| row.server_no.is_some()).and_then(|text| pack(text.as_bytes()));
-    let trace = pack(row.trace.as_bytes());
+    let (trace, trace_packed) = columns(&row.trace);
     into.push_bind(&row.delivery_id)
         .push_bind(row.idx)
         .push_bind(&row.source)
@@ -326,8 +326,8 @@ fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
         .push_bind(row.reason)
         .push_bind(row.until)
         .push_bind(&row.detail)
-        .push_bind(if trace.is_some() { "" } else { row.trace.as_str() })
         .push_bind(trace)
+        .push_bind(trace_packed)
         .push_bind(&row.config_hash)
         .push_bind(row.decided_at)
         .push_bind(&row.incident_id)
@@ -336,7 +336,7 @@ fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
 
 fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
     let event = &row.event;
-    let detail = pack(event.detail.as_bytes());
+    let (detail, detail_packed) = columns(&event.detail);
     into.push_bind(row.seq)
         .push_bind(ms(event.at))
         .push_bind(&event.kind)
@@ -358,8 +358,8 @@ fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
         .push_bind(&event.return_code)
         .push_bind(&event.return_message)
         .push_bind(event.http_status)
-        .push_bind(if detail.is_some() { "" } else { event.detail.as_str() })
         .push_bind(detail)
+        .push_bind(detail_packed)
         .push_bind(&row.prev_hash)
         .push_bind(&row.hash)
         .push_bind(&row.key_id);
