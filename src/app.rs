@@ -22,9 +22,11 @@ use crate::housekeeping;
 use crate::http;
 use crate::inventory;
 use crate::journal::Journal;
+use crate::lease::Lease;
 use crate::ncloud::{ClientError, Clients, Insight, InterruptClient, Reader, Tracer};
 use crate::outbox;
 use crate::quarantine;
+use crate::replica::{self, JoinError};
 use crate::server_role;
 use crate::service::Service;
 use crate::store::{DataLock, LockError, OpenError, Store, StoreError};
@@ -56,6 +58,9 @@ pub enum StartError {
     /// The store failed.
     #[error("the store failed at start: {0}")]
     Store(String),
+    /// Other replicas use the store, and this one must not.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The cloud clients cannot be built.
     #[error("the cloud client cannot be built: {0}")]
     Cloud(#[from] ClientError),
@@ -96,13 +101,14 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let lock = DataLock::take(&config.store.path)?;
     let metrics = Metrics::new();
     let (seconds, jobs) = (metrics.commit_seconds.clone(), metrics.commit_batch.clone());
-    let (store, writer) = Store::open(&config.store.path, config.audit.key.clone(), move |stats| {
+    let (store, writer) = Store::open_at(&config.store.place, config.audit.key.clone(), move |stats| {
         seconds.observe(stats.seconds);
         jobs.observe(f64::from(u32::try_from(stats.jobs).unwrap_or(u32::MAX)));
     })
     .await?;
     let tasks = TaskTracker::new();
     let writer = tasks.spawn(writer);
+    replica::may_join(&store, &replica::this(&config), config.audit.key.is_some()).await?;
     let clock = sound_clock(&store).await?;
     let cloud = Arc::new(Clients {
         reader: Reader::new(&config.cloud, wall_ms)?,
@@ -112,46 +118,102 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     });
     let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
     let journal = Arc::new(Journal::open(&config.store.journal));
-    let epoch = begin(&store, &config, clock.now()).await?;
+    let alone = config.store.place.file().is_some();
+    let lease =
+        if alone { Lease::alone(begin(&store, &config, clock.now()).await?) } else { Lease::standby() };
     let certificates = config.server.tls.as_ref().map(Certificates::open).transpose()?;
     let answer_within = Duration::try_from(config.cloud.timeout).unwrap_or(STOP_WITHIN);
-    let service = Arc::new(Service::new(store, journal, clock, config, metrics, epoch));
+    let service = Arc::new(Service::new(store, journal, clock, config, metrics, lease));
     let role = server_role::begin(&service, &cloud).await?;
-    outbox::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
-    traces::begin(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
-    quarantine::begin(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
-    let left = dispatcher::rescue(&service).await.map_err(|error| StartError::Store(chain(&error)))?;
+    if alone {
+        take_over(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
+    }
+    let http::Listening { handles: servers, addr, ops_addr, running } =
+        http::listen(Arc::clone(&service), certificates.as_ref())?;
+    let writer = tasks.spawn(watched("writer", service.stopping.clone(), writer));
+    let certificate_room = tls::keep_fresh(certificates.clone(), service.stopping.clone());
+    let mut rooms = spawn(
+        &service,
+        &tasks,
+        vec![
+            ("http", running),
+            ("certificates", Box::pin(certificate_room)),
+            ("server role", Box::pin(server_role::run(role, Arc::clone(&service), Arc::clone(&cloud)))),
+        ],
+    );
+    if alone {
+        rooms.extend(spawn(&service, &tasks, working_rooms(&service, &cloud, &tasks)));
+    } else {
+        let lease = with_lease(Arc::clone(&service), Arc::clone(&cloud), tasks.clone());
+        let listening = replica::listen(Arc::clone(&service));
+        rooms.extend(spawn(
+            &service,
+            &tasks,
+            vec![("lease", Box::pin(lease)), ("other replicas", Box::pin(listening))],
+        ));
+    }
+    let (ops_addr, epoch) = (ops_addr.map(tracing::field::display), service.lease.epoch());
+    tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
+    Ok(App { addr, service, certificates, cloud, servers, rooms, tasks, writer, answer_within, lock })
+}
+
+type Room = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
+
+fn spawn(service: &Service, tasks: &TaskTracker, rooms: Vec<Room>) -> Vec<JoinHandle<()>> {
+    let spawn = |(name, work)| tasks.spawn(watched(name, service.stopping.clone(), tasks.spawn(work)));
+    rooms.into_iter().map(spawn).collect()
+}
+
+/// What only the one does that dispatches.
+fn working_rooms(service: &Arc<Service>, cloud: &Arc<Clients>, tasks: &TaskTracker) -> Vec<Room> {
+    let (s, c) = (|| Arc::clone(service), || Arc::clone(cloud));
+    vec![
+        ("inventory", Box::pin(inventory::refresh(s(), c()))),
+        ("resolver", Box::pin(inventory::resolve(s(), c()))),
+        ("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
+        ("verifier", Box::pin(verifier::run(s(), c()))),
+        ("journal", Box::pin(quarantine::keep_stamping(s()))),
+        ("housekeeping", Box::pin(housekeeping::run(s()))),
+        ("audit heads", Box::pin(heads::run(s()))),
+        ("audit watch", Box::pin(heads::watch::run(s()))),
+        ("outbox", Box::pin(outbox::run(s()))),
+        ("traces", Box::pin(traces::run(s()))),
+    ]
+}
+
+/// Before the working rooms: what the store, the journal and those before us left behind. `latest` is the newest time in
+/// the store as it was found.
+async fn take_over(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<(), StoreError> {
+    outbox::begin(service).await?;
+    traces::begin(service).await?;
+    quarantine::begin(service, latest).await?;
+    let left = dispatcher::rescue(service).await?;
     if left > 0 {
         tracing::error!(
             count = left,
             "interrupts were in flight when the last process ended; without an answer in the attempt journal they are unknown now"
         );
     }
-    let http::Listening { handles: servers, addr, ops_addr, running } =
-        http::listen(Arc::clone(&service), certificates.as_ref())?;
-    let room = |name, work: Pin<Box<dyn Future<Output = ()> + Send>>| {
-        tasks.spawn(watched(name, service.stopping.clone(), tasks.spawn(work)))
-    };
-    let writer = tasks.spawn(watched("writer", service.stopping.clone(), writer));
-    let (s, c) = (|| Arc::clone(&service), || Arc::clone(&cloud));
-    let rooms = vec![
-        room("http", running),
-        room("certificates", Box::pin(tls::keep_fresh(certificates.clone(), service.stopping.clone()))),
-        room("server role", Box::pin(server_role::run(role, s(), c()))),
-        room("inventory", Box::pin(inventory::refresh(s(), c()))),
-        room("resolver", Box::pin(inventory::resolve(s(), c()))),
-        room("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
-        room("verifier", Box::pin(verifier::run(s(), c()))),
-        room("journal", Box::pin(quarantine::keep_stamping(s()))),
-        room("housekeeping", Box::pin(housekeeping::run(s()))),
-        room("audit heads", Box::pin(heads::run(s()))),
-        room("audit watch", Box::pin(heads::watch::run(s()))),
-        room("outbox", Box::pin(outbox::run(s()))),
-        room("traces", Box::pin(traces::run(s()))),
-    ];
-    let ops_addr = ops_addr.map(tracing::field::display);
-    tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
-    Ok(App { addr, service, certificates, cloud, servers, rooms, tasks, writer, answer_within, lock })
+    Ok(())
+}
+
+/// Waits for the lease, then works until the service stops or the lease is lost.
+async fn with_lease(service: Arc<Service>, cloud: Arc<Clients>, tasks: TaskTracker) {
+    let Some(latest) = replica::win(&service).await else { return };
+    // Kept from the first moment on: what was left behind may take longer than a lease lasts.
+    let keeping = tasks.spawn({
+        let service = Arc::clone(&service);
+        async move { replica::keep(&service).await }
+    });
+    if let Err(error) = take_over(&service, latest).await {
+        tracing::error!(error = %chain(&error), "what was left behind cannot be put in order; this replica ends");
+        service.stopping.cancel();
+        return;
+    }
+    let rooms = spawn(&service, &tasks, working_rooms(&service, &cloud, &tasks));
+    for room in std::iter::once(keeping).chain(rooms) {
+        drop(room.await);
+    }
 }
 
 /// A room that ends before the service does has failed, and with it the service: half a service is worse than none.
@@ -218,7 +280,7 @@ impl App {
             (old.server.listen != config.server.listen, "server.listen"),
             (old.server.ops_listen != config.server.ops_listen, "server.ops_listen"),
             (self.certificates.is_some() != config.server.tls.is_some(), "server.tls"),
-            (old.store.path != config.store.path, "store.url"),
+            (old.store.place != config.store.place || old.store.path != config.store.path, "store.url"),
             (old.store.hold_file != config.store.hold_file, "store.hold_file"),
             (old.store.watermark_bytes != config.store.watermark_bytes, "store.watermark"),
             (old.store.ballast_bytes != config.store.ballast_bytes, "store.ballast"),
@@ -314,7 +376,9 @@ impl App {
         clean &= end(&service).await.is_ok();
         // A disk that does not answer must not keep the process from ending.
         let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
-        heads::record(&service).await;
+        if service.lease.is_held() {
+            heads::record(&service).await;
+        }
         let store = service.store.clone();
         drop(service);
         if let Err(error) = store.fold_log().await {
@@ -328,11 +392,21 @@ impl App {
 }
 
 async fn end(service: &Service) -> Result<(), StoreError> {
-    let (epoch, now) = (service.epoch, service.clock.now());
+    if !service.lease.is_held() {
+        return Ok(());
+    }
+    let (epoch, now) = (service.lease.epoch(), service.clock.now());
+    let shared = service.store.place().file().is_none();
     service
         .store
         .write(move |tx| {
             Box::pin(async move {
+                if shared {
+                    if tx.current_epoch().await? != epoch {
+                        return Ok(());
+                    }
+                    tx.free_lease(epoch).await?;
+                }
                 tx.end_epoch(epoch, now).await?;
                 let event = AuditEvent::new(now, "service_stopped", Actor::service("unhang"))
                     .with_detail(&serde_json::json!({ "epoch": epoch }));

@@ -82,6 +82,11 @@ impl Clock {
         Timestamp::from_millisecond(before.max(wall.as_millisecond())).unwrap_or(wall)
     }
 
+    /// Nothing earlier than this is answered from now on: another process has written it into the store.
+    pub fn not_before(&self, at: Timestamp) {
+        self.floor_ms.fetch_max(at.as_millisecond(), Ordering::AcqRel);
+    }
+
     /// How far the wall clock is behind the floor, in milliseconds; zero when it is not.
     pub fn behind_ms(&self) -> i64 {
         (self.floor_ms.load(Ordering::Acquire) - self.wall().as_millisecond()).max(0)

@@ -92,7 +92,7 @@ async fn checked(service: &Service) -> Result<Head, HeadError> {
     let (path, key) = (&config.audit.heads_file, config.audit.key.as_ref());
     let begins = newest(path).await?.is_none();
     if begins {
-        let before = service.store.newest_told_of(&[BEGUN, FOUND, MISSING], &shown(path)).await?;
+        let before = service.store.newest_told_of(&[BEGUN, FOUND, MISSING], &shown(service)).await?;
         if let Some(before) = before {
             tracing::error!(
                 path = %path.display(),
@@ -112,7 +112,7 @@ async fn checked(service: &Service) -> Result<Head, HeadError> {
 
 /// Writes an event about the heads file. `seq` is the row that its newest head knows.
 async fn tell(service: &Service, kind: &'static str, seq: Option<i64>) -> Result<(), StoreError> {
-    let detail = json!({ "file": shown(&service.config().audit.heads_file), "seq": seq });
+    let detail = json!({ "file": shown(service), "seq": seq });
     let event = AuditEvent::new(service.clock.now(), kind, Actor::service("heads")).with_detail(&detail);
     service
         .store
@@ -123,8 +123,11 @@ async fn tell(service: &Service, kind: &'static str, seq: Option<i64>) -> Result
         .await
 }
 
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+/// What the audit calls the heads file. Each replica has one of its own, of the same name.
+fn shown(service: &Service) -> String {
+    let config = service.config();
+    let path = config.audit.heads_file.to_string_lossy().into_owned();
+    if config.store.place.file().is_some() { path } else { format!("{}:{path}", config.store.replica) }
 }
 
 /// Takes a head of the store and appends it to the file, durably.

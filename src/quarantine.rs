@@ -17,7 +17,7 @@ use crate::domain::remediation::Outcome;
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::journal::{Counts, Entry, Head, Identity, Known, Stamp, away_since, boot, since_boot};
 use crate::service::Service;
-use crate::store::{History, StoreError, StoreIdentity, Tx};
+use crate::store::{History, Store, StoreError, StoreIdentity, Tx};
 use crate::telemetry::chain;
 
 /// Gap between two time stamps.
@@ -79,8 +79,35 @@ pub struct Comparison {
     pub store_high_water: i64,
 }
 
-/// Compares what a journal says with what a store says. `machine` is the one that we run on.
-pub fn compare(journal: &Known, store: &History, machine: Option<&str>) -> Comparison {
+/// Where the store is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct At {
+    /// The machine that we run on; for a store on a server, that server, and how often a standby of it was promoted.
+    pub machine: Option<String>,
+    /// Several replicas use it.
+    pub is_shared: bool,
+}
+
+impl At {
+    /// Of a store.
+    pub async fn of(store: &Store) -> Result<Self, StoreError> {
+        let server = store.server().await?;
+        Ok(Self { is_shared: server.is_some(), machine: server.or_else(machine_id) })
+    }
+
+    fn elsewhere(&self, what: &str) -> String {
+        if self.is_shared {
+            format!(
+                "{what} on another database server, or before a standby of it was promoted, which may know less"
+            )
+        } else {
+            format!("{what} on another machine")
+        }
+    }
+}
+
+/// Compares what a journal says with what a store says.
+pub fn compare(journal: &Known, store: &History, at: &At) -> Comparison {
     let unknown = |known: &&crate::journal::KnownIntent| {
         store.nonces.get(&known.intent.attempt_id) != Some(&known.intent.nonce)
     };
@@ -104,7 +131,7 @@ pub fn compare(journal: &Known, store: &History, machine: Option<&str>) -> Compa
         .collect();
     let mut findings = Vec::new();
     find_damage(&mut findings, journal);
-    find_strangers(&mut findings, journal, store, machine);
+    find_strangers(&mut findings, journal, store, at);
     find_lost(&mut findings, journal, store, &missing);
     Comparison {
         findings,
@@ -121,10 +148,12 @@ fn find_damage(findings: &mut Vec<String>, journal: &Known) {
 }
 
 /// A journal or a store of somewhere else.
-fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, machine: Option<&str>) {
+fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, at: &At) {
+    let machine = at.machine.as_deref();
     let other = |seen: Option<&str>| seen.is_some_and(|seen| machine.is_some_and(|ours| ours != seen));
     match (&journal.identity, &store.identity) {
-        (None, Some(_)) if store.attempts > 0 => findings.push(format!(
+        // Each replica has a journal of its own, and a new one has an empty one.
+        (None, Some(_)) if store.attempts > 0 && !at.is_shared => findings.push(format!(
             "the journal is missing or was never in use, although the store has {} attempts",
             store.attempts
         )),
@@ -136,11 +165,12 @@ fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, 
         (None, _) | (Some(_), Some(_)) => {}
     }
     if journal.identity.as_ref().is_some_and(|journal| other(journal.machine_id.as_deref())) {
-        findings.push("the journal was written on another machine".to_owned());
+        findings.push(at.elsewhere("the journal was written"));
     }
-    let in_use = store.attempts > 0;
+    // A standby that was promoted may not even know of the first.
+    let in_use = store.attempts > 0 || at.is_shared;
     if in_use && store.identity.as_ref().is_some_and(|store| other(store.machine_id.as_deref())) {
-        findings.push("the store was last used on another machine".to_owned());
+        findings.push(at.elsewhere("the store was last used"));
     }
 }
 
@@ -196,7 +226,7 @@ pub async fn comparison(service: &Service) -> Result<Comparison, StoreError> {
     let known = service.journal.known();
     let (from_attempt, audit_seq) = wanted(&known);
     let history = service.store.history(from_attempt, audit_seq).await?;
-    Ok(compare(&known, &history, machine_id().as_deref()))
+    Ok(compare(&known, &history, &At::of(&service.store).await?))
 }
 
 /// At the start, before the door opens: compares, opens a quarantine where the two do not agree, and notes how long
@@ -206,8 +236,9 @@ pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
     let known = service.journal.known();
     let (from_attempt, audit_seq) = wanted(&known);
     let history = service.store.history(from_attempt, audit_seq).await?;
-    let machine = machine_id();
-    let mut findings = compare(&known, &history, machine.as_deref()).findings;
+    let at = At::of(&service.store).await?;
+    let mut findings = compare(&known, &history, &at).findings;
+    let machine = at.machine;
     findings.extend(service.journal.trouble());
     let gap = gap(&known, latest, service.clock.wall(), now);
     if let Some(stamp) = &known.stamp {

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::{Environment, load};
 use crate::domain::facts::TargetFact;
 use crate::journal::{AnswerLine, IntentLine, Journal, KnownIntent};
+use crate::lease::Lease;
 use crate::store::{FactSource as _, FactsWanted, Store};
 use crate::telemetry::Metrics;
 
@@ -56,9 +57,29 @@ fn history() -> History {
     }
 }
 
+fn on(machine: &str) -> At {
+    At { machine: Some(machine.to_owned()), is_shared: false }
+}
+
+#[test]
+fn a_new_replica_needs_no_journal_and_a_promoted_server_is_found() {
+    let at = At { machine: Some("7/1".to_owned()), is_shared: true };
+    let store = History {
+        identity: Some(StoreIdentity { store_id: "store".to_owned(), machine_id: Some("7/1".to_owned()) }),
+        ..history()
+    };
+    assert_eq!(compare(&Known::default(), &store, &at).findings, Vec::<String>::new());
+    let promoted = At { machine: Some("7/2".to_owned()), ..at };
+    let findings = compare(&Known::default(), &store, &promoted).findings;
+    assert!(
+        findings.len() == 1 && findings.iter().all(|finding| finding.contains("promoted")),
+        "{findings:?}"
+    );
+}
+
 #[track_caller]
 fn finds(journal: &Known, store: &History, mentions: &[&str]) {
-    let findings = compare(journal, store, Some("here")).findings;
+    let findings = compare(journal, store, &on("here")).findings;
     assert_eq!(findings.len(), mentions.len(), "{findings:#?}");
     for (finding, wanted) in findings.iter().zip(mentions) {
         assert!(finding.contains(wanted), "{wanted:?} is not in: {finding}");
@@ -70,7 +91,10 @@ fn a_store_that_knows_all_is_let_be() {
     finds(&known(), &history(), &[]);
     let more = History { attempts: 3, high_water: 3, ..history() };
     finds(&known(), &more, &[]);
-    assert!(compare(&known(), &history(), None).findings.is_empty(), "a system that names no machine");
+    assert!(
+        compare(&known(), &history(), &At::default()).findings.is_empty(),
+        "a system that names no machine"
+    );
 }
 
 #[test]
@@ -100,7 +124,7 @@ fn a_store_or_a_journal_from_elsewhere_is_found() {
     let other = StoreIdentity { store_id: "b".to_owned(), machine_id: Some("here".to_owned()) };
     finds(&known(), &History { identity: Some(other), ..history() }, &["belongs to store a, this is b"]);
     finds(&known(), &History { identity: None, ..history() }, &["this is none"]);
-    let elsewhere = compare(&known(), &history(), Some("there")).findings;
+    let elsewhere = compare(&known(), &history(), &on("there")).findings;
     assert_eq!(elsewhere.len(), 2, "{elsewhere:?}");
     finds(&Known::default(), &history(), &["missing or was never in use"]);
     let damaged = Known { faults: vec!["line 3: torn".to_owned()], ..known() };
@@ -121,13 +145,13 @@ fn what_a_person_accepted_is_not_found_again_and_still_listed() {
     journal.intents.iter_mut().for_each(|known| known.accepted = true);
     let cleared = History { nonces: [].into(), ..history() };
     finds(&journal, &cleared, &[]);
-    assert_eq!(compare(&journal, &cleared, None).missing.len(), 2);
+    assert_eq!(compare(&journal, &cleared, &At::default()).missing.len(), 2);
     finds(&journal, &History { high_water: 1, ..cleared }, &["attempt 2, the store ends at 1"]);
 }
 
 #[test]
 fn a_server_is_left_alone_while_a_lost_interrupt_may_count() {
-    let missing = compare(&known(), &History { nonces: [].into(), ..history() }, None).missing;
+    let missing = compare(&known(), &History { nonces: [].into(), ..history() }, &At::default()).missing;
     let [unanswered, accepted] = &missing[..] else { panic!("{missing:?}") };
     let day = SignedDuration::from_hours(24);
     assert!(unanswered.may_still_count(day, at(400_000)), "nobody knows what became of it");
@@ -167,7 +191,8 @@ async fn a_process_that_was_frozen_notes_it_once() {
     let (store, writer) = Store::open(&config.store.path, None, |_stats| {}).await.unwrap();
     TaskTracker::new().spawn(writer);
     let journal = Arc::new(Journal::open(&config.store.journal));
-    let service = Arc::new(Service::new(store, journal, Clock::default(), config, Metrics::new(), 1));
+    let service =
+        Arc::new(Service::new(store, journal, Clock::default(), config, Metrics::new(), Lease::alone(1)));
     begin(&service, None).await.unwrap();
     let gaps = async || {
         let facts = FactsWanted {

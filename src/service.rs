@@ -17,6 +17,7 @@ use crate::domain::chain::ChainSeen;
 use crate::domain::claim::Health;
 use crate::domain::limits::WATCH_GAP_MIN;
 use crate::journal::Journal;
+use crate::lease::Lease;
 use crate::store::{Ballast, Store, free_bytes};
 use crate::telemetry::{CallLabels, Metrics, Timings};
 
@@ -43,8 +44,8 @@ pub struct Service {
     pub inventory: Notify,
     /// The attempt journal, outside the store.
     pub journal: Arc<Journal>,
-    /// Our number as owner of the store; intents of smaller numbers are of the dead.
-    pub epoch: i64,
+    /// Whether this process dispatches, and as which owner of the store.
+    pub lease: Lease,
     /// When this process began.
     pub started_at: jiff::Timestamp,
     /// Set once: no new claims, finish what is in flight.
@@ -74,7 +75,7 @@ impl Service {
         clock: Clock,
         config: Config,
         metrics: Metrics,
-        epoch: i64,
+        lease: Lease,
     ) -> Self {
         Self {
             store,
@@ -88,7 +89,7 @@ impl Service {
             lookups: Notify::new(),
             inventory: Notify::new(),
             journal,
-            epoch,
+            lease,
             stopping: CancellationToken::new(),
             halted: Mutex::default(),
             clock_watch: ClockWatch::starting_at(Moment::now()),
@@ -172,7 +173,11 @@ impl Service {
         let stopping = self.stopping.is_cancelled().then(|| "the service is stopping".to_owned());
         let clock = self.clock_watch.fault(Moment::now(), self.date_demand(), self.clock.behind_ms());
         let health = Health {
-            halted: halted.or(stopping).or_else(|| self.journal.trouble()).or_else(|| self.unwatched()),
+            halted: halted
+                .or(stopping)
+                .or_else(|| self.lease.why_not())
+                .or_else(|| self.journal.trouble())
+                .or_else(|| self.unwatched()),
             clock,
             reads: self.failed_reads(),
             disk: self.full_disk(),
@@ -198,7 +203,7 @@ impl Service {
     fn full_disk(&self) -> Option<String> {
         let watermark = self.config().store.watermark_bytes;
         let mib = |bytes: u64| bytes >> 20;
-        match free_bytes(self.store.path()) {
+        match free_bytes(&self.config().store.path) {
             Ok(free) if free >= watermark => None,
             Ok(free) => Some(format!(
                 "{} MiB are free on the disk of the store; store.watermark is {} MiB",
@@ -240,8 +245,9 @@ impl Service {
 
     /// The file that is given up for an outcome when the disk is full.
     pub fn ballast(&self) -> Ballast {
-        let store = &self.config().store;
-        Ballast::new(self.store.path(), store.ballast_bytes, store.watermark_bytes)
+        let config = self.config();
+        let store = &config.store;
+        Ballast::new(&store.path, store.ballast_bytes, store.watermark_bytes)
     }
 }
 

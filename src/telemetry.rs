@@ -207,6 +207,8 @@ pub struct Metrics {
     pub hold_file_check: Seconds,
     /// When the newest head of the audit was written.
     pub audit_head: Seconds,
+    /// 1 in the process that dispatches; see `crate::lease`.
+    pub dispatches: Gauge,
     /// The last audit row that has been verified since the start.
     pub audit_verified: Gauge,
     /// 1 while a fault in the chain of the audit is known.
@@ -267,6 +269,7 @@ impl Metrics {
             heartbeat_age: Family::default(),
             hold_file_check: Seconds::default(),
             audit_head: Seconds::default(),
+            dispatches: Gauge::default(),
             audit_verified: Gauge::default(),
             audit_broken: Gauge::default(),
             notify_deliveries: Family::default(),
@@ -309,6 +312,8 @@ impl Metrics {
         registry.register("policy_demoted", "Policies that were demoted", self.policy_demoted.clone());
         let budget = self.budget_remaining.clone();
         registry.register("budget_remaining", "Attempts that a budget still allows", budget);
+        let dispatches = self.dispatches.clone();
+        registry.register("dispatches", "Whether this process dispatches", dispatches);
         let verified = self.audit_verified.clone();
         registry.register("audit_verified_seq", "Last audit row that has been verified", verified);
         let broken = self.audit_broken.clone();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
+use unhang::config::Place;
 use unhang::domain::audit::{Actor, AuditEvent};
 use unhang::domain::audit_key::KeyRing;
 use unhang::domain::facts::{Facts, TargetFact};
@@ -17,8 +18,16 @@ use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
 use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, NewDelivery, OpenError, Store, StoreError};
 
+#[path = "postgres/mod.rs"]
+#[expect(dead_code, reason = "each test program uses some of it")]
+mod postgres;
+
 async fn open(path: &Path) -> Store {
-    let (store, writer) = Store::open(path, None, |_| {}).await.unwrap();
+    open_at(&Place::File(path.to_owned())).await
+}
+
+async fn open_at(place: &Place) -> Store {
+    let (store, writer) = Store::open_at(place, None, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     tokio::spawn(writer);
     store
@@ -30,12 +39,37 @@ async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
+/// Runs statements behind the store's back; what is said against them.
+async fn try_to_run(place: &Place, sql: &str) -> Result<(), String> {
+    match place {
+        Place::File(path) => {
+            let mut db = raw(path).await;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                .execute(&mut db)
+                .await
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        }
+        Place::Server(server) => {
+            let database = server.url().rsplit('/').next().unwrap();
+            let sql = format!("SET search_path = unhang; {sql}");
+            postgres::server().try_to_run(database, &sql).map(|_| ())
+        }
+    }
+}
+
+async fn run(place: &Place, sql: &str) {
+    try_to_run(place, sql).await.unwrap();
+}
+
 fn event(kind: &str) -> AuditEvent {
     AuditEvent::new(Timestamp::UNIX_EPOCH, kind, Actor::service("test"))
 }
 
-async fn refused(db: &mut SqliteConnection, sql: &'static str) -> String {
-    sqlx::raw_sql(sql).execute(&mut *db).await.expect_err(sql).to_string()
+async fn refused(place: &Place, sql: &str, why: &str) {
+    let said = try_to_run(place, sql).await.expect_err(sql);
+    // The two call a rule that is broken by the same name.
+    assert!(said.to_lowercase().contains(&why.to_lowercase()), "{sql}: {said}");
 }
 
 const ROWS: &str = "
@@ -64,15 +98,24 @@ async fn the_schema_knows_the_same_moves_as_the_code() {
         .map(|(from, to)| (from.as_str().to_owned(), to.as_str().to_owned()))
         .collect();
     assert_eq!(table.into_iter().collect::<BTreeSet<_>>(), code);
+    let url = postgres::server().new_database();
+    let _store = open_at(&Place::parse(&url).unwrap()).await;
+    let told = postgres::server()
+        .run(url.rsplit('/').next().unwrap(), "SELECT from_state || '|' || to_state FROM unhang.legal_move");
+    let told = told.lines().filter_map(|line| line.split_once('|'));
+    assert_eq!(told.map(|(from, to)| (from.to_owned(), to.to_owned())).collect::<BTreeSet<_>>(), code);
 }
 
 #[tokio::test]
 async fn the_schema_refuses_what_the_laws_forbid() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let _store = open(&path).await;
-    let mut db = raw(&path).await;
-    sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+    for (place, _folder) in postgres::places() {
+        forbidden(&place).await;
+    }
+}
+
+async fn forbidden(place: &Place) {
+    let _store = open_at(place).await;
+    run(place, ROWS).await;
     for (sql, why) in [
         ("UPDATE remediation SET state = 'intent'", "illegal move"),
         ("UPDATE remediation SET state = 'confirmed', finished_at = 1", "illegal move"),
@@ -93,13 +136,11 @@ async fn the_schema_refuses_what_the_laws_forbid() {
             "UNIQUE",
         ),
     ] {
-        let said = refused(&mut db, sql).await;
-        assert!(said.contains(why), "{sql}: {said}");
+        refused(place, sql, why).await;
     }
-    sqlx::raw_sql("UPDATE attempt SET outcome = 'unknown', outcome_at = 1").execute(&mut db).await.unwrap();
-    let said = refused(&mut db, "UPDATE attempt SET outcome = 'not_sent'").await;
-    assert!(said.contains("final"), "{said}");
-    sqlx::raw_sql("UPDATE attempt SET outcome = 'accepted'").execute(&mut db).await.unwrap();
+    run(place, "UPDATE attempt SET outcome = 'unknown', outcome_at = 1").await;
+    refused(place, "UPDATE attempt SET outcome = 'not_sent'", "final").await;
+    run(place, "UPDATE attempt SET outcome = 'accepted'").await;
 }
 
 fn delivery(body: &str) -> NewDelivery {
@@ -124,9 +165,13 @@ fn delivery(body: &str) -> NewDelivery {
 
 #[tokio::test]
 async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path).await;
+    for (place, _folder) in postgres::places() {
+        rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction_at(&place).await;
+    }
+}
+
+async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction_at(place: &Place) {
+    let store = open_at(place).await;
     let (first, other) = (delivery("body"), delivery("another"));
     let (one, two) = (first.id.clone(), other.id.clone());
     let told = store.write(move |tx| {
@@ -153,8 +198,13 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction() {
 
 #[tokio::test]
 async fn rows_that_were_lost_by_a_swallowed_error_are_not_answered_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db")).await;
+    for (place, _folder) in postgres::places() {
+        rows_that_were_lost_by_a_swallowed_error_are_not_answered_for_at(&place).await;
+    }
+}
+
+async fn rows_that_were_lost_by_a_swallowed_error_are_not_answered_for_at(place: &Place) {
+    let store = open_at(place).await;
     let (good, orphan) = (delivery("body"), delivery("another"));
     let id = good.id.clone();
     let told = store.write(move |tx| {
@@ -208,11 +258,14 @@ INSERT INTO storm (region_code, opened_at, why, servers, policies) VALUES ('KR',
 
 #[tokio::test]
 async fn the_schema_keeps_one_open_storm_a_region_and_no_lifting_without_a_person() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let _store = open(&path).await;
-    let mut db = raw(&path).await;
-    sqlx::raw_sql(OPEN).execute(&mut db).await.unwrap();
+    for (place, _folder) in postgres::places() {
+        one_open_storm(&place).await;
+    }
+}
+
+async fn one_open_storm(place: &Place) {
+    let _store = open_at(place).await;
+    run(place, OPEN).await;
     for (sql, why) in [
         (OPEN, "UNIQUE"),
         ("UPDATE storm SET cleared_at = 1", "a_clearing_names_person_and_reason"),
@@ -225,14 +278,11 @@ async fn the_schema_keeps_one_open_storm_a_region_and_no_lifting_without_a_perso
         ),
         ("INSERT INTO breaker_reset (policy, at, person, reason) VALUES ('p', 1, 'kim', '')", "CHECK"),
     ] {
-        let said = refused(&mut db, sql).await;
-        assert!(said.contains(why), "{sql}: {said}");
+        refused(place, sql, why).await;
     }
-    let clear = "UPDATE storm SET cleared_at = 1, cleared_by = 'kim', reason = 'over'";
-    sqlx::raw_sql(clear).execute(&mut db).await.unwrap();
-    let said = refused(&mut db, "UPDATE storm SET cleared_at = NULL, cleared_by = NULL, reason = NULL").await;
-    assert!(said.contains("once"), "{said}");
-    sqlx::raw_sql(OPEN).execute(&mut db).await.unwrap();
+    run(place, "UPDATE storm SET cleared_at = 1, cleared_by = 'kim', reason = 'over'").await;
+    refused(place, "UPDATE storm SET cleared_at = NULL, cleared_by = NULL, reason = NULL", "once").await;
+    run(place, OPEN).await;
 }
 
 /// What the guards read of a region and a target at a second of the test's time.
@@ -269,9 +319,13 @@ async fn counted(store: &Store, region: &str, now: i64) -> (bool, Vec<String>) {
 
 #[tokio::test]
 async fn a_storm_counts_its_region_since_the_window_began_and_since_it_was_cleared() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path).await;
+    for (place, _folder) in postgres::places() {
+        a_storm_counts_its_region_since_the_window_began_and_since_it_was_cleared_at(&place).await;
+    }
+}
+
+async fn a_storm_counts_its_region_since_the_window_began_and_since_it_was_cleared_at(place: &Place) {
+    let store = open_at(place).await;
     let (kr, jpn) = (RegionCode::parse("KR").unwrap(), RegionCode::parse("JPN").unwrap());
     let at = |seconds| Timestamp::from_second(seconds).unwrap();
     for (region, no, seconds) in [(&kr, "11", 1000), (&kr, "12", 1500), (&kr, "11", 1200), (&jpn, "13", 1500)]
@@ -323,12 +377,11 @@ async fn a_storm_counts_its_region_since_the_window_began_and_since_it_was_clear
     assert_eq!(counted(&store, "KR", 1700).await, (false, vec![]), "what was seen before it was cleared");
 
     // One that was sent and is not proven counts however old it is, unless it was there at the clearing.
-    let mut db = raw(&path).await;
-    sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+    run(place, ROWS).await;
     let sent = "UPDATE remediation SET state = 'queued', created_at = 1660000; UPDATE remediation SET state = 'intent'";
-    sqlx::raw_sql(sent).execute(&mut db).await.unwrap();
+    run(place, sent).await;
     assert_eq!(counted(&store, "KR", 9000).await, (false, vec!["1".to_owned()]));
-    sqlx::raw_sql("UPDATE remediation SET created_at = 1640000").execute(&mut db).await.unwrap();
+    run(place, "UPDATE remediation SET created_at = 1640000").await;
     assert_eq!(counted(&store, "KR", 9000).await, (false, vec![]));
 }
 
@@ -354,21 +407,34 @@ async fn said_of(store: &Store, region: &str, created: i64) -> GuestFacts {
 
 #[tokio::test]
 async fn the_newest_word_of_this_very_machine_counts() {
-    const WORDS: &str = r"
-INSERT INTO dump_collected (region_code, server_no, at, person, reason) VALUES ('KR', '1', 2000000, 'kim', 'r');
-INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) SELECT 's', region, '1',
-  'dump_settings', at * 1000, received * 1000, json_object('kind', 'dump_settings', 'at',
-  strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'),
-  'settings', json_object('crashDumpEnabled', enabled, 'dumpFile', 'x', 'autoReboot', json('true')))
-  FROM (SELECT 'KR' AS region, 1000 AS at, 1000 AS received, 3 AS enabled
-    UNION ALL SELECT 'KR', 5000, 3100, 1 UNION ALL SELECT 'KR', 3000, 3200, 2
-    UNION ALL SELECT 'KR', 2000, 3300, 7 UNION ALL SELECT 'JPN', 4000, 4000, 0);
-";
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path).await;
-    sqlx::raw_sql(WORDS).execute(&mut raw(&path).await).await.unwrap();
+    for (place, _folder) in postgres::places() {
+        the_newest_word_of_this_very_machine_counts_at(&place).await;
+    }
+}
+
+async fn the_newest_word_of_this_very_machine_counts_at(place: &Place) {
+    let store = open_at(place).await;
     let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let words = [
+        ("KR", 1000, 1000, 3),
+        ("KR", 5000, 3100, 1),
+        ("KR", 3000, 3200, 2),
+        ("KR", 2000, 3300, 7),
+        ("JPN", 4000, 4000, 0),
+    ];
+    for (region, said_at, received, enabled) in words {
+        let settings =
+            serde_json::json!({ "crashDumpEnabled": enabled, "dumpFile": "x", "autoReboot": true });
+        let said = serde_json::json!({ "kind": "dump_settings", "at": at(said_at), "settings": settings });
+        let sql = format!(
+            "INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) \
+             VALUES ('s', '{region}', '1', 'dump_settings', {said_at}000, {received}000, '{said}')"
+        );
+        run(place, &sql).await;
+    }
+    let collected = "INSERT INTO dump_collected (region_code, server_no, at, person, reason) \
+                     VALUES ('KR', '1', 2000000, 'kim', 'r')";
+    run(place, collected).await;
     let newest = |said: GuestFacts| said.dump_settings.map(|s| (s.at, s.settings.crash_dump_enabled));
     let said = said_of(&store, "KR", 500).await;
     assert_eq!(said.dump_collected_at, Some(at(2000)));
@@ -381,17 +447,20 @@ INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, 
     assert_eq!(newest(elsewhere), Some((at(4000), 0)));
     let late = "INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) \
                 SELECT source, region_code, server_no, kind, at, 8000000, said FROM attestation WHERE id = 1";
-    sqlx::raw_sql(late).execute(&mut raw(&path).await).await.unwrap();
+    run(place, late).await;
     assert_eq!(newest(said_of(&store, "KR", 500).await), Some((at(3100), 1)), "an old word that comes late");
 }
 
 #[tokio::test]
 async fn what_only_the_cloud_recorded_is_told_from_a_reboot_that_was_seen() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path).await;
-    let mut db = raw(&path).await;
-    sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+    for (place, _folder) in postgres::places() {
+        what_only_the_cloud_recorded_is_told_from_a_reboot_that_was_seen_at(&place).await;
+    }
+}
+
+async fn what_only_the_cloud_recorded_is_told_from_a_reboot_that_was_seen_at(place: &Place) {
+    let store = open_at(place).await;
+    run(place, ROWS).await;
     let mut seen = Vec::new();
     for step in [
         "UPDATE remediation SET state = 'queued'; UPDATE remediation SET state = 'intent';
@@ -399,7 +468,7 @@ async fn what_only_the_cloud_recorded_is_told_from_a_reboot_that_was_seen() {
         "UPDATE attempt SET evidence = '{\"kind\":\"uptime\"}'",
         "UPDATE attempt SET evidence = '{\"kind\":\"activity\"}'",
     ] {
-        sqlx::raw_sql(step).execute(&mut db).await.unwrap();
+        run(place, step).await;
         let tried = facts(&store, TargetFact::Pending, "KR", 9000).await.tried;
         seen.push(tried.first().unwrap().by_record);
     }
@@ -408,21 +477,31 @@ async fn what_only_the_cloud_recorded_is_told_from_a_reboot_that_was_seen() {
 
 #[tokio::test]
 async fn the_audit_is_append_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path).await;
-    store.write(|tx| Box::pin(async move { tx.append(&event("one")).await })).await.unwrap();
-    let mut db = raw(&path).await;
-    for sql in ["UPDATE audit SET kind = 'two'", "DELETE FROM audit", "UPDATE audit SET seq = 9"] {
-        let said = refused(&mut db, sql).await;
-        assert!(said.contains("append-only"), "{sql}: {said}");
+    for (place, _folder) in postgres::places() {
+        let store = open_at(&place).await;
+        store.write(|tx| Box::pin(async move { tx.append(&event("one")).await })).await.unwrap();
+        for sql in ["UPDATE audit SET kind = 'two'", "DELETE FROM audit", "UPDATE audit SET seq = 9"] {
+            refused(&place, sql, "append-only").await;
+        }
     }
+    refused(&on_a_server().await.0, "TRUNCATE audit", "append-only").await;
+}
+
+async fn on_a_server() -> (Place, Store) {
+    let place = postgres::place();
+    let store = open_at(&place).await;
+    (place, store)
 }
 
 #[tokio::test]
 async fn one_job_that_fails_spoils_no_other_of_its_batch() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db")).await;
+    for (place, _folder) in postgres::places() {
+        one_job_that_fails_spoils_no_other_of_its_batch_at(&place).await;
+    }
+}
+
+async fn one_job_that_fails_spoils_no_other_of_its_batch_at(place: &Place) {
+    let store = open_at(place).await;
     let mut jobs = tokio::task::JoinSet::new();
     for n in 0..40 {
         let store = store.clone();

@@ -1,10 +1,11 @@
 //! What the writer remembers is what the file says, after each kind of write.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use unhang::config::Place;
 use unhang::domain::alert::{Alert, AlertStatus};
 use unhang::domain::facts::{Gap, TargetFact, TargetName};
 use unhang::domain::hold::HoldScope;
@@ -18,6 +19,10 @@ use unhang::store::{
     FactSource as _, FactsWanted, GuardsWanted, Move, NewHold, NewRemediation, NewSilence, Store, StoreError,
     Tx,
 };
+
+#[path = "postgres/mod.rs"]
+#[expect(dead_code, reason = "each test program uses some of it")]
+mod postgres;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -102,8 +107,8 @@ macro_rules! after {
     }};
 }
 
-async fn open(dir: &tempfile::TempDir) -> Store {
-    let (store, writer) = Store::open(&dir.path().join("a.db"), None, |_| {}).await.unwrap();
+async fn open(place: &Place) -> Store {
+    let (store, writer) = Store::open_at(place, None, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer")]
     tokio::spawn(writer);
     store
@@ -111,8 +116,13 @@ async fn open(dir: &tempfile::TempDir) -> Store {
 
 #[tokio::test]
 async fn each_write_is_seen_by_whoever_remembers() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir).await;
+    for (place, _folder) in postgres::places() {
+        each_write_is_seen_by_whoever_remembers_at(&place).await;
+    }
+}
+
+async fn each_write_is_seen_by_whoever_remembers_at(place: &Place) {
+    let store = open(place).await;
     after!(store, "a server", |tx| tx.upsert_server(&server("1", "win"), at(900)).await?);
     after!(store, "a look-up", |tx| {
         let ip = TargetName::Ip("10.0.0.1".parse().unwrap());
@@ -155,8 +165,13 @@ async fn each_write_is_seen_by_whoever_remembers() {
 
 #[tokio::test]
 async fn an_incident_that_was_closed_is_not_joined() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir).await;
+    for (place, _folder) in postgres::places() {
+        an_incident_that_was_closed_is_not_joined_at(&place).await;
+    }
+}
+
+async fn an_incident_that_was_closed_is_not_joined_at(place: &Place) {
+    let store = open(place).await;
     let told = store.write(|tx| {
         Box::pin(async move {
             let first = tx.join_incident(&server("1", "win"), at(1)).await?;
@@ -217,8 +232,13 @@ async fn step(tx: &mut Tx, no: &str, event: Event) -> Result<(), StoreError> {
 
 #[tokio::test]
 async fn a_remediation_is_seen_in_each_state_by_whoever_remembers() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir).await;
+    for (place, _folder) in postgres::places() {
+        a_remediation_is_seen_in_each_state_by_whoever_remembers_at(&place).await;
+    }
+}
+
+async fn a_remediation_is_seen_in_each_state_by_whoever_remembers_at(place: &Place) {
+    let store = open(place).await;
     after!(store, "a remediation", |tx| create(tx, "1").await?);
     after!(store, "a move to the queue", |tx| step(tx, "1", Event::Settled).await?);
     after!(store, "an intent", |tx| step(tx, "1", Event::Claimed).await?);

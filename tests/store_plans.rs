@@ -26,8 +26,12 @@ const GROWING: [&str; 11] = [
     "resolved_notice",
 ];
 
+/// Files whose statements are put to PostgreSQL, and such a statement elsewhere.
+const POSTGRES: [&str; 4] = ["lease.rs", "postgres.rs", "transfer.rs", "turn.rs"];
+const OF_POSTGRES: &str = "size_of_the_store()";
+
 /// Walks that are known, by a piece of their text.
-const KNOWN: [(&str, &str); 8] = [
+const KNOWN: [(&str, &str); 9] = [
     ("ORDER BY seq DESC LIMIT 1", "stops at the first row, or at a start only"),
     ("SELECT nonce, id, remediation_id FROM attempt WHERE outcome IS NULL", "an index of few rows"),
     ("FROM attempt WHERE intent_at >= ? OR cooldown_until >= ?", "as many as budgets have let through"),
@@ -35,6 +39,7 @@ const KNOWN: [(&str, &str); 8] = [
     ("(SELECT count(*) FROM attempt)", "the same; at a start"),
     ("SELECT state, count(*) FROM remediation GROUP BY state", "a figure for a scrape"),
     ("SELECT DISTINCT receiver FROM outbox WHERE done_at IS NULL", "an index of what is not done"),
+    ("INSERT INTO owner (", "the same as the next"),
     (
         "INSERT INTO remediation (",
         "children are looked through only while a reference is broken, which none is",
@@ -55,6 +60,9 @@ fn statements(folder: &Path, all: &mut Vec<String>) {
 /// The text of every file of a folder.
 fn sources(folder: &Path) -> Vec<String> {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    // PostgreSQL's own.
+    let own = |file: &Path| file.file_name().is_some_and(|name| POSTGRES.iter().any(|own| name == *own));
+    files.retain(|file| !own(file));
     files.sort();
     files.iter().flat_map(|file| if file.is_dir() { sources(file) } else { vec![read(file)] }).collect()
 }
@@ -90,7 +98,9 @@ async fn no_statement_walks_a_table_that_grows_with_every_alert() {
 
     let mut all = Vec::new();
     statements(Path::new("src/store"), &mut all);
-    all.retain(|sql| !sql.starts_with("PRAGMA") && !sql.starts_with("VACUUM"));
+    all.retain(|sql| {
+        !["PRAGMA", "VACUUM"].iter().any(|begin| sql.starts_with(begin)) && !sql.contains(OF_POSTGRES)
+    });
     assert!(all.len() > 120, "only {} statements were found", all.len());
     let mut found = Vec::new();
     for sql in &all {

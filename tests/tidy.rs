@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 const LONG: [(&str, usize); 0] = [];
 
 /// Rooms and their floors. A room uses rooms of lower floors only.
-const FLOORS: [(&str, u8); 30] = [
+const FLOORS: [(&str, u8); 32] = [
     ("domain", 0),
     ("clock", 1),
     ("telemetry", 1),
@@ -49,7 +49,9 @@ const FLOORS: [(&str, u8); 30] = [
     ("demo", 8),
     ("main", 9),
     ("journal", 2),
+    ("lease", 2),
     ("quarantine", 4),
+    ("replica", 4),
     ("signals", 2),
     ("heads", 4),
 ];

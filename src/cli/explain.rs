@@ -109,7 +109,7 @@ pub(super) async fn run(args: ExplainArgs, out: &mut Out) -> Result<(), Failure>
         return Ok(());
     }
     if !with_store {
-        let path = config.store.path.display();
+        let path = &config.store.place;
         out.line(format_args!("no store at {path}: inventory, attempts and holds are not known"))?;
     }
     if envelope.truncated > 0 {
@@ -131,8 +131,8 @@ async fn decide(
     now: Timestamp,
 ) -> Result<(Vec<(AlertAnswer, Trace)>, bool), Failure> {
     let (name, trust) = (source.name.as_str(), source.trust);
-    if config.store.path.exists() {
-        let mut store = Store::open_read_only(&config.store.path).await?;
+    if config.store.place.may_be_there() {
+        let mut store = Store::open_read_only_at(&config.store.place).await?;
         Ok((intake::explain(&mut store, name, trust, envelope, None, config, now).await?, true))
     } else {
         Ok((intake::explain(&mut NoFacts, name, trust, envelope, None, config, now).await?, false))

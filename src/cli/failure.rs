@@ -78,6 +78,7 @@ impl From<StartError> for Failure {
             StartError::Lock(_)
             | StartError::Open(_)
             | StartError::Store(_)
+            | StartError::Join(_)
             | StartError::Clock { .. }
             | StartError::Listen(_) => Self::unreachable(text),
         }

@@ -18,6 +18,7 @@ use super::table::Table;
 use super::when;
 use crate::clock::Clock;
 use crate::config::Environment;
+use crate::config::Place;
 use crate::store::Store;
 
 /// Stop all acting in a scope; works on a file when the service or the store is down
@@ -290,9 +291,10 @@ async fn clear(args: ClearArgs, out: &mut Out) -> Result<(), Failure> {
 async fn list(args: ListArgs, out: &mut Out) -> Result<(), Failure> {
     let config = args.place.config.load().ok().map(|loaded| loaded.config);
     let store_path = config.as_ref().map(|config| config.store.path.clone());
+    let place = config.as_ref().map(|config| config.store.place.clone());
     let file = args.place.hold_file.clone().or_else(|| config.map(|config| config.store.hold_file));
     let file = file.or_else(|| store_path.as_deref().map(hold_file::beside));
-    let (answer, trouble) = match ask(&args, store_path).await {
+    let (answer, trouble) = match ask(&args, place).await {
         Ok(answer) => (answer, None),
         Err(failure) => (Value::Null, Some(failure)),
     };
@@ -310,18 +312,18 @@ async fn list(args: ListArgs, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// The holds of the store: from the service, or, without one, from the store itself.
-async fn ask(args: &ListArgs, store: Option<PathBuf>) -> Result<Value, Failure> {
+async fn ask(args: &ListArgs, store: Option<Place>) -> Result<Value, Failure> {
     let asked = match Client::new(&args.service) {
         Ok(client) => client.get(&["holds"], &[]).await,
         Err(failure) => Err(failure),
     };
-    let (failure, path) = match (asked, store) {
+    let (failure, place) = match (asked, store) {
         (Ok(answer), _) => return Ok(answer),
-        (Err(failure), Some(path)) if path.exists() => (failure, path),
+        (Err(failure), Some(place)) if place.may_be_there() => (failure, place),
         (Err(failure), _) => return Err(failure),
     };
     Out::stderr().line(format_args!("{}; reading the store", failure.text()))?;
-    let holds = Store::open_read_only(&path).await?.holds(Clock::default().now()).await?;
+    let holds = Store::open_read_only_at(&place).await?.holds(Clock::default().now()).await?;
     Ok(json!({ "items": holds }))
 }
 

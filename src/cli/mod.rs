@@ -23,6 +23,7 @@ mod import;
 mod listing;
 mod look;
 mod manual;
+mod migrate;
 mod notify;
 mod openapi;
 mod out;
@@ -112,7 +113,7 @@ enum Command {
     #[command(subcommand)]
     Token(token::TokenCommand),
     Backup(upkeep::BackupArgs),
-    Migrate(upkeep::MigrateArgs),
+    Migrate(migrate::MigrateArgs),
     #[command(subcommand)]
     Import(import::ImportCommand),
     Openapi(openapi::OpenapiArgs),
@@ -192,7 +193,7 @@ async fn dispatch(command: Command, out: &mut Out) -> Result<(), Failure> {
         Command::DumpCollected(args) => Box::pin(guest::dump_collected(args, out)).await,
         Command::Token(command) => token::run(&command, out),
         Command::Backup(args) => Box::pin(upkeep::backup(args, out)).await,
-        Command::Migrate(args) => Box::pin(upkeep::migrate(args, out)).await,
+        Command::Migrate(args) => Box::pin(migrate::migrate(args, out)).await,
         Command::Import(command) => import::run(&command, out),
         Command::Openapi(args) => openapi::run(&args, out),
         Command::Quarantine(command) => Box::pin(quarantine::run(command, out)).await,

@@ -9,6 +9,7 @@ use clap::Args;
 use super::failure::Failure;
 use super::out::Out;
 use crate::clock::Clock;
+use crate::config::Place;
 use crate::config::{Config, Environment, Loaded, Problem, check_report, load};
 use crate::store::Store;
 
@@ -74,20 +75,20 @@ impl ConfigArgs {
 /// Names the store, by itself or through the configuration.
 #[derive(Debug, Clone, Args)]
 pub(super) struct StoreArgs {
-    /// The store, as a path or as `sqlite://PATH`; else `store.url` of the configuration
-    #[arg(long, value_name = "PATH|URL", value_parser = store_path)]
-    store: Option<PathBuf>,
+    /// The store, as a path, `sqlite://PATH` or `postgres://…`; else `store.url` of the configuration
+    #[arg(long, value_name = "PATH|URL", value_parser = store_place)]
+    store: Option<Place>,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
 impl StoreArgs {
-    /// The store's file.
-    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
+    /// Where the store is.
+    pub(super) fn place(&self) -> Result<Place, Failure> {
         match &self.store {
-            Some(path) => Ok(path.clone()),
+            Some(place) => Ok(place.clone()),
             None => match self.config.load_or_tell() {
-                Ok(loaded) => Ok(loaded.config.store.path),
+                Ok(loaded) => Ok(loaded.config.store.place),
                 Err(failure) => {
                     Err(Failure::usage(format!("{}; or name the store with --store", failure.text())))
                 }
@@ -97,7 +98,7 @@ impl StoreArgs {
 
     /// The attempt journal: as the configuration says, or beside the store that was named.
     pub(super) fn journal(&self) -> Result<PathBuf, Failure> {
-        match &self.store {
+        match self.store.as_ref().and_then(Place::file) {
             Some(path) => Ok(path.parent().unwrap_or(Path::new("")).join("JOURNAL")),
             None => Ok(self.config.load_or_tell()?.config.store.journal),
         }
@@ -106,7 +107,15 @@ impl StoreArgs {
     /// The configuration, where there is one. With a store named by itself it need not be there, nor be sound unless it
     /// was named as well.
     pub(super) fn config_if_any(&self) -> Result<Option<Config>, Failure> {
-        if self.store.is_none() || self.config.config.is_some() {
+        if self.store.is_none() {
+            return self.config.load_or_tell().map(|loaded| Some(loaded.config));
+        }
+        self.config_if_named()
+    }
+
+    /// The configuration, where one is named or lies where it is looked for. Only one that was named must be sound.
+    pub(super) fn config_if_named(&self) -> Result<Option<Config>, Failure> {
+        if self.config.config.is_some() {
             return self.config.load_or_tell().map(|loaded| Some(loaded.config));
         }
         Ok(self.config.load().ok().map(|loaded| loaded.config))
@@ -115,25 +124,20 @@ impl StoreArgs {
     /// The configuration, which must be there, and the store to read; a running service is not disturbed.
     pub(super) async fn with_config(&self) -> Result<(Config, Store), Failure> {
         let config = self.config.load_or_tell()?.config;
-        let path = self.store.as_ref().unwrap_or(&config.store.path);
-        let store = Store::open_read_only(path).await?;
+        let place = self.store.as_ref().unwrap_or(&config.store.place);
+        let store = Store::open_read_only_at(place).await?;
         Ok((config, store))
     }
 
     /// Opens it to read; a running service is not disturbed.
     pub(super) async fn open_read_only(&self) -> Result<Store, Failure> {
-        Ok(Store::open_read_only(&self.path()?).await?)
+        Ok(Store::open_read_only_at(&self.place()?).await?)
     }
 }
 
-fn store_path(text: &str) -> Result<PathBuf, String> {
-    let path = match text.split_once("://") {
-        None => text,
-        Some(("sqlite", path)) => path,
-        Some((_, _)) => return Err("expected a path or sqlite://PATH".to_owned()),
-    };
-    if path.is_empty() || path.ends_with('/') {
-        return Err("expected the path of a file".to_owned());
-    }
-    Ok(Path::new(path).to_owned())
+/// A place; a text without `://` is the path of a file.
+pub(super) fn store_place(text: &str) -> Result<Place, String> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("sqlite://{text}") };
+    Place::parse(&url)
+        .ok_or_else(|| "expected a path, sqlite://PATH or postgres://USER@HOST/DATABASE".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Upkeep: `check-config`, `backup`, `migrate`.
+//! Upkeep: `check-config`, `backup`.
 //!
 //! Never: overwrites a file, calls the cloud, or touches a store that a running service owns but to read it.
 
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
 use super::out::{Format, Out};
@@ -15,7 +14,7 @@ use super::place::{CERTIFICATE, ConfigArgs, StoreArgs};
 use crate::clock::Clock;
 use crate::config::{Config, Problem, check_report};
 use crate::ncloud::{InterruptClient, Reader};
-use crate::store::{DataLock, Store, verify_chain};
+use crate::store::{Store, verify_chain};
 use crate::telemetry::chain;
 
 /// Check the configuration: every problem at once, each with its key
@@ -116,8 +115,12 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
         return Err(Failure::usage(format!("{} is there already; name a new file", args.to.display())));
     }
     let store = args.store.open_read_only().await?;
+    if store.place().file().is_none() {
+        let message = "a store on PostgreSQL is copied by the means of its server: pg_dump, or a base backup with its log";
+        return Err(Failure::usage(message.to_owned()));
+    }
     let mut progress = Out::stderr();
-    progress.progress(format_args!("copying {} MiB", store.size_bytes() >> 20))?;
+    progress.progress(format_args!("copying {} MiB", store.size_bytes().await? >> 20))?;
     store.backup(&args.to).await?;
     sync(&args.to)
         .map_err(|error| Failure::unreachable(format!("cannot sync {}: {error}", args.to.display())))?;
@@ -135,7 +138,7 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
     out.line(format_args!(
         "{}: {} bytes, {} audit rows verified, last hash {}",
         args.to.display(),
-        copy.size_bytes(),
+        copy.size_bytes().await?,
         report.rows,
         report.last_hash
     ))?;
@@ -152,36 +155,4 @@ fn sync(path: &Path) -> std::io::Result<()> {
 pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-/// Bring the store to this version's schema, making it where there is none
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  unhang migrate --config unhang.toml
-  unhang migrate --store data/unhang.db
-
-The service must not run; it migrates by itself when it starts.")]
-pub(super) struct MigrateArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-}
-
-/// Opens the store to write, which migrates it.
-pub(super) async fn migrate(args: MigrateArgs, out: &mut Out) -> Result<(), Failure> {
-    let path = args.store.path()?;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::unreachable(format!("cannot make {}: {error}", folder.display())))?;
-    }
-    let lock = DataLock::take(&path).map_err(|error| Failure::unreachable(chain(&error)))?;
-    let (store, writer) = Store::open(&path, None, |_stats| {}).await?;
-    let tasks = TaskTracker::new();
-    tasks.spawn(writer);
-    tasks.close();
-    drop(store);
-    tasks.wait().await;
-    drop(lock);
-    out.line(format_args!("{} is ready", path.display()))?;
-    Ok(())
 }

@@ -33,11 +33,11 @@ pub(super) fn hash(config: &Config) -> String {
     } = config;
     let AuditConfig { key, old_keys: _, heads_file, heads_named: _, heads_every } = audit;
     let DashboardConfig { idle, session_max, zone, proxy_login } = dashboard;
-    let StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes } = store;
+    let StoreConfig { place, path, replica: _, hold_file, journal, watermark_bytes, ballast_bytes } = store;
     let DispatchConfig { tick } = dispatch;
     let VerifyConfig { poll, window: verify_window, give_up } = verify;
     let InventoryConfig { refresh, fresh_for, lookup_for } = inventory;
-    let whole = json!({
+    let mut whole = json!({
         "server": server_value(server),
         "store": {
             "path": path.to_string_lossy(), "holdFile": hold_file.to_string_lossy(), "journal": journal.to_string_lossy(),
@@ -60,7 +60,24 @@ pub(super) fn hash(config: &Config) -> String {
         "notify": notify.iter().map(receiver_value).collect::<Vec<_>>(),
         "telemetry": telemetry.otlp.as_ref().map(otlp_value),
     });
+    if place.file().is_none() {
+        leave_out_what_is_of_a_replica(&mut whole);
+    }
     hex::encode(Sha256::digest(whole.to_string()))
+}
+
+/// Replicas on one server must decide alike; where each of them listens and keeps its own files is its own matter.
+fn leave_out_what_is_of_a_replica(whole: &mut Value) {
+    for (section, keys) in [
+        ("server", &["listen", "opsListen", "tls"][..]),
+        ("store", &["path", "holdFile", "journal"]),
+        ("audit", &["headsFile"]),
+    ] {
+        let Some(section) = whole.get_mut(section).and_then(Value::as_object_mut) else { continue };
+        for key in keys {
+            section.remove(*key);
+        }
+    }
 }
 
 fn otlp_value(otlp: &OtlpConfig) -> Value {

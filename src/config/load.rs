@@ -142,7 +142,7 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     let mut root = Section::root(table, findings);
     let server = service::server(root.section("server"), vault);
     let client_ca = server.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
-    let store = service::store(root.section("store"));
+    let store = service::store(root.section("store"), vault);
     let (region, cloud) = cloud::cloud(root.section("cloud"), vault);
     let (names, sources) = sources::sources(root.sections("sources"), client_ca, vault);
     let mut signal_secrets = Vec::new();

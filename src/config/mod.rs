@@ -12,6 +12,7 @@ mod hash;
 mod load;
 mod maintenance;
 mod notify;
+mod place;
 mod policies;
 mod problem;
 mod receiver;
@@ -50,8 +51,10 @@ pub use certificate::{
 };
 pub use environment::Environment;
 pub use load::{Listener, Loaded, listener, load};
+pub use place::{Place, Server};
 pub use problem::{Problem, check_report};
 pub use receiver::{ReceiverConfig, ReceiverKind, SignKey};
+pub use secret::read_key_file;
 pub use telemetry::{OtlpConfig, TelemetryConfig};
 
 /// The whole configuration, checked.
@@ -179,8 +182,12 @@ pub struct ProxyLoginConfig {
 /// `[store]`: where facts live.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// Path of the SQLite file, from `url = "sqlite://…"`.
+    /// Where facts live, from `url`.
+    pub place: Place,
+    /// The SQLite file; with a server, a name in `folder` (default `data`) beside which this replica keeps its own files.
     pub path: PathBuf,
+    /// What this replica is called (default: the name of its machine). Not part of the configuration's hash.
+    pub replica: String,
     /// File whose presence is a global hold (default: `HOLD` beside the store).
     pub hold_file: PathBuf,
     /// The attempt journal (default: `JOURNAL` beside the store; better on another disk).

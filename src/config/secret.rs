@@ -163,7 +163,7 @@ impl Vault<'_> {
 }
 
 /// A secret of one line from a file that a person named.
-pub(super) fn read_key_file(path: &Path) -> Result<SecretString, String> {
+pub fn read_key_file(path: &Path) -> Result<SecretString, String> {
     let text = read_file(path)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() || text.chars().any(char::is_control) {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::notify::public_url;
+use super::place::{Place, Server};
 use super::secret::Vault;
 use super::section::Section;
 use super::size::{MIB, size, size_text};
@@ -74,14 +75,17 @@ pub(super) fn networks(section: &mut Section<'_>, key: &'static str) -> Vec<IpNe
 }
 
 /// `[store]`
-pub(super) fn store(mut section: Section<'_>) -> StoreConfig {
-    const EXPECTED: &str = "sqlite:// and the path of a file, such as \"sqlite://data/unhang.db\"";
-    let path = section.parsed("url", EXPECTED, |url| {
-        let path = url.strip_prefix("sqlite://")?;
-        let names_a_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#', ':']);
-        names_a_file.then(|| PathBuf::from(path))
-    });
-    let path = path.unwrap_or_else(|| PathBuf::from("data/unhang.db"));
+pub(super) fn store(mut section: Section<'_>, vault: Vault<'_>) -> StoreConfig {
+    let place = section.parsed("url", Place::EXPECTED, Place::parse);
+    let place = place.unwrap_or_else(|| Place::File(PathBuf::from("data/unhang.db")));
+    let place = password(&mut section, place, vault);
+    let folder = section.text("folder").map(PathBuf::from);
+    if folder.is_some() && place.file().is_some() {
+        section.problem("folder", "is for postgres:// only; a store in a file has the folder of its file");
+    }
+    let folder = folder.unwrap_or_else(|| PathBuf::from("data"));
+    let path = place.file().map_or_else(|| folder.join("unhang"), Path::to_owned);
+    let replica = section.text("replica").unwrap_or_else(host_name);
     let hold_file = section.text("hold_file").map(PathBuf::from);
     let hold_file = hold_file.unwrap_or_else(|| path.parent().unwrap_or(Path::new("")).join("HOLD"));
     if hold_file == path {
@@ -100,7 +104,36 @@ pub(super) fn store(mut section: Section<'_>) -> StoreConfig {
         );
     }
     section.finish();
-    StoreConfig { path, hold_file, journal, watermark_bytes, ballast_bytes }
+    StoreConfig { place, path, replica, hold_file, journal, watermark_bytes, ballast_bytes }
+}
+
+/// The password of a server, and that nobody on the way can read it.
+fn password(section: &mut Section<'_>, place: Place, vault: Vault<'_>) -> Place {
+    let server = match place {
+        Place::Server(server) => server,
+        Place::File(_) => {
+            if section.has("password_file") {
+                section.problem("password_file", "is for postgres:// only");
+            }
+            section.take("password_file");
+            return place;
+        }
+    };
+    if server.has_password() {
+        section.problem("url", "holds a password; put it into a file and name it with store.password_file");
+    }
+    if !server.is_safe() {
+        section.problem("url", Server::NOT_SAFE);
+    }
+    Place::Server(match vault.text(section, "password_file") {
+        Some(password) => server.with_password(password),
+        None => server,
+    })
+}
+
+/// The name of this machine; a replica is known by it.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// `store.journal`: of use where the store's disk is replaced or rolled back, so it should lie on another.

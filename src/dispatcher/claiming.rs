@@ -227,7 +227,7 @@ impl ClaimJob {
         }
         let now = self.service.clock.now();
         let mut health: Health = self.service.health();
-        if tx.current_epoch().await? != self.service.epoch {
+        if tx.current_epoch().await? != self.service.lease.epoch() {
             health.halted = Some("another process owns the store now".to_owned());
         }
         let facts = facts_for(tx, &remediation, &self.config, now).await?;
@@ -307,7 +307,7 @@ impl ClaimJob {
         let prepared = self.cloud.interrupt.prepare(&server.region, &server.no, signed_at.as_millisecond());
         let intent = Intent {
             nonce: self.nonce.clone(),
-            epoch: self.service.epoch,
+            epoch: self.service.lease.epoch(),
             intent_at: now,
             signed_at,
             send_before: later(now, SignedDuration::try_from(SEND_WITHIN).unwrap_or(SignedDuration::ZERO)),

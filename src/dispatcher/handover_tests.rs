@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Environment, load};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::journal::Journal;
+use crate::lease::Lease;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -37,7 +38,7 @@ async fn about_to_send() -> (Service, InterruptClient, simulator::Running, tempf
     TaskTracker::new().spawn(writer);
     let journal = Arc::new(Journal::open(&config.store.journal));
     let client = InterruptClient::new(&config.cloud).unwrap();
-    let service = Service::new(store, journal, Clock::default(), config, Metrics::new(), 1);
+    let service = Service::new(store, journal, Clock::default(), config, Metrics::new(), Lease::alone(1));
     (service, client, cloud, folder)
 }
 

@@ -244,7 +244,7 @@ fn from_journal(answer: &AnswerLine) -> AttemptOutcome {
 /// unknown, whether or not anything was sent. What is unknown already may get its answer as well. Returns how many were
 /// left in flight.
 pub async fn rescue(service: &Service) -> Result<usize, StoreError> {
-    let (epoch, now) = (service.epoch, service.clock.now());
+    let (epoch, now) = (service.lease.epoch(), service.clock.now());
     let answers = Arc::new(service.journal.known().answers);
     service
         .store

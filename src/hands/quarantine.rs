@@ -15,7 +15,7 @@ use crate::domain::hold::HoldScope;
 use crate::domain::limits::later;
 use crate::domain::remediation::Outcome;
 use crate::journal::{Identity, Known, Reconciled};
-use crate::quarantine::{Missing, compare, machine_id, stamp, wanted};
+use crate::quarantine::{At, Missing, compare, stamp, wanted};
 use crate::service::Service;
 use crate::store::{Forgotten, NewHold, StoreError, StoreIdentity, Tx};
 use crate::telemetry::chain;
@@ -44,7 +44,7 @@ struct Order {
     person: String,
     reason: String,
     known: Known,
-    machine_id: Option<String>,
+    at: At,
     rest: SignedDuration,
 }
 
@@ -52,6 +52,13 @@ struct Order {
 /// attempt numbers go on above the highest that the journal has seen.
 pub async fn clear_quarantine(service: &Arc<Service>, person: &str, reason: &str) -> Hand<Cleared> {
     let now = service.clock.now();
+    if !service.lease.is_held() {
+        let holder = service.store.lease().await?.map_or("nobody yet".to_owned(), |lease| lease.replica.name);
+        let why = format!(
+            "this replica is a standby with a journal of its own; ask the one that dispatches: {holder}"
+        );
+        return Ok(Err(Refusal::Journal { why }));
+    }
     // Looked at first: what cannot be noted in the journal would be found again, and nothing could be sent anyway.
     stamp(service).await;
     if let Some(why) = service.journal.trouble() {
@@ -62,7 +69,7 @@ pub async fn clear_quarantine(service: &Arc<Service>, person: &str, reason: &str
         person: person.to_owned(),
         reason: reason.to_owned(),
         known: service.journal.known(),
-        machine_id: machine_id(),
+        at: At::of(&service.store).await?,
         rest: longest.unwrap_or(REST_MIN).max(REST_MIN),
     });
     let job = Arc::clone(&order);
@@ -104,11 +111,11 @@ async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
     let Some(open) = tx.open_quarantine().await? else { return Ok(Err(Refusal::NotFound)) };
     let (from_attempt, audit_seq) = wanted(&order.known);
     let history = tx.history(from_attempt, audit_seq).await?;
-    let compared = compare(&order.known, &history, order.machine_id.as_deref());
+    let compared = compare(&order.known, &history, &order.at);
     let high_water = compared.journal_high_water.max(compared.store_high_water);
     let store_id = history.identity.map(|identity| identity.store_id);
     let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let identity = StoreIdentity { store_id, machine_id: order.machine_id.clone() };
+    let identity = StoreIdentity { store_id, machine_id: order.at.machine.clone() };
     remember(tx, order, &compared.missing).await?;
     let holds = hold_servers(tx, order, &compared.missing, now).await?;
     tx.continue_attempts_above(high_water).await?;

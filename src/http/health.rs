@@ -45,6 +45,8 @@ pub(super) struct Checks {
     /// `ok`, `failed` or `slow`.
     store: &'static str,
     stopping: bool,
+    /// It does what only one of several replicas does: it holds the lease, or is alone.
+    dispatches: bool,
     /// Nothing makes us blind.
     may_send: bool,
     /// `ok`, or why not.
@@ -115,6 +117,7 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     let checks = Checks {
         store,
         stopping,
+        dispatches: service.lease.is_held(),
         may_send: may_send(&health),
         clock: health.clock.unwrap_or_else(|| "ok".to_owned()),
         cloud_reads: if health.reads.is_some() { "failing" } else { "ok" },
@@ -182,9 +185,10 @@ fn refresh_certificate(metrics: &Metrics, standing: &Standing) {
 async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(), StoreError> {
     let metrics = &service.metrics;
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.dispatches.set(i64::from(service.lease.is_held()));
     metrics.queue_depth.set(number(service.store.waiting()));
-    metrics.store_bytes.set(i64::try_from(service.store.size_bytes()).unwrap_or(i64::MAX));
-    let free = free_bytes(service.store.path()).unwrap_or(0);
+    metrics.store_bytes.set(i64::try_from(service.store.size_bytes().await.unwrap_or(0)).unwrap_or(i64::MAX));
+    let free = free_bytes(&service.config().store.path).unwrap_or(0);
     metrics.disk_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     let counts = service.store.counts(&figures::source_names(config)).await?;
     for state in State::ALL {

@@ -2,6 +2,7 @@
 //!
 //! Never: forgets an answer because a later asking failed.
 
+use super::db::{Row, query};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub struct ActivitySeen {
     pub error: Option<String>,
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<ActivitySeen, StoreError> {
+fn read(row: &Row) -> Result<ActivitySeen, StoreError> {
     Ok(ActivitySeen {
         asked_at: row.time("asked_at")?,
         answered_at: row.time_opt("answered_at")?,
@@ -45,7 +46,7 @@ const BY_REMEDIATION: &str =
 impl Tx {
     /// The newest answer about a remediation.
     pub async fn activity_seen(&mut self, id: &RemediationId) -> Result<Option<ActivitySeen>, StoreError> {
-        let row = sqlx::query(BY_REMEDIATION)
+        let row = query(BY_REMEDIATION)
             .bind(id.as_str())
             .fetch_optional(self.db().await?)
             .await
@@ -68,7 +69,7 @@ impl Tx {
                 (found, before.as_ref().and_then(|seen| seen.answered_at), Some(why.clone()))
             }
         };
-        sqlx::query(
+        query(
             "INSERT INTO activity_seen (remediation_id, asked_at, answered_at, found, error) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (remediation_id) DO UPDATE SET asked_at = excluded.asked_at, \
              answered_at = excluded.answered_at, found = excluded.found, error = excluded.error",
@@ -88,7 +89,7 @@ impl Tx {
 impl Store {
     /// The newest answer about a remediation.
     pub async fn activity_seen(&self, id: &RemediationId) -> Result<Option<ActivitySeen>, StoreError> {
-        let row = sqlx::query(BY_REMEDIATION)
+        let row = query(BY_REMEDIATION)
             .bind(id.as_str())
             .fetch_optional(&self.readers)
             .await

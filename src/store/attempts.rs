@@ -2,6 +2,7 @@
 //!
 //! Never: an outcome for another nonce, or a second intent beside one that may have acted.
 
+use super::db::{query, query_scalar};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -80,17 +81,17 @@ impl Tx {
         remediation: &Remediation,
         intent: &Intent,
     ) -> Result<(i64, u32), StoreError> {
-        let tries: i64 = sqlx::query_scalar("SELECT count(*) FROM attempt WHERE remediation_id = ?")
+        let tries: i64 = query_scalar("SELECT count(*) FROM attempt WHERE remediation_id = ?")
             .bind(remediation.id.as_str())
             .fetch_one(self.db().await?)
             .await
             .doing("counting tries")?;
         let number = tries + 1;
         let server = &remediation.waiting.server;
-        let result = sqlx::query(
+        let id: i64 = query_scalar(
             "INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, \
              signed_at, send_before, request_hash, uptime_at, memory_bytes, cooldown_until) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(remediation.id.as_str())
         .bind(number)
@@ -106,10 +107,10 @@ impl Tx {
         .bind(ms_opt(intent.uptime_at))
         .bind(i64::try_from(intent.memory_bytes).unwrap_or(i64::MAX))
         .bind(ms(intent.cooldown_until))
-        .execute(self.changing(Part::Attempts).await?)
+        .fetch_one(self.changing(Part::Attempts).await?)
         .await
         .doing("recording an intent")?;
-        Ok((result.last_insert_rowid(), u32::try_from(number).unwrap_or(u32::MAX)))
+        Ok((id, u32::try_from(number).unwrap_or(u32::MAX)))
     }
 
     /// Records the end of the attempt with this nonce. False when it has one that must stay.
@@ -120,7 +121,7 @@ impl Tx {
         with: &AttemptOutcome,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let result = query(
             "UPDATE attempt SET outcome = ?, outcome_at = ?, cause = ?, request_id = ?, return_code = ?, \
              return_message = ?, http_status = ?, body_sha256 = ? \
              WHERE nonce = ? AND (outcome IS NULL OR (outcome = 'unknown' AND ? IN ('accepted', 'rejected')))",
@@ -131,14 +132,14 @@ impl Tx {
         .bind(&with.request_id)
         .bind(&with.return_code)
         .bind(&with.return_message)
-        .bind(with.http_status)
+        .bind(with.http_status.map(i64::from))
         .bind(&with.body_sha256)
         .bind(nonce)
         .bind(outcome.as_str())
         .execute(self.changing(Part::Attempts).await?)
         .await
         .doing("recording an outcome")?;
-        Ok(result.rows_affected() == 1)
+        Ok(result == 1)
     }
 
     /// Row, remediation and try of the attempt with this nonce, if it was committed.
@@ -146,7 +147,7 @@ impl Tx {
         &mut self,
         nonce: &str,
     ) -> Result<Option<(i64, RemediationId, u32)>, StoreError> {
-        let row = sqlx::query("SELECT id, remediation_id, try FROM attempt WHERE nonce = ?")
+        let row = query("SELECT id, remediation_id, try FROM attempt WHERE nonce = ?")
             .bind(nonce)
             .fetch_optional(self.db().await?)
             .await
@@ -158,12 +159,11 @@ impl Tx {
 
     /// When the newest intent of a remediation was committed.
     pub async fn last_intent_at(&mut self, id: &RemediationId) -> Result<Option<Timestamp>, StoreError> {
-        let at: Option<i64> =
-            sqlx::query_scalar("SELECT max(intent_at) FROM attempt WHERE remediation_id = ?")
-                .bind(id.as_str())
-                .fetch_one(self.db().await?)
-                .await
-                .doing("reading the newest intent")?;
+        let at: Option<i64> = query_scalar("SELECT max(intent_at) FROM attempt WHERE remediation_id = ?")
+            .bind(id.as_str())
+            .fetch_one(self.db().await?)
+            .await
+            .doing("reading the newest intent")?;
         at.map(super::rows::at).transpose()
     }
 
@@ -173,7 +173,7 @@ impl Tx {
         attempt_id: i64,
         evidence: &impl Serialize,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE attempt SET evidence = ? WHERE id = ?")
+        query("UPDATE attempt SET evidence = ? WHERE id = ?")
             .bind(json(evidence)?)
             .bind(attempt_id)
             .execute(self.changing(Part::Attempts).await?)
@@ -184,19 +184,20 @@ impl Tx {
 
     /// A new owner. Its number is larger than any before.
     pub async fn begin_epoch(&mut self, version: &str, now: Timestamp) -> Result<i64, StoreError> {
-        let result = sqlx::query("INSERT INTO owner (started_at, pid, version) VALUES (?, ?, ?)")
-            .bind(ms(now))
-            .bind(i64::from(std::process::id()))
-            .bind(version)
-            .execute(self.db().await?)
-            .await
-            .doing("beginning an epoch")?;
-        Ok(result.last_insert_rowid())
+        let id: i64 =
+            query_scalar("INSERT INTO owner (started_at, pid, version) VALUES (?, ?, ?) RETURNING epoch")
+                .bind(ms(now))
+                .bind(i64::from(std::process::id()))
+                .bind(version)
+                .fetch_one(self.db().await?)
+                .await
+                .doing("beginning an epoch")?;
+        Ok(id)
     }
 
     /// The owner's orderly end.
     pub async fn end_epoch(&mut self, epoch: i64, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("UPDATE owner SET stopped_at = ? WHERE epoch = ?")
+        query("UPDATE owner SET stopped_at = ? WHERE epoch = ?")
             .bind(ms(now))
             .bind(epoch)
             .execute(self.db().await?)
@@ -207,7 +208,7 @@ impl Tx {
 
     /// The newest owner.
     pub async fn current_epoch(&mut self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT coalesce(max(epoch), 0) FROM owner")
+        query_scalar("SELECT coalesce(max(epoch), 0) FROM owner")
             .fetch_one(self.db().await?)
             .await
             .doing("reading the epoch")
@@ -215,12 +216,11 @@ impl Tx {
 
     /// Attempts in flight of owners older than `epoch`: nonce, row and remediation.
     pub async fn orphans(&mut self, epoch: i64) -> Result<Vec<(String, i64, RemediationId)>, StoreError> {
-        let rows =
-            sqlx::query("SELECT nonce, id, remediation_id FROM attempt WHERE outcome IS NULL AND epoch < ?")
-                .bind(epoch)
-                .fetch_all(self.db().await?)
-                .await
-                .doing("looking for intents of dead owners")?;
+        let rows = query("SELECT nonce, id, remediation_id FROM attempt WHERE outcome IS NULL AND epoch < ?")
+            .bind(epoch)
+            .fetch_all(self.db().await?)
+            .await
+            .doing("looking for intents of dead owners")?;
         rows.iter()
             .map(|row| {
                 Ok((
@@ -242,7 +242,7 @@ impl Store {
         now: Timestamp,
         give_up: SignedDuration,
     ) -> Result<Vec<OpenAttempt>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT a.id, a.remediation_id, a.intent_at, a.uptime_at, a.memory_bytes, a.epoch FROM attempt a \
              JOIN remediation r ON r.id = a.remediation_id \
              WHERE r.finished_at IS NULL AND r.state IN ('accepted', 'unknown', 'unconfirmed') \

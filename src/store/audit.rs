@@ -2,11 +2,28 @@
 //!
 //! Never: a row without its place in the chain.
 
+use super::db::{built, query, query_as, query_scalar};
 use crate::domain::audit::{AuditEvent, GENESIS, chain_hash};
 
+use super::open::Store;
 use super::waiting::AuditRow;
 use super::writer::Tx;
 use super::{Doing, StoreError};
+
+impl Store {
+    /// Refuses where the newest row has a key: rows without one may not follow it.
+    pub async fn needs_no_key(&self) -> Result<(), StoreError> {
+        let key_id: Option<Option<String>> =
+            query_scalar("SELECT key_id FROM audit ORDER BY seq DESC LIMIT 1")
+                .fetch_optional(&self.readers)
+                .await
+                .doing("looking whether the audit is keyed")?;
+        match key_id.flatten() {
+            Some(key_id) => Err(StoreError::NoKey { key_id }),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Tx {
     /// Appends an event and returns its `seq`.
@@ -31,7 +48,7 @@ impl Tx {
         }
         debug_assert!(self.waiting.events.is_empty(), "the end of the chain is not in the file");
         let head: Option<(i64, String, Option<String>)> =
-            sqlx::query_as("SELECT seq, hash, key_id FROM audit ORDER BY seq DESC LIMIT 1")
+            query_as("SELECT seq, hash, key_id FROM audit ORDER BY seq DESC LIMIT 1")
                 .fetch_optional(self.behind_the_waiting())
                 .await
                 .doing("reading the end of the audit")?;
@@ -47,19 +64,25 @@ impl Tx {
     /// back as it was, in this transaction. Returns how many rows were removed.
     pub async fn prune_audit(&mut self, last_seq: i64) -> Result<u64, StoreError> {
         const DOING: &str = "pruning the audit";
-        let trigger: String = sqlx::query_scalar(
-            "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = 'audit_is_never_deleted'",
-        )
-        .fetch_one(self.db().await?)
-        .await
-        .doing(DOING)?;
-        sqlx::query("DROP TRIGGER audit_is_never_deleted").execute(self.db().await?).await.doing(DOING)?;
-        let removed = sqlx::query("DELETE FROM audit WHERE seq <= ?")
+        let (allow, forbid) = if self.db().await?.is_postgres() {
+            let table = |what: &str| format!("ALTER TABLE audit {what} TRIGGER audit_is_never_deleted");
+            (table("DISABLE"), table("ENABLE"))
+        } else {
+            let trigger: String = query_scalar(
+                "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = 'audit_is_never_deleted'",
+            )
+            .fetch_one(self.db().await?)
+            .await
+            .doing(DOING)?;
+            ("DROP TRIGGER audit_is_never_deleted".to_owned(), trigger)
+        };
+        built(allow).execute(self.db().await?).await.doing(DOING)?;
+        let removed = query("DELETE FROM audit WHERE seq <= ?")
             .bind(last_seq)
             .execute(self.db().await?)
             .await
             .doing(DOING)?;
-        sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(self.db().await?).await.doing(DOING)?;
-        Ok(removed.rows_affected())
+        built(forbid).execute(self.db().await?).await.doing(DOING)?;
+        Ok(removed)
     }
 }

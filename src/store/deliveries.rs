@@ -2,6 +2,7 @@
 //!
 //! Never: forgets a body that was authenticated.
 
+use super::db::{query, query_scalar};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
@@ -129,7 +130,7 @@ impl Tx {
         } else {
             self.behind_the_waiting()
         };
-        let row = sqlx::query(
+        let row = query(
             "SELECT id, answer, answer_packed, received_at FROM delivery \
              WHERE source = ? AND body_sha256 = ? AND dedupable = 1 AND replay_of IS NULL \
              ORDER BY received_at DESC LIMIT 1",
@@ -150,7 +151,7 @@ impl Tx {
 
     /// Whether this body of this source was kept before, unreadable as it was.
     pub async fn was_unreadable(&mut self, source: &str, body_sha256: &str) -> Result<bool, StoreError> {
-        let count: i64 = sqlx::query_scalar(
+        let count: i64 = query_scalar(
             "SELECT count(*) FROM delivery WHERE source = ? AND body_sha256 = ? AND dedupable = 0 \
              AND alert_count = 0 AND replay_of IS NULL",
         )
@@ -183,7 +184,7 @@ impl Tx {
         if self.waiting.deliveries.iter().any(|row| row.new.id == *id) {
             return Ok(true);
         }
-        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM delivery WHERE id = ?")
+        let found: Option<i64> = query_scalar("SELECT 1 FROM delivery WHERE id = ?")
             .bind(id.as_str())
             .fetch_optional(self.behind_the_waiting())
             .await
@@ -198,7 +199,7 @@ impl Tx {
             return Ok(());
         }
         let (plain, packed) = columns(answer);
-        sqlx::query("UPDATE delivery SET answer = ?, answer_packed = ? WHERE id = ?")
+        query("UPDATE delivery SET answer = ?, answer_packed = ? WHERE id = ?")
             .bind(plain)
             .bind(packed)
             .bind(id.as_str())
@@ -237,7 +238,7 @@ impl Tx {
     /// Replaces the decision of a pending alert. Returns false when it is not pending any more.
     pub async fn redecide_alert(&mut self, id: i64, row: &AlertDecision<'_>) -> Result<bool, StoreError> {
         let (trace, trace_packed) = columns(row.trace.get());
-        let result = sqlx::query(
+        let result = query(
             "UPDATE alert SET server_no = ?, region_code = ?, policy = ?, decision = ?, reason = ?, until = ?, \
              detail = ?, trace = ?, trace_packed = ?, config_hash = ?, decided_at = ?, incident_id = ?, remediation_id = ? \
              WHERE id = ? AND decision = 'pending'",
@@ -259,14 +260,14 @@ impl Tx {
         .execute(self.db().await?)
         .await
         .doing("deciding a pending alert")?;
-        Ok(result.rows_affected() == 1)
+        Ok(result == 1)
     }
 }
 
 impl Store {
     /// A stored delivery with its raw body.
     pub async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryRow>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT d.source, d.received_at, d.sender_time, d.answer, d.answer_packed, b.bytes, \
              b.packed \
              FROM delivery d JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?",

@@ -2,9 +2,8 @@
 //!
 //! Never: a judgement; that is `crate::domain`.
 
+use super::db::{Connection, Row, query};
 use jiff::{SignedDuration, Timestamp};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
 use crate::domain::guest::GuestFacts;
@@ -167,10 +166,10 @@ pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Resu
 }
 
 pub(super) async fn newest_resolved_end(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     fingerprint: &str,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let row = sqlx::query("SELECT ended_at FROM resolved_notice WHERE fingerprint = ?")
+    let row = query("SELECT ended_at FROM resolved_notice WHERE fingerprint = ?")
         .bind(fingerprint)
         .fetch_optional(connection)
         .await
@@ -180,10 +179,10 @@ pub(super) async fn newest_resolved_end(
 
 /// When the newest end was noticed of an alert that had opened or joined the remediation by then.
 async fn joined_end(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &RemediationId,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT max(n.noticed_at) AS noticed_at FROM remediation_alert a \
          JOIN remediation r ON r.id = a.remediation_id \
          JOIN resolved_notice n ON n.fingerprint = a.fingerprint \
@@ -197,11 +196,11 @@ async fn joined_end(
 }
 
 pub(super) async fn live(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     no: &ServerNo,
 ) -> Result<Option<Live>, StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT id, incident_id, state FROM remediation \
          WHERE region_code = ? AND server_no = ? AND finished_at IS NULL",
     )
@@ -216,11 +215,11 @@ pub(super) async fn live(
 }
 
 pub(super) async fn attempts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     since: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<Past>, StoreError> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT remediation_id, intent_at, server_no, region_code, policy, outcome, memory_bytes, cooldown_until \
          FROM attempt WHERE intent_at >= ? OR cooldown_until >= ? UNION ALL \
          SELECT 'journal-' || attempt_id, intent_at, server_no, region_code, policy, outcome, memory_bytes, \
@@ -237,7 +236,7 @@ pub(super) async fn attempts(
 }
 
 /// Reads an attempt as the limits look at it.
-pub(super) fn past(row: &SqliteRow) -> Result<Past, StoreError> {
+pub(super) fn past(row: &Row) -> Result<Past, StoreError> {
     let unreadable = |what| move |_error| StoreError::Unreadable { what };
     Ok(Past {
         remediation_id: row.text("remediation_id")?,
@@ -256,11 +255,8 @@ pub(super) fn outcome(text: Option<&str>) -> Result<Option<Outcome>, StoreError>
     text.map(|word| Outcome::parse(word).ok_or(StoreError::Unreadable { what: "outcome" })).transpose()
 }
 
-pub(super) async fn holds(
-    connection: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<Vec<Hold>, StoreError> {
-    let rows = sqlx::query(
+pub(super) async fn holds(connection: &mut Connection, now: Timestamp) -> Result<Vec<Hold>, StoreError> {
+    let rows = query(
         "SELECT id, scope, name, author, reason, set_at, until FROM hold \
          WHERE cleared_at IS NULL AND (until IS NULL OR until > ?) ORDER BY id",
     )
@@ -286,10 +282,10 @@ pub(super) async fn holds(
 }
 
 pub(super) async fn silences(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     now: Timestamp,
 ) -> Result<Vec<Silence>, StoreError> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT id, matchers, author, comment, starts_at, ends_at FROM silence \
          WHERE expired_at IS NULL AND ends_at > ? ORDER BY id",
     )

@@ -2,10 +2,9 @@
 //!
 //! Never: judges; that is `crate::domain`. Never clears or promotes without a person and a reason.
 
+use super::db::{Connection, Row, query, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::domain::breaker::Tried;
 use crate::domain::ladder::Demotion;
@@ -132,11 +131,8 @@ impl Fires {
     }
 }
 
-pub(super) async fn fires(
-    connection: &mut SqliteConnection,
-    wanted: &GuardsWanted,
-) -> Result<Fires, StoreError> {
-    let newest = sqlx::query(
+pub(super) async fn fires(connection: &mut Connection, wanted: &GuardsWanted) -> Result<Fires, StoreError> {
+    let newest = query(
         "SELECT id, opened_at, why, cleared_at FROM storm WHERE region_code = ? ORDER BY id DESC LIMIT 1",
     )
     .bind(wanted.region.as_str())
@@ -163,7 +159,7 @@ pub(super) async fn fires(
     for (sighting, seen_at) in sightings(connection, &wanted.region, wanted.since).await? {
         fires.note(&sighting, seen_at);
     }
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT server_no, policy, json_extract(server, '$.zoneCode') AS zone_code, \
          json_extract(server, '$.subnetNo') AS subnet_no, \
          json_extract(server, '$.placementGroupNo') AS placement_group_no, created_at FROM remediation \
@@ -188,20 +184,25 @@ pub(super) async fn fires(
 
 /// Servers that fired later than a time. They come as one row: with thousands that is many times faster than a row each.
 async fn sightings(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     since: Timestamp,
 ) -> Result<Vec<(Sighting, i64)>, StoreError> {
     type Row = (String, String, String, String, String, i64);
-    let all: String = sqlx::query_scalar(
+    // One text is read several times as fast as a row for each of them.
+    let sql = if connection.is_postgres() {
+        "SELECT coalesce(json_agg(json_build_array(server_no, policy, zone_code, subnet_no, placement_group_no, seen_at)), \
+         '[]')::text FROM sighting WHERE region_code = ? AND seen_at > ?"
+    } else {
         "SELECT json_group_array(json_array(server_no, policy, zone_code, subnet_no, placement_group_no, seen_at)) \
-         FROM sighting WHERE region_code = ? AND seen_at > ?",
-    )
-    .bind(region.as_str())
-    .bind(ms(since))
-    .fetch_one(connection)
-    .await
-    .doing("reading the servers that fire")?;
+         FROM sighting WHERE region_code = ? AND seen_at > ?"
+    };
+    let all: String = query_scalar(sql)
+        .bind(region.as_str())
+        .bind(ms(since))
+        .fetch_one(connection)
+        .await
+        .doing("reading the servers that fire")?;
     let rows: Vec<Row> = from_json(&all, "servers that fire")?;
     rows.into_iter()
         .map(|(no, policy, zone_code, subnet_no, placement_group_no, seen_at)| {
@@ -212,7 +213,7 @@ async fn sightings(
         .collect()
 }
 
-fn interrupted(row: &SqliteRow) -> Result<Sighting, StoreError> {
+fn interrupted(row: &Row) -> Result<Sighting, StoreError> {
     let unreadable = |_error| StoreError::Unreadable { what: "server_no" };
     Ok(Sighting {
         server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable)?,
@@ -223,11 +224,8 @@ fn interrupted(row: &SqliteRow) -> Result<Sighting, StoreError> {
     })
 }
 
-pub(super) async fn kinds(
-    connection: &mut SqliteConnection,
-    region: &RegionCode,
-) -> Result<Vec<Kind>, StoreError> {
-    let rows = sqlx::query(
+pub(super) async fn kinds(connection: &mut Connection, region: &RegionCode) -> Result<Vec<Kind>, StoreError> {
+    let rows = query(
         "SELECT json_extract(server, '$.hypervisorCode') AS hypervisor, \
          json_extract(server, '$.platformCode') AS platform, count(*) AS servers \
          FROM server WHERE region_code = ? GROUP BY 1, 2",
@@ -251,9 +249,9 @@ pub(super) async fn kinds(
 macro_rules! tried_after {
     ($since:literal) => {
         concat!(
-            "SELECT a.intent_at, a.outcome, r.state, coalesce(json_extract(a.evidence, '$.kind') = 'activity', 0) ",
-            "AS by_record FROM attempt a JOIN remediation r ON r.id = a.remediation_id ",
-            "WHERE a.policy = ?1 AND a.outcome IS NOT 'not_sent' AND a.intent_at > coalesce((",
+            "SELECT a.intent_at, a.outcome, r.state, CASE WHEN json_extract(a.evidence, '$.kind') = 'activity' ",
+            "THEN 1 ELSE 0 END AS by_record FROM attempt a JOIN remediation r ON r.id = a.remediation_id ",
+            "WHERE a.policy = ?1 AND a.outcome IS DISTINCT FROM 'not_sent' AND a.intent_at > coalesce((",
             $since,
             "), -1) ORDER BY a.intent_at DESC, a.id DESC LIMIT ?2"
         )
@@ -264,12 +262,12 @@ const SINCE_RESET: &str = tried_after!("SELECT max(at) FROM breaker_reset WHERE 
 const SINCE_PROMOTION: &str = tried_after!("SELECT promoted_at FROM policy_standing WHERE policy = ?1");
 
 async fn tried_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     sql: &'static str,
     policy: &str,
     max: i64,
 ) -> Result<Vec<Tried>, StoreError> {
-    let rows = sqlx::query(sql)
+    let rows = query(sql)
         .bind(policy)
         .bind(max)
         .fetch_all(connection)
@@ -289,18 +287,15 @@ async fn tried_of(
 
 /// Attempts that the breaker of a policy counts, newest first.
 pub(super) async fn tried(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     policy: &str,
     max: i64,
 ) -> Result<Vec<Tried>, StoreError> {
     tried_of(connection, SINCE_RESET, policy, max).await
 }
 
-pub(super) async fn standing(
-    connection: &mut SqliteConnection,
-    policy: &str,
-) -> Result<StandingRow, StoreError> {
-    let row = sqlx::query(
+pub(super) async fn standing(connection: &mut Connection, policy: &str) -> Result<StandingRow, StoreError> {
+    let row = query(
         "SELECT demoted_at, why, promoted_at, promoted_by, reason FROM policy_standing WHERE policy = ?",
     )
     .bind(policy)
@@ -334,19 +329,19 @@ impl Tx {
         trip: &Trip,
         now: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
-        let result = sqlx::query(
+        let id: Option<i64> = query_scalar(
             "INSERT INTO storm (region_code, opened_at, why, servers, policies) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT DO NOTHING RETURNING id",
         )
         .bind(region.as_str())
         .bind(ms(now))
         .bind(&trip.why)
         .bind(json(&trip.servers)?)
         .bind(json(&trip.policies)?)
-        .execute(self.changing(Part::Storms).await?)
+        .fetch_optional(self.changing(Part::Storms).await?)
         .await
         .doing("opening a storm")?;
-        Ok((result.rows_affected() == 1).then(|| result.last_insert_rowid()))
+        Ok(id)
     }
 
     /// Clears a storm and returns its region; `None` when it is not open.
@@ -357,7 +352,7 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<Option<String>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "UPDATE storm SET cleared_at = ?, cleared_by = ?, reason = ? WHERE id = ? AND cleared_at IS NULL \
              RETURNING region_code",
         )
@@ -379,7 +374,7 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO breaker_reset (policy, at, person, reason) VALUES (?, ?, ?, ?)")
+        query("INSERT INTO breaker_reset (policy, at, person, reason) VALUES (?, ?, ?, ?)")
             .bind(policy)
             .bind(ms(now))
             .bind(person)
@@ -397,10 +392,10 @@ impl Tx {
         why: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let result = query(
             "INSERT INTO policy_standing (policy, demoted_at, why) VALUES (?, ?, ?) \
              ON CONFLICT (policy) DO UPDATE SET demoted_at = excluded.demoted_at, why = excluded.why \
-             WHERE demoted_at IS NULL",
+             WHERE policy_standing.demoted_at IS NULL",
         )
         .bind(policy)
         .bind(ms(now))
@@ -408,7 +403,7 @@ impl Tx {
         .execute(self.changing(Part::Standing).await?)
         .await
         .doing("demoting a policy")?;
-        Ok(result.rows_affected() == 1)
+        Ok(result == 1)
     }
 
     /// Takes a demotion back. False when the policy is not demoted.
@@ -419,7 +414,7 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let result = query(
             "UPDATE policy_standing SET demoted_at = NULL, why = NULL, promoted_at = ?, promoted_by = ?, reason = ? \
              WHERE policy = ? AND demoted_at IS NOT NULL",
         )
@@ -430,7 +425,7 @@ impl Tx {
         .execute(self.changing(Part::Standing).await?)
         .await
         .doing("promoting a policy")?;
-        Ok(result.rows_affected() == 1)
+        Ok(result == 1)
     }
 
     /// Keeps a person's report that a policy named a wrong server.
@@ -441,7 +436,7 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO target_report (policy, at, person, reason) VALUES (?, ?, ?, ?)")
+        query("INSERT INTO target_report (policy, at, person, reason) VALUES (?, ?, ?, ?)")
             .bind(policy)
             .bind(ms(now))
             .bind(person)

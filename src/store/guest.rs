@@ -2,8 +2,8 @@
 //!
 //! Never: changes or deletes a word of anybody.
 
+use super::db::{Connection, query, query_scalar};
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use crate::domain::evidence::Baseline;
 use crate::domain::facts::Past;
@@ -45,11 +45,8 @@ pub struct Provable {
     pub baseline: Baseline,
 }
 
-async fn known_server(
-    connection: &mut SqliteConnection,
-    no: &ServerNo,
-) -> Result<Option<Server>, StoreError> {
-    let row = sqlx::query("SELECT server FROM server WHERE server_no = ? ORDER BY seen_at DESC LIMIT 1")
+async fn known_server(connection: &mut Connection, no: &ServerNo) -> Result<Option<Server>, StoreError> {
+    let row = query("SELECT server FROM server WHERE server_no = ? ORDER BY seen_at DESC LIMIT 1")
         .bind(no.as_str())
         .fetch_optional(connection)
         .await
@@ -97,25 +94,25 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<i64, StoreError> {
-        let result = sqlx::query(
-            "INSERT INTO dump_collected (region_code, server_no, at, person, reason) VALUES (?, ?, ?, ?, ?)",
+        let id: i64 = query_scalar(
+            "INSERT INTO dump_collected (region_code, server_no, at, person, reason) VALUES (?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(region.as_str())
         .bind(no.as_str())
         .bind(ms(now))
         .bind(person)
         .bind(reason)
-        .execute(self.changing(Part::Guests).await?)
+        .fetch_one(self.changing(Part::Guests).await?)
         .await
         .doing("recording a collected dump")?;
-        Ok(result.last_insert_rowid())
+        Ok(id)
     }
 
     /// Keeps a word of a guest. Returns the row.
     pub async fn insert_attestation(&mut self, new: &NewAttestation) -> Result<i64, StoreError> {
-        let result = sqlx::query(
+        let id: i64 = query_scalar(
             "INSERT INTO attestation (source, region_code, server_no, kind, at, received_at, said) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(&new.source)
         .bind(new.region.as_str())
@@ -124,15 +121,15 @@ impl Tx {
         .bind(ms(new.said.at()))
         .bind(ms(new.received_at))
         .bind(json(&new.said)?)
-        .execute(self.changing(Part::Guests).await?)
+        .fetch_one(self.changing(Part::Guests).await?)
         .await
         .doing("keeping an attestation")?;
-        Ok(result.last_insert_rowid())
+        Ok(id)
     }
 
     /// The newest attempt on a server whose remediation waits for proof.
     pub async fn provable(&mut self, no: &ServerNo) -> Result<Option<Provable>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT a.id, a.remediation_id, a.intent_at, a.uptime_at, a.memory_bytes FROM attempt a \
              JOIN remediation r ON r.id = a.remediation_id \
              WHERE r.server_no = ? AND r.finished_at IS NULL \
@@ -157,12 +154,12 @@ impl Tx {
 }
 
 async fn dump_collected_at(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     no: &ServerNo,
     created_at: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<i64> = sqlx::query_scalar(
+    let at: Option<i64> = query_scalar(
         "SELECT max(at) FROM dump_collected WHERE server_no = ? AND region_code = ? AND at >= ?",
     )
     .bind(no.as_str())
@@ -178,13 +175,13 @@ async fn dump_collected_at(
 /// another machine with its number. The newest word is the one of which the guest looked last, not the one that came last:
 /// a delayed or repeated one takes no newer one back.
 pub(super) async fn guest_facts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     no: &ServerNo,
     created_at: Timestamp,
 ) -> Result<GuestFacts, StoreError> {
     let dump_collected_at = dump_collected_at(connection, region, no, created_at).await?;
-    let row = sqlx::query(
+    let row = query(
         "SELECT said, received_at FROM attestation WHERE server_no = ? AND kind = 'dump_settings' \
          AND region_code = ? AND min(at, received_at) >= ? ORDER BY min(at, received_at) DESC, id DESC LIMIT 1",
     )

@@ -2,6 +2,7 @@
 //!
 //! Never: forgets who and why.
 
+use super::db::{query, query_scalar};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::hold::HoldScope;
@@ -69,8 +70,8 @@ impl Tx {
     /// Sets a hold and returns its number.
     pub async fn insert_hold(&mut self, new: &NewHold, now: Timestamp) -> Result<i64, StoreError> {
         let (scope, name) = new.scope.parts();
-        let result = sqlx::query(
-            "INSERT INTO hold (scope, name, author, reason, set_at, until) VALUES (?, ?, ?, ?, ?, ?)",
+        let id: i64 = query_scalar(
+            "INSERT INTO hold (scope, name, author, reason, set_at, until) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(scope)
         .bind(name)
@@ -78,39 +79,39 @@ impl Tx {
         .bind(&new.reason)
         .bind(ms(now))
         .bind(ms_opt(new.until))
-        .execute(self.changing(Part::Holds).await?)
+        .fetch_one(self.changing(Part::Holds).await?)
         .await
         .doing("setting a hold")?;
-        Ok(result.last_insert_rowid())
+        Ok(id)
     }
 
     /// Clears a hold. False when there is none that is not cleared.
     pub async fn clear_hold(&mut self, id: i64, person: &str, now: Timestamp) -> Result<bool, StoreError> {
         let result =
-            sqlx::query("UPDATE hold SET cleared_at = ?, cleared_by = ? WHERE id = ? AND cleared_at IS NULL")
+            query("UPDATE hold SET cleared_at = ?, cleared_by = ? WHERE id = ? AND cleared_at IS NULL")
                 .bind(ms(now))
                 .bind(person)
                 .bind(id)
                 .execute(self.changing(Part::Holds).await?)
                 .await
                 .doing("clearing a hold")?;
-        Ok(result.rows_affected() == 1)
+        Ok(result == 1)
     }
 
     /// Sets a silence and returns its number.
     pub async fn insert_silence(&mut self, new: &NewSilence) -> Result<i64, StoreError> {
-        let result = sqlx::query(
-            "INSERT INTO silence (matchers, author, comment, starts_at, ends_at) VALUES (?, ?, ?, ?, ?)",
+        let id: i64 = query_scalar(
+            "INSERT INTO silence (matchers, author, comment, starts_at, ends_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(json(&new.matchers)?)
         .bind(&new.author)
         .bind(&new.comment)
         .bind(ms(new.starts_at))
         .bind(ms(new.ends_at))
-        .execute(self.changing(Part::Silences).await?)
+        .fetch_one(self.changing(Part::Silences).await?)
         .await
         .doing("setting a silence")?;
-        Ok(result.last_insert_rowid())
+        Ok(id)
     }
 
     /// Ends a silence. False when there is none that has not ended.
@@ -120,16 +121,15 @@ impl Tx {
         person: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
-            "UPDATE silence SET expired_at = ?, expired_by = ? WHERE id = ? AND expired_at IS NULL",
-        )
-        .bind(ms(now))
-        .bind(person)
-        .bind(id)
-        .execute(self.changing(Part::Silences).await?)
-        .await
-        .doing("ending a silence")?;
-        Ok(result.rows_affected() == 1)
+        let result =
+            query("UPDATE silence SET expired_at = ?, expired_by = ? WHERE id = ? AND expired_at IS NULL")
+                .bind(ms(now))
+                .bind(person)
+                .bind(id)
+                .execute(self.changing(Part::Silences).await?)
+                .await
+                .doing("ending a silence")?;
+        Ok(result == 1)
     }
 
     /// Records a person's word on a remediation; a later word of the same person replaces the earlier.
@@ -140,7 +140,7 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO settlement (remediation_id, person, verdict, reason, at) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (remediation_id, person) \
              DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, at = excluded.at",
@@ -158,7 +158,7 @@ impl Tx {
 
     /// What people said of a remediation.
     pub async fn settlements(&mut self, id: &RemediationId) -> Result<Vec<SettlementRow>, StoreError> {
-        let rows = sqlx::query("SELECT person, verdict FROM settlement WHERE remediation_id = ? ORDER BY at")
+        let rows = query("SELECT person, verdict FROM settlement WHERE remediation_id = ? ORDER BY at")
             .bind(id.as_str())
             .fetch_all(self.db().await?)
             .await
@@ -175,18 +175,17 @@ impl Tx {
         key: &str,
         now: Timestamp,
     ) -> Result<Option<IdempotentAnswer>, StoreError> {
-        sqlx::query("DELETE FROM idempotency WHERE at < ?")
+        query("DELETE FROM idempotency WHERE at < ?")
             .bind(ms(earlier(now, IDEMPOTENCY_KEPT)))
             .execute(self.db().await?)
             .await
             .doing("forgetting old keys")?;
-        let row =
-            sqlx::query("SELECT parameters, status, answer FROM idempotency WHERE person = ? AND key = ?")
-                .bind(person)
-                .bind(key)
-                .fetch_optional(self.db().await?)
-                .await
-                .doing("looking for a key")?;
+        let row = query("SELECT parameters, status, answer FROM idempotency WHERE person = ? AND key = ?")
+            .bind(person)
+            .bind(key)
+            .fetch_optional(self.db().await?)
+            .await
+            .doing("looking for a key")?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(IdempotentAnswer {
             parameters: row.text("parameters")?,
@@ -203,13 +202,13 @@ impl Tx {
         answer: &IdempotentAnswer,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO idempotency (key, person, parameters, status, answer, at) VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(key)
         .bind(person)
         .bind(&answer.parameters)
-        .bind(answer.status)
+        .bind(i64::from(answer.status))
         .bind(&answer.answer)
         .bind(ms(now))
         .execute(self.db().await?)

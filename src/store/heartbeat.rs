@@ -2,8 +2,8 @@
 //!
 //! Never: moves back.
 
+use super::db::{Connection, query};
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use super::image::Part;
 use super::open::Store;
@@ -19,9 +19,9 @@ impl Tx {
         at: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
         let before = last(self.db().await?, source).await?;
-        sqlx::query(
+        query(
             "INSERT INTO heartbeat (source, last_at) VALUES (?, ?) \
-             ON CONFLICT (source) DO UPDATE SET last_at = max(last_at, excluded.last_at)",
+             ON CONFLICT (source) DO UPDATE SET last_at = max(heartbeat.last_at, excluded.last_at)",
         )
         .bind(source)
         .bind(ms(at))
@@ -41,11 +41,8 @@ impl Store {
 }
 
 /// The last heartbeat of a source.
-pub(super) async fn last(
-    connection: &mut SqliteConnection,
-    source: &str,
-) -> Result<Option<Timestamp>, StoreError> {
-    let row = sqlx::query("SELECT last_at FROM heartbeat WHERE source = ?")
+pub(super) async fn last(connection: &mut Connection, source: &str) -> Result<Option<Timestamp>, StoreError> {
+    let row = query("SELECT last_at FROM heartbeat WHERE source = ?")
         .bind(source)
         .fetch_optional(connection)
         .await

@@ -7,10 +7,10 @@
 //! Never: what a claim is decided by; the moment before an interrupt everything is read from the file. Never grows
 //! without bound.
 
+use super::db::Connection;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::SqliteConnection;
 
 use crate::domain::breaker::Tried;
 use crate::domain::facts::{Facts, Gap, Live, Past, TargetFact, TargetName};
@@ -182,13 +182,13 @@ fn keep<K: Ord + Clone, T>(
 /// Where facts are read, and what is remembered of them there.
 pub(super) trait Ground: Send {
     /// The connection. What was written before is in it.
-    fn db(&mut self) -> impl Future<Output = Result<&mut SqliteConnection, StoreError>> + Send;
+    fn db(&mut self) -> impl Future<Output = Result<&mut Connection, StoreError>> + Send;
     /// What is remembered.
     fn image(&mut self) -> &mut Image;
 }
 
 impl Ground for Tx {
-    async fn db(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    async fn db(&mut self) -> Result<&mut Connection, StoreError> {
         Self::db(self).await
     }
 
@@ -200,18 +200,18 @@ impl Ground for Tx {
 /// A connection that remembers nothing from before.
 #[derive(Debug)]
 pub(super) struct Fresh<'c> {
-    connection: &'c mut SqliteConnection,
+    connection: &'c mut Connection,
     image: Image,
 }
 
 impl<'c> Fresh<'c> {
-    pub(super) fn new(connection: &'c mut SqliteConnection) -> Self {
+    pub(super) fn new(connection: &'c mut Connection) -> Self {
         Self { connection, image: Image::default() }
     }
 }
 
 impl Ground for Fresh<'_> {
-    async fn db(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    async fn db(&mut self) -> Result<&mut Connection, StoreError> {
         Ok(self.connection)
     }
 

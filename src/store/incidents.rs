@@ -2,6 +2,7 @@
 //!
 //! Never: two open stories of one server; the schema forbids it too.
 
+use super::db::query;
 use jiff::Timestamp;
 
 use crate::domain::ids::IncidentId;
@@ -33,7 +34,7 @@ impl Tx {
             return Ok(JoinedIncident { id, opened: false });
         }
         let id = IncidentId::generate();
-        sqlx::query(
+        query(
             "INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at) \
              VALUES (?, ?, ?, ?, ?, ?)",
         )
@@ -67,14 +68,13 @@ impl Tx {
         region: &RegionCode,
         no: &ServerNo,
     ) -> Result<Option<IncidentId>, StoreError> {
-        let row = sqlx::query(
-            "SELECT id FROM incident WHERE region_code = ? AND server_no = ? AND closed_at IS NULL",
-        )
-        .bind(region.as_str())
-        .bind(no.as_str())
-        .fetch_optional(self.behind_the_waiting())
-        .await
-        .doing("joining the incident")?;
+        let row =
+            query("SELECT id FROM incident WHERE region_code = ? AND server_no = ? AND closed_at IS NULL")
+                .bind(region.as_str())
+                .bind(no.as_str())
+                .fetch_optional(self.behind_the_waiting())
+                .await
+                .doing("joining the incident")?;
         row.map(|row| Ok(IncidentId::from_text(row.text("id")?))).transpose()
     }
 
@@ -91,10 +91,10 @@ impl Tx {
         ended_at: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<IncidentId>, StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO resolved_notice (fingerprint, ended_at, noticed_at) VALUES (?, ?, ?) \
              ON CONFLICT (fingerprint) DO UPDATE SET \
-             ended_at = max(ended_at, excluded.ended_at), noticed_at = max(noticed_at, excluded.noticed_at)",
+             ended_at = max(resolved_notice.ended_at, excluded.ended_at), noticed_at = max(resolved_notice.noticed_at, excluded.noticed_at)",
         )
         .bind(fingerprint)
         .bind(ms_up(ended_at))
@@ -102,7 +102,7 @@ impl Tx {
         .execute(self.changing(Part::End(fingerprint)).await?)
         .await
         .doing("noting a resolved alert")?;
-        let rows = sqlx::query(
+        let rows = query(
             "UPDATE incident_alert SET firing = 0, last_notice_at = ? WHERE fingerprint = ? AND firing = 1 \
              RETURNING incident_id",
         )
@@ -127,7 +127,7 @@ impl Tx {
         id: &IncidentId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let result = query(
             "UPDATE incident SET closed_at = ? WHERE id = ? AND closed_at IS NULL \
              AND NOT EXISTS (SELECT 1 FROM incident_alert WHERE incident_id = incident.id AND firing = 1) \
              AND NOT EXISTS (SELECT 1 FROM remediation WHERE incident_id = incident.id AND finished_at IS NULL)",
@@ -137,6 +137,6 @@ impl Tx {
         .execute(self.changing(Part::Incident(id)).await?)
         .await
         .doing("closing an incident")?;
-        Ok(result.rows_affected() > 0)
+        Ok(result > 0)
     }
 }

@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::config::Place;
+
 /// Why the folder could not be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -39,6 +41,11 @@ impl DataLock {
         let mut name = store.as_os_str().to_owned();
         name.push(".lock");
         PathBuf::from(name)
+    }
+
+    /// Takes the lock of a place that is a file. Writers of a server take turns, so that it needs none.
+    pub fn of(place: &Place) -> Result<Option<Self>, LockError> {
+        place.file().map(Self::take).transpose()
     }
 
     /// Takes the lock or says who has it.

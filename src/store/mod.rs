@@ -5,6 +5,7 @@
 mod activity;
 mod attempts;
 mod audit;
+mod db;
 mod deliveries;
 mod disk;
 mod facts;
@@ -14,16 +15,20 @@ mod hands;
 mod heartbeat;
 mod image;
 mod incidents;
+mod lease;
 mod lock;
 mod open;
 mod outbox;
 mod packed;
+mod postgres;
 mod quarantine;
 mod query;
 mod remediations;
 mod rows;
 mod servers;
 mod state;
+mod transfer;
+mod turn;
 mod verify;
 mod waiting;
 mod wal;
@@ -39,6 +44,7 @@ pub use guest::{NewAttestation, Provable};
 pub use hands::{IdempotentAnswer, NewHold, NewSilence, SettlementRow};
 pub use image::Remembered;
 pub use incidents::JoinedIncident;
+pub use lease::{LeaseRow, Replica};
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use outbox::{ForReceiver, NewMessage, Tried, Waiting};
@@ -52,6 +58,7 @@ pub use query::{
 };
 pub use remediations::{Move, NewRemediation, Remediation};
 pub use servers::{InventoryAge, PendingAlert};
+pub use transfer::MovedTable;
 pub use verify::{inspect, verify_chain};
 pub use writer::{CommitStats, Tx, TxFuture};
 
@@ -84,10 +91,10 @@ pub enum StoreError {
     /// No transaction could be begun: the store is locked, full or gone. Nothing of the job was run.
     #[error("the store could not begin a transaction: {why}")]
     NotBegun {
-        /// What SQLite said.
+        /// What the database said.
         why: String,
-        /// Its primary result code, where it gave one.
-        code: Option<u32>,
+        /// Its code, where it gave one.
+        code: Option<Code>,
     },
     /// The audit has keyed rows, and this process was given no key.
     #[error("the audit is hashed with key {key_id} and no key is configured; set audit.key_file")]
@@ -98,6 +105,33 @@ pub enum StoreError {
     /// Rows were lost on their way into the transaction; nothing of it was kept.
     #[error("the store lost rows that waited to be written")]
     Unwritten,
+    /// The connection broke while a commit was under way: it may have been kept, and it may not. Nothing is tried again.
+    #[error("nobody knows whether the store has kept what was written")]
+    InDoubt {
+        /// What was seen of it.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The store knows less than it did: another server answers for it, or an older copy of it. Nothing is written.
+    #[error("the store is not the one that was written to before: {why}")]
+    WentBack {
+        /// How that is known.
+        why: String,
+    },
+    /// It cannot be moved to another place; nothing of it was.
+    #[error("the store cannot be moved: {why}")]
+    Unmovable {
+        /// What stands against it.
+        why: String,
+    },
+    /// The same error as that of another job of the batch.
+    #[error("{said}")]
+    Shared {
+        /// What it says.
+        said: String,
+        /// The database's code, where it gave one.
+        code: Option<Code>,
+    },
     /// A transaction that shared the batch failed, and so did this one alone.
     #[error("the store could not commit")]
     Commit {
@@ -107,31 +141,88 @@ pub enum StoreError {
     },
 }
 
+/// What a database says of an error, as far as anybody here asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The disk failed.
+    Io,
+    /// The disk is full.
+    Full,
+}
+
 impl StoreError {
     /// The disk failed. An fsync may report that only once: nobody can trust the file until a person has looked.
     pub fn is_io(&self) -> bool {
-        self.code() == Some(SQLITE_IOERR)
+        self.code() == Some(Code::Io)
     }
 
     /// The disk is full. It heals by itself once there is room.
     pub fn is_full(&self) -> bool {
-        self.code() == Some(SQLITE_FULL)
+        self.code() == Some(Code::Full)
     }
 
-    /// SQLite's primary result code, where it gave one.
-    fn code(&self) -> Option<u32> {
+    /// Nobody knows any more what the store holds: this process must not go on with it.
+    fn is_doubt(&self) -> bool {
+        matches!(self, Self::InDoubt { .. } | Self::WentBack { .. })
+    }
+
+    /// It concerns every job of a batch, and would concern each of them alone.
+    fn is_for_all(&self) -> bool {
+        self.is_doubt() || matches!(self, Self::NotBegun { .. })
+    }
+
+    /// The same error for another job.
+    fn for_another(&self) -> Self {
         match self {
-            Self::Query { source, .. } | Self::Commit { source } => primary_code(source),
-            Self::NotBegun { code, .. } => *code,
-            Self::Unreadable { .. } | Self::NoKey { .. } | Self::Unwritten | Self::Stopped => None,
+            Self::NotBegun { why, code } => Self::NotBegun { why: why.clone(), code: *code },
+            Self::WentBack { why } => Self::WentBack { why: why.clone() },
+            other @ (Self::Query { .. }
+            | Self::Unreadable { .. }
+            | Self::Stopped
+            | Self::NoKey { .. }
+            | Self::Unwritten
+            | Self::InDoubt { .. }
+            | Self::Unmovable { .. }
+            | Self::Shared { .. }
+            | Self::Commit { .. }) => {
+                Self::Shared { said: crate::telemetry::chain(other), code: other.code() }
+            }
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Query { source, .. } | Self::Commit { source } | Self::InDoubt { source } => {
+                error_code(source)
+            }
+            Self::NotBegun { code, .. } | Self::Shared { code, .. } => *code,
+            Self::Unreadable { .. }
+            | Self::NoKey { .. }
+            | Self::Unwritten
+            | Self::WentBack { .. }
+            | Self::Unmovable { .. }
+            | Self::Stopped => None,
         }
     }
 }
 
-/// The primary result code of an error (<https://www.sqlite.org/rescode.html>).
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
-    code.parse::<u32>().ok().map(|code| code & 0xff)
+/// What SQLite's result code (<https://www.sqlite.org/rescode.html>) or PostgreSQL's error code
+/// (<https://www.postgresql.org/docs/15/errcodes-appendix.html>) says of a disk.
+fn error_code(error: &sqlx::Error) -> Option<Code> {
+    let error = error.as_database_error()?;
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return match error.code() {
+            "53100" => Some(Code::Full),
+            "58030" => Some(Code::Io),
+            _ => None,
+        };
+    }
+    // More is in the higher bytes.
+    match error.code()?.parse::<u32>().ok()? & 0xff {
+        SQLITE_FULL => Some(Code::Full),
+        SQLITE_IOERR => Some(Code::Io),
+        _ => None,
+    }
 }
 
 /// Names what was being done when SQLite refused.

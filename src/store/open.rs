@@ -3,7 +3,8 @@
 //! Never: touches a file of another program or of a newer version.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,9 +14,11 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Row};
 use tokio::sync::watch;
 
+use super::db::{Pool, query, query_scalar};
 use super::wal::Wal;
 use super::writer::{CommitStats, Tx, TxFuture, Writer};
-use super::{Doing, StoreError};
+use super::{Doing, StoreError, postgres};
+use crate::config::Place;
 use crate::domain::audit_key::AuditKey;
 
 /// `application_id` of our files: "unhg".
@@ -90,9 +93,9 @@ pub enum OpenError {
         /// What the check said.
         why: String,
     },
-    /// Anything else that SQLite said.
+    /// Anything else that the database said.
     #[error("cannot open the store {path} while {doing}: {source}")]
-    Sqlite {
+    Database {
         /// The file.
         path: String,
         /// What was being done.
@@ -105,10 +108,10 @@ pub enum OpenError {
 /// An open store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(super) readers: SqlitePool,
-    writer: Option<Writer>,
-    path: PathBuf,
-    news: watch::Receiver<i64>,
+    pub(super) readers: Pool,
+    pub(super) writer: Option<Writer>,
+    pub(super) place: Place,
+    pub(super) news: watch::Receiver<i64>,
 }
 
 impl Store {
@@ -149,8 +152,9 @@ impl Store {
             .await
             .map_err(|source| refusal(&shown, "looking for the end of the audit", source))?;
         let (tell, news) = watch::channel(newest);
-        let (writer, task) = Writer::new(pool, key, Wal::of(path), tell, observe);
-        Ok((Self { readers, writer: Some(writer), path: path.to_owned(), news }, task))
+        let (writer, task) = Writer::new(Pool::Sqlite(pool), key, Some(Wal::of(path)), tell, observe);
+        let place = Place::File(path.to_owned());
+        Ok((Self { readers: Pool::Sqlite(readers), writer: Some(writer), place, news }, task))
     }
 
     /// Makes the folder that a store of this path is kept in.
@@ -162,6 +166,32 @@ impl Store {
             .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })
     }
 
+    /// Opens the store of a place to write; see [`Store::open`].
+    pub async fn open_at(
+        place: &Place,
+        key: Option<AuditKey>,
+        observe: impl Fn(CommitStats) + Send + 'static,
+    ) -> Result<(Self, Pin<Box<dyn Future<Output = ()> + Send>>), OpenError> {
+        match place {
+            Place::File(path) => {
+                let (store, writer) = Self::open(path, key, observe).await?;
+                Ok((store, Box::pin(writer)))
+            }
+            Place::Server(server) => {
+                let (store, writer) = postgres::open(server, key, observe).await?;
+                Ok((store, Box::pin(writer)))
+            }
+        }
+    }
+
+    /// Opens the store of a place to read only.
+    pub async fn open_read_only_at(place: &Place) -> Result<Self, OpenError> {
+        match place {
+            Place::File(path) => Self::open_read_only(path).await,
+            Place::Server(server) => postgres::open_read_only(server).await,
+        }
+    }
+
     /// Opens the store to read only; nothing can be written through it.
     pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         if !path.exists() {
@@ -170,7 +200,8 @@ impl Store {
         check_owner(path).await?;
         // Nobody writes through it, so it has no news either.
         let (_tell, news) = watch::channel(0);
-        Ok(Self { readers: readers(path).await?, writer: None, path: path.to_owned(), news })
+        let readers = Pool::Sqlite(readers(path).await?);
+        Ok(Self { readers, writer: None, place: Place::File(path.to_owned()), news })
     }
 
     /// The place of the newest audit row that this process has committed; changes with each commit that adds one.
@@ -178,14 +209,25 @@ impl Store {
         self.news.clone()
     }
 
-    /// The store's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
-    /// Bytes of the store's file and its write-ahead log.
-    pub fn size_bytes(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |meta| meta.len()) + Wal::of(&self.path).bytes()
+    /// Bytes of the store's file and its write-ahead log, or of its tables and indexes on a server.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        match &self.place {
+            Place::File(path) => {
+                Ok(std::fs::metadata(path).map_or(0, |meta| meta.len()) + Wal::of(path).bytes())
+            }
+            Place::Server(_) => {
+                let bytes: i64 = query_scalar("SELECT size_of_the_store()")
+                    .fetch_one(&self.readers)
+                    .await
+                    .doing("asking how large the store is")?;
+                Ok(u64::try_from(bytes).unwrap_or(0))
+            }
+        }
     }
 
     /// Jobs that wait for the writer.
@@ -208,7 +250,7 @@ impl Store {
     /// The latest time that the store knows of; the clock must not run behind it.
     pub async fn latest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let at: Option<i64> =
-            sqlx::query_scalar("SELECT max(at) FROM (SELECT at FROM audit ORDER BY seq DESC LIMIT 1)")
+            query_scalar("SELECT max(at) FROM (SELECT at FROM audit ORDER BY seq DESC LIMIT 1) newest")
                 .fetch_one(&self.readers)
                 .await
                 .doing("reading the latest time")?;
@@ -218,8 +260,10 @@ impl Store {
     /// Moves everything from the write-ahead log into the file, so that the file is whole by itself. For an orderly end:
     /// readers that are open keep it from doing so, which harms nothing.
     pub async fn fold_log(&self) -> Result<(), StoreError> {
+        // A server keeps its own; and one that does not answer would have us wait for its last connection.
+        let Place::File(path) = &self.place else { return Ok(()) };
         self.readers.close().await;
-        let options = options(&self.path);
+        let options = options(path);
         let fail = |source| StoreError::Query { doing: "folding the log into the file", source };
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.map_err(fail)?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.map_err(fail)?;
@@ -228,18 +272,13 @@ impl Store {
 
     /// Whether the store answers a read.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await.doing("asking whether it answers").map(|_| ())
+        query("SELECT 1").execute(&self.readers).await.doing("asking whether it answers").map(|_| ())
     }
 
     /// Writes a complete copy to a new file.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         let to = to.display().to_string();
-        sqlx::query("VACUUM INTO $1")
-            .bind(to)
-            .execute(&self.readers)
-            .await
-            .doing("copying the store")
-            .map(|_| ())
+        query("VACUUM INTO ?").bind(to).execute(&self.readers).await.doing("copying the store").map(|_| ())
     }
 }
 
@@ -379,12 +418,12 @@ fn refusal(shown: &str, doing: &'static str, source: sqlx::Error) -> OpenError {
         8 | 14 => OpenError::ReadOnly { path, why: text },
         26 => OpenError::Foreign { path, why: "it is no SQLite database".to_owned() },
         11 => OpenError::Damaged { path, why: text },
-        _ => OpenError::Sqlite { path, doing, source },
+        _ => OpenError::Database { path, doing, source },
     }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is foreign and open")]
-fn migration_refusal(shown: &str, error: sqlx::migrate::MigrateError) -> OpenError {
+pub(super) fn migration_refusal(shown: &str, error: sqlx::migrate::MigrateError) -> OpenError {
     use sqlx::migrate::MigrateError;
     let path = shown.to_owned();
     match error {
@@ -396,7 +435,7 @@ fn migration_refusal(shown: &str, error: sqlx::migrate::MigrateError) -> OpenErr
             refusal(&path, "migrating", source)
         }
         other => {
-            OpenError::Sqlite { path, doing: "migrating", source: sqlx::Error::Migrate(Box::new(other)) }
+            OpenError::Database { path, doing: "migrating", source: sqlx::Error::Migrate(Box::new(other)) }
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Never: a message without the place of its event, or one event told twice to the same receiver.
 
+use super::db::{Row, built, query, query_scalar};
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
 
 use super::open::Store;
 use super::query::AuditItem;
@@ -91,7 +91,7 @@ pub enum Tried {
 impl Store {
     /// The place up to which a receiver was told; `None` for a new one.
     pub async fn outbox_cursor(&self, receiver: &str) -> Result<Option<i64>, StoreError> {
-        sqlx::query_scalar("SELECT seq FROM outbox_cursor WHERE receiver = ?")
+        query_scalar("SELECT seq FROM outbox_cursor WHERE receiver = ?")
             .bind(receiver)
             .fetch_optional(&self.readers)
             .await
@@ -126,7 +126,7 @@ impl Store {
         let doing = "looking for a message to send";
         if in_order {
             let sql = format!("{COLUMNS} AND refused < ?2 ORDER BY id LIMIT 1");
-            let head = sqlx::query(sqlx::AssertSqlSafe(sql))
+            let head = built(sql)
                 .bind(receiver)
                 .bind(REFUSED_MAX)
                 .fetch_optional(&self.readers)
@@ -140,7 +140,7 @@ impl Store {
         }
         let refused_min = if in_order { REFUSED_MAX } else { 0 };
         let sql = format!("{COLUMNS} AND refused >= ?2 AND not_before <= ?3 ORDER BY not_before, id LIMIT 1");
-        let due = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let due = built(sql)
             .bind(receiver)
             .bind(refused_min)
             .bind(ms(now))
@@ -159,10 +159,10 @@ impl Store {
     ) -> Result<Option<String>, StoreError> {
         let [one, other] = kinds;
         // The first line names the index; see the migration.
-        sqlx::query_scalar(
+        query_scalar(
             "SELECT kind FROM audit \
              WHERE kind IN ('source_silent', 'source_heard_again', 'breaker_opened', 'breaker_closed') \
-             AND kind IN (?, ?) AND source IS ? AND policy IS ? ORDER BY seq DESC LIMIT 1",
+             AND kind IN (?, ?) AND source IS NOT DISTINCT FROM ? AND policy IS NOT DISTINCT FROM ? ORDER BY seq DESC LIMIT 1",
         )
         .bind(one)
         .bind(other)
@@ -178,7 +178,7 @@ impl Tx {
     /// Lets a new receiver begin at the end of the audit: what was before it is not its business.
     /// False when it has begun before.
     pub async fn begin_receiver(&mut self, receiver: &str) -> Result<bool, StoreError> {
-        let begun = sqlx::query(
+        let begun = query(
             "INSERT INTO outbox_cursor (receiver, seq) SELECT ?, coalesce(max(seq), 0) FROM audit WHERE true \
              ON CONFLICT (receiver) DO NOTHING",
         )
@@ -186,7 +186,7 @@ impl Tx {
         .execute(self.db().await?)
         .await
         .doing("beginning a receiver")?;
-        Ok(begun.rows_affected() > 0)
+        Ok(begun > 0)
     }
 
     /// Moves a receiver from one place of the audit to another and keeps what lies between for it. False when it is
@@ -198,14 +198,14 @@ impl Tx {
         given: &[ForReceiver],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let moved = sqlx::query("UPDATE outbox_cursor SET seq = ? WHERE receiver = ? AND seq = ?")
+        let moved = query("UPDATE outbox_cursor SET seq = ? WHERE receiver = ? AND seq = ?")
             .bind(to)
             .bind(receiver)
             .bind(from)
             .execute(self.db().await?)
             .await
             .doing("moving a receiver")?;
-        if moved.rows_affected() == 0 {
+        if moved == 0 {
             return Ok(false);
         }
         for one in given {
@@ -227,7 +227,7 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let condition = new.message.condition.as_deref().filter(|_| new.standing);
-        sqlx::query(
+        query(
             "INSERT INTO outbox (receiver, seq, kind, webhook_id, message, made_at, standing, condition, ends_at, \
              not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (receiver, seq, kind) DO NOTHING",
         )
@@ -254,7 +254,7 @@ impl Tx {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE outbox SET ends_at = ?1, not_before = ?2 WHERE receiver = ?3 AND condition = ?4 AND standing = 1 \
              AND done_at IS NULL AND (ends_at IS NULL OR ends_at > ?1)",
         )
@@ -272,7 +272,7 @@ impl Tx {
     pub async fn note_try(&mut self, id: i64, tried: &Tried, now: Timestamp) -> Result<(), StoreError> {
         let doing = "noting a try";
         match tried {
-            Tried::Delivered { again } => sqlx::query(
+            Tried::Delivered { again } => query(
                 "UPDATE outbox SET delivered_at = coalesce(delivered_at, ?1), done_at = CASE WHEN ?2 IS NULL THEN ?1 END, \
                  not_before = CASE WHEN ends_at <= ?1 THEN ?1 ELSE coalesce(?2, not_before) END, attempts = 0, refused = 0, last_error = NULL \
                  WHERE id = ?3 AND done_at IS NULL",
@@ -283,7 +283,7 @@ impl Tx {
             .execute(self.db().await?)
             .await
             .doing(doing),
-            Tried::Failed { error, refused, not_before } => sqlx::query(
+            Tried::Failed { error, refused, not_before } => query(
                 "UPDATE outbox SET attempts = attempts + 1, refused = refused + ?1, last_error = ?2, not_before = ?3 \
                  WHERE id = ?4 AND done_at IS NULL",
             )
@@ -300,7 +300,7 @@ impl Tx {
 
     /// Lets everything that waits for a receiver be tried at once: it may have changed.
     pub async fn retry_now(&mut self, receiver: &str, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE outbox SET not_before = ? WHERE receiver = ? AND done_at IS NULL AND attempts > 0 AND not_before > ?",
         )
         .bind(ms(now))
@@ -320,7 +320,7 @@ impl Tx {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let given_up = sqlx::query(
+        let given_up = query(
             "UPDATE outbox SET given_up_at = ?1, done_at = ?1 WHERE id IN (SELECT id FROM outbox WHERE receiver = ?2 \
              AND done_at IS NULL AND made_at < ?3 AND (standing = 0 OR ends_at < ?3) ORDER BY id LIMIT ?4)",
         )
@@ -331,12 +331,12 @@ impl Tx {
         .execute(self.db().await?)
         .await
         .doing("giving messages up")?;
-        Ok(given_up.rows_affected())
+        Ok(given_up)
     }
 
     /// Removes messages that were done before a time. Returns how many; there may be more.
     pub async fn prune_outbox(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let removed = sqlx::query(
+        let removed = query(
             "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < ? ORDER BY done_at LIMIT ?)",
         )
         .bind(ms(before))
@@ -344,11 +344,11 @@ impl Tx {
         .execute(self.db().await?)
         .await
         .doing("removing old messages")?;
-        Ok(removed.rows_affected())
+        Ok(removed)
     }
 }
 
-fn waiting(row: &SqliteRow) -> Result<Waiting, StoreError> {
+fn waiting(row: &Row) -> Result<Waiting, StoreError> {
     Ok(Waiting {
         id: row.int("id")?,
         seq: row.int("seq")?,

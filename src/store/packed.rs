@@ -5,11 +5,10 @@
 //!
 //! Never: gives back another text than it was given. What is hashed, compared and shown is the text, not its packing.
 
+use super::db::Row;
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
@@ -97,11 +96,11 @@ pub(super) trait Long {
     fn long_text_opt(&self, plain: &'static str, packed: &'static str) -> Result<Option<String>, StoreError>;
 }
 
-impl Long for SqliteRow {
+impl Long for Row {
     fn long_bytes(&self, plain: &'static str, packed: &'static str) -> Result<Vec<u8>, StoreError> {
         match frame(self, packed)? {
             Some(frame) => unpack(frame, plain),
-            None => self.try_get(plain).map_err(|_error| StoreError::Unreadable { what: plain }),
+            None => self.get(plain).map_err(|_error| StoreError::Unreadable { what: plain }),
         }
     }
 
@@ -119,8 +118,8 @@ impl Long for SqliteRow {
     }
 }
 
-fn frame<'r>(row: &'r SqliteRow, packed: &'static str) -> Result<Option<&'r [u8]>, StoreError> {
-    row.try_get(packed).map_err(|_error| StoreError::Unreadable { what: packed })
+fn frame<'r>(row: &'r Row, packed: &'static str) -> Result<Option<&'r [u8]>, StoreError> {
+    row.bytes(packed).map_err(|_error| StoreError::Unreadable { what: packed })
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //!
 //! Never: compares; that is `crate::quarantine`.
 
+use super::db::{Connection, query, query_as, query_scalar};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use crate::domain::facts::Gap;
 use crate::domain::remediation::Outcome;
@@ -89,7 +89,7 @@ impl Store {
 
     /// Last place and hash of the audit chain; `None` while it is empty.
     pub async fn audit_end(&self) -> Result<Option<(i64, String)>, StoreError> {
-        sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
             .fetch_optional(&self.readers)
             .await
             .doing("reading the end of the audit")
@@ -109,7 +109,7 @@ impl Tx {
 
     /// Says who the store is. Its number, once there, stays.
     pub async fn set_identity(&mut self, identity: &StoreIdentity, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO store_identity (one, store_id, created_at, machine_id) VALUES (1, ?, ?, ?) \
              ON CONFLICT (one) DO UPDATE SET machine_id = excluded.machine_id",
         )
@@ -131,13 +131,13 @@ impl Tx {
         if self.open_quarantine().await?.is_some() {
             return Ok(None);
         }
-        let result = sqlx::query("INSERT INTO quarantine (opened_at, why) VALUES (?, ?)")
+        let id: i64 = query_scalar("INSERT INTO quarantine (opened_at, why) VALUES (?, ?) RETURNING id")
             .bind(ms(now))
             .bind(why)
-            .execute(self.changing(Part::Quarantine).await?)
+            .fetch_one(self.changing(Part::Quarantine).await?)
             .await
             .doing("opening a quarantine")?;
-        Ok(Some(result.last_insert_rowid()))
+        Ok(Some(id))
     }
 
     /// Clears a quarantine.
@@ -148,7 +148,7 @@ impl Tx {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE quarantine SET cleared_at = ?, cleared_by = ?, reason = ? WHERE id = ? AND cleared_at IS NULL",
         )
         .bind(ms(now))
@@ -164,13 +164,22 @@ impl Tx {
     /// The next attempts get numbers above this.
     pub async fn continue_attempts_above(&mut self, high_water: i64) -> Result<(), StoreError> {
         let doing = "moving the attempt numbers on";
-        let moved = sqlx::query("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'attempt'")
+        if self.db().await?.is_postgres() {
+            for sql in [
+                "UPDATE high_water SET seq = max(seq, ?) WHERE name = 'attempt'",
+                "SELECT setval('attempt_id_seq', max(nextval('attempt_id_seq'), ?))",
+            ] {
+                query(sql).bind(high_water).execute(self.db().await?).await.doing(doing)?;
+            }
+            return Ok(());
+        }
+        let moved = query("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'attempt'")
             .bind(high_water)
             .execute(self.db().await?)
             .await
             .doing(doing)?;
-        if moved.rows_affected() == 0 {
-            sqlx::query("INSERT INTO sqlite_sequence (name, seq) VALUES ('attempt', ?)")
+        if moved == 0 {
+            query("INSERT INTO sqlite_sequence (name, seq) VALUES ('attempt', ?)")
                 .bind(high_water)
                 .execute(self.db().await?)
                 .await
@@ -181,7 +190,7 @@ impl Tx {
 
     /// Keeps an interrupt that only the journal knows, so that limits count it. Keeping it twice changes nothing.
     pub async fn remember_forgotten(&mut self, forgotten: &Forgotten<'_>) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO forgotten_attempt (attempt_id, server_no, region_code, policy, intent_at, outcome, \
              memory_bytes, cooldown_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
@@ -201,7 +210,7 @@ impl Tx {
 
     /// Whether a hold with these very words was ever set.
     pub async fn was_held_for(&mut self, reason: &str) -> Result<bool, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM hold WHERE reason = ?")
+        let count: i64 = query_scalar("SELECT count(*) FROM hold WHERE reason = ?")
             .bind(reason)
             .fetch_one(self.db().await?)
             .await
@@ -211,7 +220,7 @@ impl Tx {
 
     /// Notes a time in which nobody watched.
     pub async fn note_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO watch_gap (from_at, until_at) VALUES (?, ?)")
+        query("INSERT INTO watch_gap (from_at, until_at) VALUES (?, ?)")
             .bind(ms(gap.from))
             .bind(ms(gap.until))
             .execute(self.changing(Part::Gaps).await?)
@@ -222,7 +231,7 @@ impl Tx {
 
     /// Nonces of attempts that are unknown, and whose remediation still waits for an answer.
     pub async fn unanswered(&mut self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar(
+        query_scalar(
             "SELECT a.nonce FROM attempt a JOIN remediation r ON r.id = a.remediation_id \
              WHERE a.outcome = 'unknown' AND r.state = 'unknown' ORDER BY a.id",
         )
@@ -234,13 +243,12 @@ impl Tx {
 
 /// The quarantine that nobody has cleared.
 pub(super) async fn open_quarantine(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
 ) -> Result<Option<OpenQuarantine>, StoreError> {
-    let row =
-        sqlx::query("SELECT id, opened_at, why FROM quarantine WHERE cleared_at IS NULL ORDER BY id LIMIT 1")
-            .fetch_optional(connection)
-            .await
-            .doing("reading the quarantine")?;
+    let row = query("SELECT id, opened_at, why FROM quarantine WHERE cleared_at IS NULL ORDER BY id LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .doing("reading the quarantine")?;
     row.map(|row| {
         Ok(OpenQuarantine { id: row.int("id")?, opened_at: row.time("opened_at")?, why: row.text("why")? })
     })
@@ -248,11 +256,8 @@ pub(super) async fn open_quarantine(
 }
 
 /// Times without watch that ended after `since`.
-pub(super) async fn gaps(
-    connection: &mut SqliteConnection,
-    since: Timestamp,
-) -> Result<Vec<Gap>, StoreError> {
-    let rows = sqlx::query("SELECT from_at, until_at FROM watch_gap WHERE until_at >= ? ORDER BY id")
+pub(super) async fn gaps(connection: &mut Connection, since: Timestamp) -> Result<Vec<Gap>, StoreError> {
+    let rows = query("SELECT from_at, until_at FROM watch_gap WHERE until_at >= ? ORDER BY id")
         .bind(ms(since))
         .fetch_all(connection)
         .await
@@ -261,12 +266,12 @@ pub(super) async fn gaps(
 }
 
 async fn history(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     from_attempt: i64,
     audit_seq: i64,
 ) -> Result<History, StoreError> {
     const DOING: &str = "reading the store's history";
-    let identity = sqlx::query("SELECT store_id, machine_id FROM store_identity")
+    let identity = query("SELECT store_id, machine_id FROM store_identity")
         .fetch_optional(&mut *connection)
         .await
         .doing(DOING)?;
@@ -276,24 +281,24 @@ async fn history(
             Ok(StoreIdentity { store_id, machine_id })
         })
         .transpose()?;
-    let (attempts, high_water): (i64, i64) = sqlx::query_as(
+    let (attempts, high_water): (i64, i64) = query_as(
         "SELECT (SELECT count(*) FROM attempt), max(\
          (SELECT coalesce(max(id), 0) FROM attempt), \
-         (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'attempt'))",
+         (SELECT coalesce(max(seq), 0) FROM high_water WHERE name = 'attempt'))",
     )
     .fetch_one(&mut *connection)
     .await
     .doing(DOING)?;
-    let nonces: Vec<(i64, String)> = sqlx::query_as("SELECT id, nonce FROM attempt WHERE id >= ?")
+    let nonces: Vec<(i64, String)> = query_as("SELECT id, nonce FROM attempt WHERE id >= ?")
         .bind(from_attempt)
         .fetch_all(&mut *connection)
         .await
         .doing(DOING)?;
-    let audit_end: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
+    let audit_end: i64 = query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
         .fetch_one(&mut *connection)
         .await
         .doing(DOING)?;
-    let audit_hash: Option<String> = sqlx::query_scalar("SELECT hash FROM audit WHERE seq = ?")
+    let audit_hash: Option<String> = query_scalar("SELECT hash FROM audit WHERE seq = ?")
         .bind(audit_seq)
         .fetch_optional(connection)
         .await

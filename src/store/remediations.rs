@@ -2,6 +2,7 @@
 //!
 //! Never: moves a row whose state or version is not the one that was decided about.
 
+use super::db::{Row, built, query, query_scalar};
 use jiff::Timestamp;
 
 use crate::domain::alert::Alert;
@@ -108,7 +109,7 @@ const COLUMNS: &str = "SELECT id, incident_id, state, version, server, policy, p
      requested_by, trace_id, delivery_id, settle_until, not_before, episode_started_at, last_notice_at, \
      waiting_since, approved_at, reason FROM remediation ";
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Remediation, StoreError> {
+fn read(row: &Row) -> Result<Remediation, StoreError> {
     let server: Server = row.value("server")?;
     let id = row.text("id")?;
     Ok(Remediation {
@@ -141,7 +142,7 @@ fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Remediation, StoreError> {
 impl Tx {
     /// Creates a remediation.
     pub async fn insert_remediation(&mut self, new: &NewRemediation<'_>) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, \
              config_hash, source, alert, needs_person, reason, requested_by, replay_of, delivery_id, trace_id, \
              created_at, settle_until, not_before, episode_started_at, last_notice_at, waiting_since) \
@@ -200,7 +201,7 @@ impl Tx {
 
     /// One remediation.
     pub async fn remediation(&mut self, id: &RemediationId) -> Result<Option<Remediation>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE id = ?")))
+        let row = built(format!("{COLUMNS} WHERE id = ?"))
             .bind(id.as_str())
             .fetch_optional(self.db().await?)
             .await
@@ -210,7 +211,7 @@ impl Tx {
 
     /// Hash of what a person decides about, as [`crate::store::RemediationRow::decision_hash`] shows it.
     pub async fn decision_hash(&mut self, id: &RemediationId) -> Result<Option<String>, StoreError> {
-        let row = sqlx::query("SELECT * FROM remediation WHERE id = ?")
+        let row = query("SELECT * FROM remediation WHERE id = ?")
             .bind(id.as_str())
             .fetch_optional(self.db().await?)
             .await
@@ -224,7 +225,7 @@ impl Tx {
             "{COLUMNS} WHERE state IN ('settling', 'awaiting_approval', 'queued') AND id IN \
              (SELECT remediation_id FROM remediation_alert WHERE fingerprint = ?)"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = built(sql)
             .bind(fingerprint)
             .fetch_all(self.db().await?)
             .await
@@ -248,7 +249,7 @@ impl Tx {
         } else {
             Part::Interrupted(&server.region, &server.no)
         };
-        let result = sqlx::query(
+        let result = query(
             "UPDATE remediation SET state = ?, version = version + 1, reason = ?, until = ?, detail = ?, \
              not_before = coalesce(?, not_before), approved_by = coalesce(?, approved_by), \
              approved_at = CASE WHEN ? IS NULL THEN approved_at ELSE ? END, \
@@ -277,7 +278,7 @@ impl Tx {
         .execute(self.changing(part).await?)
         .await
         .doing("moving a remediation")?;
-        Ok((result.rows_affected() == 1).then_some(to))
+        Ok((result == 1).then_some(to))
     }
 
     /// Keeps the reason a queued remediation waits for. Returns whether it is a new one.
@@ -289,9 +290,9 @@ impl Tx {
         detail: &str,
     ) -> Result<bool, StoreError> {
         // Written only when something is new: a wait is asked for at every tick.
-        sqlx::query(
+        query(
             "UPDATE remediation SET reason = ?, until = ?, detail = ? WHERE id = ? AND state = 'queued' \
-             AND (reason IS NOT ? OR until IS NOT ?)",
+             AND (reason IS DISTINCT FROM ? OR until IS DISTINCT FROM ?)",
         )
         .bind(reason.as_str())
         .bind(ms_opt(until))
@@ -314,17 +315,14 @@ impl Store {
             "{COLUMNS} WHERE finished_at IS NULL AND state IN ('settling', 'awaiting_approval', 'queued') \
              AND not_before <= ? ORDER BY created_at, id LIMIT 1000"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(ms(now))
-            .fetch_all(&self.readers)
-            .await
-            .doing("looking for due remediations")?;
+        let rows =
+            built(sql).bind(ms(now)).fetch_all(&self.readers).await.doing("looking for due remediations")?;
         rows.iter().map(read).collect()
     }
 
     /// When the next settling or queued remediation becomes due.
     pub async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let at: Option<i64> = sqlx::query_scalar(
+        let at: Option<i64> = query_scalar(
             "SELECT min(not_before) FROM remediation \
              WHERE finished_at IS NULL AND state IN ('settling', 'queued') AND not_before > ?",
         )
@@ -337,7 +335,7 @@ impl Store {
 
     /// One remediation.
     pub async fn remediation(&self, id: &RemediationId) -> Result<Option<Remediation>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE id = ?")))
+        let row = built(format!("{COLUMNS} WHERE id = ?"))
             .bind(id.as_str())
             .fetch_optional(&self.readers)
             .await

@@ -2,12 +2,11 @@
 //!
 //! Never: invents a value for one that cannot be read.
 
+use super::db::Row;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::StoreError;
 
@@ -53,21 +52,21 @@ pub(super) trait Columns {
     fn value<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError>;
 }
 
-impl Columns for SqliteRow {
+impl Columns for Row {
     fn text(&self, column: &'static str) -> Result<String, StoreError> {
-        self.try_get(column).map_err(|_error| StoreError::Unreadable { what: column })
+        self.get(column).map_err(|_error| StoreError::Unreadable { what: column })
     }
 
     fn text_opt(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        self.try_get(column).map_err(|_error| StoreError::Unreadable { what: column })
+        self.get(column).map_err(|_error| StoreError::Unreadable { what: column })
     }
 
     fn int(&self, column: &'static str) -> Result<i64, StoreError> {
-        self.try_get(column).map_err(|_error| StoreError::Unreadable { what: column })
+        self.get(column).map_err(|_error| StoreError::Unreadable { what: column })
     }
 
     fn int_opt(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
-        self.try_get(column).map_err(|_error| StoreError::Unreadable { what: column })
+        self.get(column).map_err(|_error| StoreError::Unreadable { what: column })
     }
 
     fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
@@ -85,7 +84,7 @@ impl Columns for SqliteRow {
 
 /// Hash of what a person decides about when a remediation waits for them: which server, under which policy, for which
 /// alert, asked by whom, as of which version. An approval names it, and is good for nothing else.
-pub(super) fn decision_hash(row: &SqliteRow) -> Result<String, StoreError> {
+pub(super) fn decision_hash(row: &Row) -> Result<String, StoreError> {
     let mut hasher = Sha256::new();
     for column in ["id", "server", "policy", "policy_hash", "source", "alert", "trace_id"] {
         let text = row.text(column)?;

@@ -2,11 +2,10 @@
 //!
 //! Never: treats a failed read as an empty one.
 
+use super::db::{Connection, Row, query, query_scalar};
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::domain::alert::Alert;
 use crate::domain::facts::{TargetFact, TargetName};
@@ -77,13 +76,13 @@ impl Tx {
         for server in servers {
             self.upsert_server(server, read_at).await?;
         }
-        sqlx::query("DELETE FROM server WHERE region_code = ? AND seen_at < ?")
+        query("DELETE FROM server WHERE region_code = ? AND seen_at < ?")
             .bind(region.as_str())
             .bind(ms(read_at))
             .execute(self.changing(Part::Inventory).await?)
             .await
             .doing("removing servers that are gone")?;
-        sqlx::query(
+        query(
             "INSERT INTO inventory_read (region_code, completed_at, server_count) VALUES (?, ?, ?) \
              ON CONFLICT (region_code) DO UPDATE SET completed_at = excluded.completed_at, \
              server_count = excluded.server_count, failed_at = NULL, error = NULL",
@@ -104,7 +103,7 @@ impl Tx {
         error: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO inventory_read (region_code, failed_at, error) VALUES (?, ?, ?) \
              ON CONFLICT (region_code) DO UPDATE SET failed_at = excluded.failed_at, error = excluded.error",
         )
@@ -119,10 +118,10 @@ impl Tx {
 
     /// Keeps one server as a complete answer described it.
     pub async fn upsert_server(&mut self, server: &Server, seen_at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO server (region_code, server_no, server_name, server, seen_at) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (region_code, server_no) DO UPDATE SET server_name = excluded.server_name, \
-             server = excluded.server, seen_at = max(seen_at, excluded.seen_at)",
+             server = excluded.server, seen_at = max(server.seen_at, excluded.seen_at)",
         )
         .bind(server.region.as_str())
         .bind(server.no.as_str())
@@ -147,7 +146,7 @@ impl Tx {
             self.upsert_server(server, seen_at).await?;
         }
         let numbers: Vec<&str> = servers.iter().map(|server| server.no.as_str()).collect();
-        sqlx::query(
+        query(
             "INSERT INTO lookup (region_code, named, server_nos, seen_at) VALUES (?, ?, ?, ?) \
              ON CONFLICT (region_code, named) DO UPDATE SET server_nos = excluded.server_nos, seen_at = excluded.seen_at",
         )
@@ -165,7 +164,7 @@ impl Tx {
 impl Store {
     /// When each region's list was last read.
     pub async fn inventory_ages(&self) -> Result<Vec<InventoryAge>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM inventory_read ORDER BY region_code")
+        let rows = query("SELECT * FROM inventory_read ORDER BY region_code")
             .fetch_all(&self.readers)
             .await
             .doing("reading the inventory's age")?;
@@ -184,7 +183,7 @@ impl Store {
 
     /// Alerts whose target must be looked up, oldest first.
     pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT a.id, a.delivery_id, a.idx, a.source, a.alert, a.alert_packed, a.received_at, d.truncated, d.trace_id, \
              d.replay_of, d.actor FROM alert a JOIN delivery d ON d.id = a.delivery_id \
              WHERE a.decision = 'pending' ORDER BY a.id LIMIT 1000",
@@ -269,11 +268,11 @@ impl Known {
 }
 
 pub(super) async fn known_target(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     name: &TargetName,
 ) -> Result<Known, StoreError> {
-    let row = sqlx::query("SELECT server_nos, seen_at FROM lookup WHERE region_code = ? AND named = ?")
+    let row = query("SELECT server_nos, seen_at FROM lookup WHERE region_code = ? AND named = ?")
         .bind(region.as_str())
         .bind(name.to_string())
         .fetch_optional(&mut *connection)
@@ -300,11 +299,11 @@ pub(super) async fn known_target(
 }
 
 async fn list_completed_at(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
 ) -> Result<Option<i64>, StoreError> {
     let completed: Option<Option<i64>> =
-        sqlx::query_scalar("SELECT completed_at FROM inventory_read WHERE region_code = ?")
+        query_scalar("SELECT completed_at FROM inventory_read WHERE region_code = ?")
             .bind(region.as_str())
             .fetch_optional(connection)
             .await
@@ -313,11 +312,11 @@ async fn list_completed_at(
 }
 
 async fn server_by_no(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     no: &str,
 ) -> Result<Option<Kept>, StoreError> {
-    let row = sqlx::query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_no = ?")
+    let row = query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_no = ?")
         .bind(region.as_str())
         .bind(no)
         .fetch_optional(connection)
@@ -327,11 +326,11 @@ async fn server_by_no(
 }
 
 async fn servers_by_name(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     region: &RegionCode,
     name: &str,
 ) -> Result<Vec<Kept>, StoreError> {
-    let rows = sqlx::query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_name = ?")
+    let rows = query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_name = ?")
         .bind(region.as_str())
         .bind(name)
         .fetch_all(connection)
@@ -341,6 +340,6 @@ async fn servers_by_name(
 }
 
 /// A server that cannot be read is as one that is not there: it is looked up.
-fn kept(row: &SqliteRow) -> Option<Kept> {
+fn kept(row: &Row) -> Option<Kept> {
     Some(Kept { server: row.value("server").ok()?, seen_at: row.int("seen_at").ok()? })
 }

@@ -2,8 +2,7 @@
 //!
 //! Never: a column that no event tells of.
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Column as _, Row as _};
+use super::db::{Connection, query};
 
 use super::rows::Columns;
 use super::{Doing, StoreError};
@@ -78,7 +77,7 @@ const TABLES: &[(&str, &str)] = &[
     ),
     (
         "policy_standing",
-        "SELECT policy AS key, max(ifnull(demoted_at, 0), ifnull(promoted_at, 0)) AS created_at, \
+        "SELECT policy AS key, max(coalesce(demoted_at, 0), coalesce(promoted_at, 0)) AS created_at, \
          CAST(demoted_at AS TEXT) AS demoted_at, why, CAST(promoted_at AS TEXT) AS promoted_at, promoted_by, reason \
          FROM policy_standing",
     ),
@@ -111,18 +110,16 @@ const TABLES: &[(&str, &str)] = &[
     ),
     (
         "remediation_alert",
-        "SELECT remediation_id || '/' || fingerprint AS key, ifnull(joined_at, 0) AS created_at, \
+        "SELECT remediation_id || '/' || fingerprint AS key, coalesce(joined_at, 0) AS created_at, \
          CAST(joined_at AS TEXT) AS joined_at FROM remediation_alert",
     ),
 ];
 
 /// Compares every row of every table with what was folded.
-pub(super) async fn compare(fold: &mut Fold, db: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(super) async fn compare(fold: &mut Fold, db: &mut Connection) -> Result<(), StoreError> {
     for (table, sql) in TABLES {
-        let mut rows = sqlx::query(*sql).fetch(&mut *db);
-        loop {
-            let next = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await;
-            let Some(row) = next else { break };
+        let mut rows = query(sql).fetch(&mut *db).doing("reading the state")?;
+        while let Some(row) = rows.next().await {
             let row = row.doing("reading the state")?;
             let mut stored = StoredRow {
                 table,
@@ -130,11 +127,12 @@ pub(super) async fn compare(fold: &mut Fold, db: &mut SqliteConnection) -> Resul
                 created_at: row.int("created_at")?,
                 fields: std::collections::BTreeMap::new(),
             };
-            for column in row.columns().iter().filter(|column| !matches!(column.name(), "key" | "created_at"))
-            {
-                let value: Option<String> =
-                    row.try_get(column.ordinal()).map_err(|_error| StoreError::Unreadable { what: table })?;
-                stored.fields.insert(column.name().to_owned(), value);
+            for (place, name) in row.names().into_iter().enumerate() {
+                if !matches!(name, "key" | "created_at") {
+                    let value: Option<String> =
+                        row.get(place).map_err(|_error| StoreError::Unreadable { what: table })?;
+                    stored.fields.insert(name.to_owned(), value);
+                }
             }
             fold.compare(&stored);
         }

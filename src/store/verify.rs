@@ -2,8 +2,7 @@
 //!
 //! Never: reads rows and tables of different moments; all is read in one transaction.
 
-use sqlx::sqlite::SqliteConnection;
-
+use super::db::{Connection, query, query_as, query_scalar};
 use crate::domain::audit_key::KeyRing;
 use crate::domain::chain::{ChainReport, Inspection};
 
@@ -34,8 +33,8 @@ pub async fn inspect(
     mut progress: impl FnMut(i64),
 ) -> Result<ChainReport, StoreError> {
     // One snapshot: a service that writes meanwhile changes nothing of it.
-    let mut tx = store.readers.begin_with("BEGIN").await.doing("beginning to verify")?;
-    let db: &mut SqliteConnection = &mut tx;
+    let mut tx = store.readers.snapshot().await.doing("beginning to verify")?;
+    let db: &mut Connection = &mut tx;
     'rows: loop {
         let page = audit_after(db, inspection.last_seq(), PAGE).await?;
         if page.is_empty() {
@@ -48,7 +47,7 @@ pub async fn inspect(
         }
         progress(inspection.rows());
     }
-    let ever: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
+    let ever: Option<i64> = query_scalar("SELECT seq FROM high_water WHERE name = 'audit'")
         .fetch_optional(&mut *db)
         .await
         .doing("reading how many audit rows were ever written")?;
@@ -66,14 +65,13 @@ pub async fn inspect(
 impl Store {
     /// Place and hash of the newest audit row, and how many rows there are.
     pub async fn audit_head(&self) -> Result<(i64, String, i64), StoreError> {
-        let mut tx = self.readers.begin_with("BEGIN").await.doing("reading the end of the audit")?;
-        let head: Option<(i64, String)> =
-            sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-                .fetch_optional(&mut *tx)
-                .await
-                .doing("reading the end of the audit")?;
-        let first: Option<i64> = sqlx::query_scalar("SELECT min(seq) FROM audit")
-            .fetch_one(&mut *tx)
+        let mut tx = self.readers.snapshot().await.doing("reading the end of the audit")?;
+        let head: Option<(i64, String)> = query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut tx)
+            .await
+            .doing("reading the end of the audit")?;
+        let first: Option<i64> = query_scalar("SELECT min(seq) FROM audit")
+            .fetch_one(&mut tx)
             .await
             .doing("reading the begin of the audit")?;
         tx.rollback().await.doing("reading the end of the audit")?;
@@ -84,7 +82,7 @@ impl Store {
 
     /// The number of audit rows that were ever written.
     pub async fn audit_ever(&self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0)")
+        query_scalar("SELECT coalesce((SELECT seq FROM high_water WHERE name = 'audit'), 0)")
             .fetch_one(&self.readers)
             .await
             .doing("reading how many audit rows were ever written")
@@ -95,7 +93,7 @@ impl Store {
         let kinds =
             serde_json::to_string(kinds).map_err(|_error| StoreError::Unreadable { what: "kinds" })?;
         let mut before = i64::MAX;
-        while let Some(row) = sqlx::query(
+        while let Some(row) = query(
             "SELECT seq, kind, detail, detail_packed FROM audit WHERE seq < ? \
              AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT 1",
         )

@@ -2,10 +2,8 @@
 //!
 //! Never: is passed over. Whoever takes the connection finds them written.
 
+use super::db::{Binds, Connection, QueryBuilder};
 use std::collections::BTreeMap;
-
-use sqlx::query_builder::Separated;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
@@ -125,7 +123,7 @@ impl Waiting {
     }
 
     /// Writes all of it, what is referred to first.
-    pub(super) async fn write(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn write(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
         if self.is_empty() {
             return Ok(());
         }
@@ -146,7 +144,7 @@ impl Waiting {
         self.alerts.len() >= ALERTS_MAX || bytes >= BODY_BYTES_MAX
     }
 
-    async fn write_all(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn write_all(self, connection: &mut Connection) -> Result<(), StoreError> {
         // A repeat has its body in the store already.
         let bodies: BTreeMap<&str, &DeliveryRow> = self
             .deliveries
@@ -213,7 +211,7 @@ const BODIES: Statement = Statement {
     doing: "keeping a body",
     before: "INSERT INTO body (sha256, bytes, packed) ",
     after: " ON CONFLICT (sha256) DO UPDATE SET bytes = excluded.bytes, packed = NULL \
-            WHERE packed IS NOT NULL AND excluded.packed IS NULL",
+            WHERE body.packed IS NOT NULL AND excluded.packed IS NULL",
 };
 const DELIVERIES: Statement = Statement {
     doing: "recording a delivery",
@@ -238,7 +236,7 @@ const SIGHTINGS: Statement = Statement {
     before: "INSERT INTO sighting (region_code, server_no, policy, zone_code, subnet_no, placement_group_no, seen_at) ",
     after: " ON CONFLICT (region_code, server_no, policy) DO UPDATE SET zone_code = excluded.zone_code, \
             subnet_no = excluded.subnet_no, placement_group_no = excluded.placement_group_no, \
-            seen_at = max(seen_at, excluded.seen_at)",
+            seen_at = max(sighting.seen_at, excluded.seen_at)",
 };
 const JOINS: Statement = Statement {
     doing: "joining a remediation",
@@ -266,11 +264,11 @@ const EVENTS: Statement = Statement {
 };
 
 /// Runs the statement for all rows, in their order.
-async fn insert<R>(
-    connection: &mut SqliteConnection,
+async fn insert<'q, R>(
+    connection: &mut Connection,
     statement: &Statement,
-    rows: &[R],
-    mut bind: impl FnMut(&mut Separated<'_, Sqlite, &'static str>, &R),
+    rows: &'q [R],
+    mut bind: impl FnMut(&mut Binds<'_, 'q>, &'q R),
 ) -> Result<(), StoreError> {
     let mut rest = rows;
     while !rest.is_empty() {
@@ -279,13 +277,13 @@ async fn insert<R>(
         rest = later;
         let mut query = QueryBuilder::new(statement.before);
         // Anonymous parameters: with numbered ones a statement of many takes several times as long to bind.
-        query.push_values(now, |mut into, row| bind(&mut into, row)).push(statement.after);
+        query.push_values(now, &mut bind).push(statement.after);
         query.build().execute(&mut *connection).await.doing(statement.doing)?;
     }
     Ok(())
 }
 
-fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryRow) {
+fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
     let new = &row.new;
     let (answer, answer_packed) = columns(&row.answer);
     into.push_bind(new.id.as_str())
@@ -307,7 +305,7 @@ fn bind_delivery(into: &mut Separated<'_, Sqlite, &'static str>, row: &DeliveryR
         .push_bind(answer_packed);
 }
 
-fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
+fn bind_alert<'q>(into: &mut Binds<'_, 'q>, row: &'q AlertRow) {
     // An alert without a server is searched for the names in its labels, by SQL.
     let alert = row.alert.as_ref().filter(|_| row.server_no.is_some()).and_then(|text| pack(text.as_bytes()));
     let (trace, trace_packed) = columns(&row.trace);
@@ -334,7 +332,7 @@ fn bind_alert(into: &mut Separated<'_, Sqlite, &'static str>, row: &AlertRow) {
         .push_bind(&row.remediation_id);
 }
 
-fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
+fn bind_event<'q>(into: &mut Binds<'_, 'q>, row: &'q AuditRow) {
     let event = &row.event;
     let (detail, detail_packed) = columns(&event.detail);
     into.push_bind(row.seq)
@@ -357,7 +355,7 @@ fn bind_event(into: &mut Separated<'_, Sqlite, &'static str>, row: &AuditRow) {
         .push_bind(&event.request_id)
         .push_bind(&event.return_code)
         .push_bind(&event.return_message)
-        .push_bind(event.http_status)
+        .push_bind(event.http_status.map(i64::from))
         .push_bind(detail)
         .push_bind(detail_packed)
         .push_bind(&row.prev_hash)

@@ -3,24 +3,27 @@
 //! Never: answers before the commit, or leaves one job's failure to another. A batch that fails is run again
 //! job by job.
 
+use super::db::{Connection, Pool};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::StoreError;
 use super::image::{Image, Part};
+use super::turn::{self, Turn};
 use super::waiting::Waiting;
 use super::wal::{Folded, Wal};
-use super::{Doing as _, StoreError, primary_code};
 use crate::domain::audit_key::AuditKey;
 use crate::telemetry::chain;
 
 /// Most jobs that share one transaction.
 const BATCH_MAX: usize = 256;
+
+/// Longest wait for all that a server answers to one batch; each of its statements may take 30 s.
+const ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(45);
 
 /// What a job returns while it writes.
 pub type TxFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
@@ -28,7 +31,7 @@ pub type TxFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + 
 /// One open write transaction.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Transaction<'static, Sqlite>,
+    inner: Connection,
     /// What need not be read again.
     pub(super) image: Image,
     /// What is written together.
@@ -41,20 +44,20 @@ pub struct Tx {
 
 impl Tx {
     /// The connection, for what changes no [`Part`]. Everything that was written before is in it.
-    pub(super) async fn db(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn db(&mut self) -> Result<&mut Connection, StoreError> {
         self.waiting.write(&mut self.inner).await?;
         Ok(&mut self.inner)
     }
 
     /// The connection, to change what the image remembers a part of.
-    pub(super) async fn changing(&mut self, part: Part<'_>) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn changing(&mut self, part: Part<'_>) -> Result<&mut Connection, StoreError> {
         self.image.forget(part);
         self.db().await
     }
 
     /// The connection without the rows that wait: for tables in which none does, and for questions that were put to
     /// those rows before.
-    pub(super) fn behind_the_waiting(&mut self) -> &mut SqliteConnection {
+    pub(super) fn behind_the_waiting(&mut self) -> &mut Connection {
         &mut self.inner
     }
 }
@@ -91,9 +94,9 @@ pub struct CommitStats {
 impl Writer {
     /// A writer and the task that must be spawned to run it. It ends when every handle is dropped.
     pub(super) fn new(
-        pool: SqlitePool,
+        pool: Pool,
         key: Option<AuditKey>,
-        wal: Wal,
+        wal: Option<Wal>,
         news: watch::Sender<i64>,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
@@ -137,9 +140,9 @@ impl Writer {
 }
 
 async fn run(
-    pool: SqlitePool,
+    pool: Pool,
     key: Option<AuditKey>,
-    mut wal: Wal,
+    mut wal: Option<Wal>,
     news: watch::Sender<i64>,
     mut inbox: mpsc::Receiver<Job>,
     waiting: Arc<AtomicUsize>,
@@ -151,42 +154,75 @@ async fn run(
         let jobs = batch.len();
         waiting.fetch_sub(jobs, Ordering::Relaxed);
         let begun = std::time::Instant::now();
-        match commit(&pool, key.as_ref(), &mut kept, &mut batch).await {
+        let doubt = match in_time(&pool, key.as_ref(), &mut kept, &mut batch).await {
             Ok(newest) => {
                 tell(&news, newest);
                 batch.drain(..).for_each(|job| answer(job, Ok(())));
+                None
             }
-            Err(error) if jobs == 1 => {
-                if let Some(job) = batch.pop() {
-                    answer(job, Err(error));
-                }
-            }
-            Err(StoreError::NotBegun { why, code }) => {
-                // None of them ran. Trying each by itself would only make all of them wait for as long again.
-                let refusal = || StoreError::NotBegun { why: why.clone(), code };
-                batch.drain(..).for_each(|job| answer(job, Err(refusal())));
-            }
+            Err(error) if jobs == 1 => refuse(&mut batch, error),
+            Err(error) if error.is_for_all() => refuse(&mut batch, error),
             Err(error) => {
                 tracing::warn!(jobs, error = %chain(&error), "a batch failed; its jobs are run one by one");
-                for mut job in batch.drain(..) {
-                    let result = commit(&pool, key.as_ref(), &mut kept, std::slice::from_mut(&mut job)).await;
-                    answer(job, result.map(|newest| tell(&news, newest)));
-                }
+                one_by_one(&pool, key.as_ref(), &mut kept, &mut batch, &news).await
             }
-        }
+        };
         observe(CommitStats { jobs, seconds: begun.elapsed().as_secs_f64() });
-        if wal.fold(&pool, inbox.is_empty()).await == Folded::ConnectionClosed {
+        if let Some(error) = doubt {
+            // Nobody knows what the store holds now. Whoever starts next reads it anew.
+            tracing::error!(error = %chain(&error), "the writer ends: the store is in doubt");
+            return;
+        }
+        if let (Some(wal), Pool::Sqlite(pool)) = (&mut wal, &pool)
+            && wal.fold(pool, inbox.is_empty()).await == Folded::ConnectionClosed
+        {
             // The version that a connection tells is its own.
             kept = Kept::default();
         }
     }
 }
 
-/// Says where the audit ends now, to whoever looks. Nobody is waited for.
-fn tell(news: &watch::Sender<i64>, newest: Option<i64>) {
-    if let Some(newest) = newest {
-        news.send_replace(newest);
+/// Runs each job of a batch by itself. What concerns one of them like all is not tried again for the others.
+async fn one_by_one(
+    pool: &Pool,
+    key: Option<&AuditKey>,
+    kept: &mut Kept,
+    batch: &mut Vec<Job>,
+    news: &watch::Sender<i64>,
+) -> Option<StoreError> {
+    while let Some(job) = batch.first_mut() {
+        match in_time(pool, key, kept, std::slice::from_mut(job)).await {
+            Ok(newest) => {
+                tell(news, newest);
+                answer(batch.remove(0), Ok(()));
+            }
+            Err(error) if error.is_for_all() => return refuse(batch, error),
+            Err(error) => answer(batch.remove(0), Err(error)),
+        }
     }
+    None
+}
+
+/// Answers all jobs with an error. Returns it where nobody knows any more what the store holds.
+fn refuse(batch: &mut Vec<Job>, error: StoreError) -> Option<StoreError> {
+    for job in batch.drain(1..) {
+        answer(job, Err(error.for_another()));
+    }
+    let doubt = error.is_doubt().then(|| error.for_another());
+    if let Some(job) = batch.pop() {
+        answer(job, Err(error));
+    }
+    doubt
+}
+
+/// Says where the audit ends now, to whoever looks. Nobody is waited for.
+pub(super) fn tell(news: &watch::Sender<i64>, newest: Option<i64>) {
+    let Some(newest) = newest else { return };
+    news.send_if_modified(|known| {
+        let is_new = newest > *known;
+        *known = newest.max(*known);
+        is_new
+    });
 }
 
 fn answer(job: Job, result: Result<(), StoreError>) {
@@ -194,33 +230,44 @@ fn answer(job: Job, result: Result<(), StoreError>) {
     drop(job.done.send(result));
 }
 
-/// What lasts from one batch to the next.
-#[derive(Debug, Default)]
-struct Kept {
-    image: Image,
-    /// Changes when another connection has written (<https://www.sqlite.org/pragma.html#pragma_data_version>).
-    data_version: i64,
-}
-
-/// Runs all jobs in one immediate transaction. Any error ends the transaction; nothing of it stays, nor what was
-/// remembered in it. Returns the place of the newest audit row, where one was added.
-async fn commit(
-    pool: &SqlitePool,
+/// As [`commit`]. A server that does not answer at all, as behind a network that was cut, is not waited for without end.
+async fn in_time(
+    pool: &Pool,
     key: Option<&AuditKey>,
     kept: &mut Kept,
     jobs: &mut [Job],
 ) -> Result<Option<i64>, StoreError> {
-    // Whatever ends before the commit forgets it, a connection that could not be had included: the next may be another.
-    let before = std::mem::take(kept);
-    let mut inner = pool
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(|source| StoreError::NotBegun { code: primary_code(&source), why: source.to_string() })?;
-    let data_version: i64 = sqlx::query_scalar("PRAGMA data_version")
-        .fetch_one(&mut *inner)
-        .await
-        .doing("asking whether anybody else has written")?;
-    let image = if data_version == before.data_version { before.image } else { Image::default() };
+    match pool {
+        Pool::Sqlite(_) => commit(pool, key, kept, jobs).await,
+        Pool::Postgres(_) => match tokio::time::timeout(ANSWER_MAX, commit(pool, key, kept, jobs)).await {
+            Ok(done) => done,
+            Err(_elapsed) => Err(StoreError::InDoubt { source: sqlx::Error::PoolTimedOut }),
+        },
+    }
+}
+
+/// What lasts from one batch to the next.
+#[derive(Debug, Default)]
+struct Kept {
+    image: Image,
+    turn: Turn,
+}
+
+/// Runs all jobs in one transaction, while nobody else writes. Any error ends the transaction; nothing of it stays, nor
+/// what was remembered in it. Returns the place of the newest audit row, where one was added.
+async fn commit(
+    pool: &Pool,
+    key: Option<&AuditKey>,
+    kept: &mut Kept,
+    jobs: &mut [Job],
+) -> Result<Option<i64>, StoreError> {
+    // Whatever ends before the commit forgets the image, a connection that could not be had included: the next may be
+    // another.
+    let image = std::mem::take(&mut kept.image);
+    let before = kept.turn.clone();
+    kept.turn = before.ended_badly();
+    let (inner, turn) = turn::take(pool, &before).await?;
+    let image = if turn.follows(&before) { image } else { Image::default() };
     let mut tx = Tx { inner, image, waiting: Waiting::default(), audit_head: None, audit_key: key.cloned() };
     if let Err(error) = run_all(&mut tx, jobs).await {
         drop(tx.inner.rollback().await);
@@ -228,8 +275,8 @@ async fn commit(
     }
     // The head is read for an append and for nothing else.
     let newest = tx.audit_head.map(|(seq, _)| seq);
-    tx.inner.commit().await.map_err(|source| StoreError::Commit { source })?;
-    *kept = Kept { image: tx.image, data_version };
+    turn::end(tx.inner, newest).await?;
+    *kept = Kept { image: tx.image, turn };
     Ok(newest)
 }
 

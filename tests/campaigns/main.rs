@@ -19,6 +19,9 @@ mod clocks;
 mod contract;
 mod faults;
 mod points;
+#[path = "../postgres/mod.rs"]
+#[expect(dead_code, reason = "each test program uses some of it")]
+mod postgres;
 mod power_loss;
 mod replay;
 mod shim;

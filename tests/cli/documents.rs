@@ -75,6 +75,10 @@ impl Ports {
         Self { cloud: one.local_addr().unwrap().port(), service: other.local_addr().unwrap().port() }
     }
 
+    fn both(&self) -> [u16; 2] {
+        [self.cloud, self.service]
+    }
+
     fn put_into(&self, text: &str) -> String {
         text.replace("127.0.0.1:9090", &format!("127.0.0.1:{}", self.cloud))
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", self.service))
@@ -137,4 +141,39 @@ fn the_first_steps_lead_from_an_empty_folder_to_an_interrupt() {
         "{answer}"
     );
     until("the audit tells of an accepted interrupt", || done(folder, look).contains("accepted"));
+}
+
+#[test]
+fn two_replicas_on_postgresql_work_as_the_page_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = crate::postgres::server();
+    let ([cloud, a], [b, _]) = (Ports::free().both(), Ports::free().both());
+    let page = document("postgresql.md")
+        .replace("127.0.0.1:9090", &format!("127.0.0.1:{cloud}"))
+        .replace("127.0.0.1:8081", &format!("127.0.0.1:{a}"))
+        .replace("127.0.0.1:8082", &format!("127.0.0.1:{b}"))
+        .replace("127.0.0.1:5432", &format!("127.0.0.1:{}", server.port()))
+        // The page's server is Debian's, and its owner is asked through sudo; this one is asked by its address.
+        .replace("sudo -u postgres ", "");
+    let (_, page) = page.split_once("## One machine, two replicas").unwrap();
+    let (page, _) = page.split_once("## For real").unwrap();
+    let steps = blocks(page, "sh");
+    let [simulator, secrets, one, two, alert, look] = steps[..] else { panic!("six steps: {steps:?}") };
+
+    let _cloud = started(folder, simulator.trim(), cloud);
+    std::fs::write(folder.join("unhang.toml"), blocks(page, "toml")[0]).unwrap();
+    let asked = format!("export PGHOST=127.0.0.1 PGUSER=postgres PGPORT={}\n", server.port());
+    done(folder, &format!("{asked}{secrets}"));
+    let first = started(folder, &format!("env {}", one.trim()), a);
+    let _second = started(folder, &format!("env {}", two.trim()), b);
+    let dispatches = |port: u16| {
+        done(folder, &format!("curl -fsS http://127.0.0.1:{port}/readyz")).contains("\"dispatches\":true")
+    };
+    until("the first dispatches", || dispatches(a));
+    done(folder, alert);
+    until("the audit tells of an accepted interrupt", || done(folder, look).contains("accepted"));
+    let end = format!("kill -INT {}", first.0.id());
+    done(folder, &end);
+    until("the second dispatches", || dispatches(b));
 }

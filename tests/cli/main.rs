@@ -13,6 +13,10 @@ mod import;
 #[cfg(test)]
 mod manual;
 #[cfg(test)]
+#[path = "../postgres/mod.rs"]
+#[expect(dead_code, reason = "each test program uses some of it")]
+mod postgres;
+#[cfg(test)]
 mod service;
 #[cfg(test)]
 mod support;

@@ -12,6 +12,9 @@
 )]
 
 mod model;
+#[path = "../postgres/mod.rs"]
+#[expect(dead_code, reason = "each test program uses some of it")]
+mod postgres;
 mod prng;
 mod simulation;
 mod sizes;

@@ -49,8 +49,8 @@ plant ballast-never-given-up src/dispatcher/outcome.rs \
 plant dead-connection-comes-back src/store/open.rs \
   's/Ok\(!connection.is_in_transaction\(\)\)/Ok(!connection.is_in_transaction() || true)/' \
   --test service faults::a_full_disk
-plant locked-store-asked-once-per-job src/store/writer.rs \
-  's/Err\(StoreError::NotBegun \{ why, code \}\) => \{/Err(StoreError::NotBegun { why, code }) if jobs == 0 => {/' \
+plant locked-store-asked-once-per-job src/store/mod.rs \
+  's/self.is_doubt\(\) \|\| matches!\(self, Self::NotBegun \{ .. \}\)/self.is_doubt()/' \
   --test store_faults all_who_wait
 plant log-never-folded src/store/wal.rs \
   's/let large = bytes > if idle \{ FOLD_IDLE_BYTES \} else \{ FOLD_BUSY_BYTES \};/let large = bytes > u64::from(idle) * u64::MAX;/; s/u64::from\(idle\) \* u64::MAX/u64::MAX - u64::from(idle)/' \

@@ -37,8 +37,8 @@ plant approval-of-ones-own-replay src/hands.rs \
 plant audit-hash-without-the-detail src/domain/audit.rs \
   's/    field\(Some\(event.detail.as_bytes\(\)\)\);\n//' \
   --lib domain::audit
-plant answer-before-the-commit src/store/writer.rs \
-  's/tx.inner.commit\(\).await.map_err/tx.inner.rollback().await.map_err/' \
+plant answer-before-the-commit src/store/turn.rs \
+  's/inner.commit\(\).await.map_err/inner.rollback().await.map_err/' \
   --test store one_job
 plant schema-without-the-unique-index migrations/sqlite/0001_first.sql \
   's/CREATE UNIQUE INDEX one_attempt_that_may_have_acted ON attempt \(remediation_id\)\n  WHERE outcome IS NULL OR outcome <> .not_sent.;//' \

@@ -11,10 +11,14 @@ const FLEET: u64 = 600;
 const FIRST: u64 = 91_000_001;
 
 /// A small generator whose every run can be repeated from its seed (xorshift64*).
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -22,7 +26,7 @@ impl Dice {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "how a person repeats or lengthens this run")]
     std::env::var(name).ok()?.parse().ok()
 }
@@ -32,7 +36,7 @@ fn killed_again_and_again_nothing_is_lost_and_no_server_is_interrupted_twice() {
     let kills = setting("UNHANG_KILLS").unwrap_or(200);
     let seed = setting("UNHANG_SEED").unwrap_or_else(|| u64::from(std::process::id()) | 1);
     println!("UNHANG_SEED={seed} UNHANG_KILLS={kills}");
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut dice = Dice::new(seed);
     let mut tally = Seen::default();
     // A fresh store and fresh servers now and then, so that there is always somebody left to interrupt.
     let mut left = kills;

@@ -69,8 +69,8 @@ fn a_collected_dump_ends_the_cooldown_but_never_the_dump_window_or_the_budget() 
     let (status, said) = collect(&service, FIRST);
     assert_eq!((status, &said["code"]), (409, &json!("nothing_to_collect")), "{said}");
     service.stop();
-    past::interrupted(&site.store(), FIRST, 120);
-    past::interrupted(&site.store(), "91000002", 10);
+    past::interrupted(&site, FIRST, 120);
+    past::interrupted(&site, "91000002", 10);
 
     let service = site.start();
     assert_eq!(fire(&service, FIRST, "one")["reason"], "cooldown");

@@ -23,11 +23,16 @@ mod hands;
 mod health;
 mod hostile;
 mod journal;
+mod moved;
 mod notify;
 mod outcomes;
 mod pages;
 mod past;
+#[path = "../postgres/mod.rs"]
+#[expect(dead_code, reason = "each test program uses some of it")]
+mod postgres;
 mod receiver;
+mod replicas;
 mod rotation;
 mod senders;
 mod server_role;

@@ -1,13 +1,11 @@
 //! A past: interrupts of some time ago, written into the store of a service that does not run.
 
-use std::path::Path;
-
-use sqlx::Connection as _;
+use crate::support::Site;
 
 /// Writes a confirmed interrupt of a server, so many minutes ago, with a cooldown of 24 h. The service must have run
 /// once on this store.
-pub(crate) fn interrupted(store: &Path, server: &str, minutes_ago: i64) {
-    attempted(store, server, minutes_ago, "accepted", "confirmed");
+pub(crate) fn interrupted(site: &Site, server: &str, minutes_ago: i64) {
+    attempted(site, server, minutes_ago, "accepted", "confirmed");
 }
 
 /// The identifier of the remediation of such a past.
@@ -17,7 +15,7 @@ pub(crate) fn remediation_of(server: &str) -> String {
 
 /// Writes an attempt with this outcome, whose remediation then ended so; with the outcome's own word it is still open.
 #[expect(clippy::disallowed_methods, reason = "the past is counted from now")]
-pub(crate) fn attempted(store: &Path, server: &str, minutes_ago: i64, outcome: &str, end: &str) {
+pub(crate) fn attempted(site: &Site, server: &str, minutes_ago: i64, outcome: &str, end: &str) {
     let at = jiff::Timestamp::now().as_millisecond() - minutes_ago * 60_000;
     let id = remediation_of(server);
     let ending = if end == outcome {
@@ -36,18 +34,12 @@ pub(crate) fn attempted(store: &Path, server: &str, minutes_ago: i64, outcome: &
            FROM server WHERE server_no = '{server}';
          INSERT INTO attempt (remediation_id, try, nonce, epoch, server_no, region_code, policy, intent_at, signed_at, \
            send_before, request_hash, memory_bytes, cooldown_until, outcome, outcome_at) \
-           VALUES ('{id}', 1, '{id}', 1, '{server}', 'KR', 'hung-windows', {at}, {at}, {at}, '', 1, \
+           VALUES ('{id}', 1, '{id}', (SELECT max(epoch) FROM owner), '{server}', 'KR', 'hung-windows', {at}, {at}, {at}, '', 1, \
            {at} + 86400000, '{outcome}', {at});
          UPDATE remediation SET state = 'queued' WHERE id = '{id}';
          UPDATE remediation SET state = 'intent' WHERE id = '{id}';
          UPDATE remediation SET state = '{outcome}' WHERE id = '{id}';
          {ending}"
     );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(store);
-        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(run)).execute(&mut db).await.unwrap();
-        db.close().await.unwrap();
-    });
+    site.sql(&run);
 }

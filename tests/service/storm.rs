@@ -191,18 +191,9 @@ fn what_queued_before_a_downtime_does_not_burst_out_after_it() {
 
 /// Moves what waits in a stopped store into the past.
 fn shift_past(site: &Site, ms: i64) {
-    use sqlx::Connection as _;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(site.store());
-        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query("UPDATE remediation SET last_notice_at = last_notice_at - ? WHERE finished_at IS NULL")
-            .bind(ms)
-            .execute(&mut db)
-            .await
-            .unwrap();
-        db.close().await.unwrap();
-    });
+    let moved =
+        format!("UPDATE remediation SET last_notice_at = last_notice_at - {ms} WHERE finished_at IS NULL");
+    site.sql(&moved);
 }
 
 #[test]

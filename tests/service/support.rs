@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::contract;
+use crate::{contract, postgres};
 
 pub(crate) const ALERTMANAGER_TOKEN: &str = "alertmanager-test-token-0001";
 pub(crate) const BASIC_PASSWORD: &str = "alertmanager-test-password-1";
@@ -47,6 +47,8 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
 pub(crate) struct Site {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) config: PathBuf,
+    /// The store, where it is on a server.
+    pub(crate) url: Option<String>,
 }
 
 /// What a test changes in the configuration.
@@ -90,9 +92,16 @@ impl Site {
     /// Writes configuration and secrets. Limits are wide: the tests that use them look for second effects.
     /// What `more` says of storms and breakers takes the place of the wide ones.
     pub(crate) fn new(settings: &Settings) -> Self {
+        // The same tests on the other kind of store.
+        let url = on_a_server().then(|| postgres::server().new_database());
+        Self::with_store(settings, url)
+    }
+
+    /// The same with a store on a server that was named, or else in a file.
+    pub(crate) fn with_store(settings: &Settings, url: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("unhang.toml");
-        let site = Self { dir, config };
+        let site = Self { dir, config, url };
         let scenario = simulator::Scenario::demo();
         site.secret("access", &scenario.access_key);
         site.secret("secret", &scenario.secret_key);
@@ -113,13 +122,13 @@ impl Site {
     /// Writes the configuration file.
     pub(crate) fn write(&self, settings: &Settings) {
         let Settings { endpoint, mode, settle, spacing, server, more, store: store_keys, source } = settings;
-        let store = self.store().display().to_string();
+        let store = self.url.clone().unwrap_or_else(|| format!("sqlite://{}", self.store().display()));
         let mut text = format!(
             r#"
 [server]
 {server}
 [store]
-url = "sqlite://{store}"
+url = "{store}"
 {store_keys}
 [cloud]
 endpoint = "{endpoint}"
@@ -179,6 +188,29 @@ key_file = "audit-key"
 
     pub(crate) fn store(&self) -> PathBuf {
         self.dir.path().join("data/unhang.db")
+    }
+
+    /// Where its store is.
+    pub(crate) fn place(&self) -> unhang::config::Place {
+        let file = || unhang::config::Place::File(self.store());
+        self.url.as_deref().map_or_else(file, |url| unhang::config::Place::parse(url).unwrap())
+    }
+
+    /// Runs statements behind the service's back.
+    pub(crate) fn sql(&self, text: &str) {
+        use sqlx::Connection as _;
+        if let Some(url) = &self.url {
+            let database = url.rsplit('/').next().unwrap();
+            postgres::server().run(database, &format!("SET search_path = unhang; {text}"));
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.store());
+            let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut db).await.unwrap();
+            db.close().await.unwrap();
+        });
     }
 
     /// Starts the binary and waits until it says where it listens.
@@ -283,7 +315,7 @@ pub(crate) fn read_answer(asking: reqwest::blocking::RequestBuilder) -> Option<(
 pub(crate) struct Service {
     child: Mutex<Child>,
     pub(crate) url: String,
-    http: reqwest::blocking::Client,
+    pub(crate) http: reqwest::blocking::Client,
 }
 
 impl Drop for Service {
@@ -478,7 +510,10 @@ pub(crate) fn broken_laws(site: &Site, cloud: &Cloud, acknowledged: &[String]) -
     if cloud.running.ledger().iter().any(|entry| entry.destroyed_dump) {
         broken.push("law 9: a dump was destroyed".to_owned());
     }
-    let rows = store_rows(&site.store());
+    let rows = match &site.url {
+        Some(url) => server_rows(url),
+        None => store_rows(&site.store()),
+    };
     for id in acknowledged {
         if !rows.deliveries.contains(id) {
             broken.push(format!("law 1: acknowledged delivery {id} is not in the store"));
@@ -539,6 +574,39 @@ struct Rows {
     integrity: String,
     broken_references: usize,
     live_twice: i64,
+}
+
+/// Whether the stores of these tests are on a server.
+#[expect(clippy::disallowed_methods, reason = "which store is tested is no configuration of the service")]
+pub(crate) fn on_a_server() -> bool {
+    std::env::var("UNHANG_TEST_STORE").is_ok_and(|kind| kind == "postgres")
+}
+
+fn server_rows(url: &str) -> Rows {
+    let database = url.rsplit('/').next().unwrap();
+    let lines = |sql: &str| -> Vec<String> {
+        let told = postgres::server().run(database, &format!("SET search_path = unhang; {sql}"));
+        told.lines().map(str::to_owned).collect()
+    };
+    let attempt = |line: &String| {
+        let mut parts = line.split('|').map(str::to_owned);
+        let (server, signed_at) = (parts.next().unwrap(), parts.next().unwrap());
+        (server, signed_at, parts.next().filter(|outcome| !outcome.is_empty()))
+    };
+    let live_twice = lines(
+        "SELECT count(*) FROM (SELECT 1 FROM remediation WHERE finished_at IS NULL \
+         GROUP BY region_code, server_no HAVING count(*) > 1) twice",
+    );
+    Rows {
+        deliveries: lines("SELECT id FROM delivery").into_iter().collect(),
+        audited: lines("SELECT DISTINCT delivery_id FROM audit WHERE delivery_id IS NOT NULL")
+            .into_iter()
+            .collect(),
+        attempts: lines("SELECT server_no, signed_at, outcome FROM attempt").iter().map(attempt).collect(),
+        integrity: "ok".to_owned(),
+        broken_references: 0,
+        live_twice: live_twice.first().unwrap().parse().unwrap(),
+    }
 }
 
 fn store_rows(path: &Path) -> Rows {

@@ -69,8 +69,8 @@ fn stage() -> Stage {
     let service = site.start();
     service.wait_for_inventory(20);
     service.stop();
-    past::interrupted(&site.store(), &no(12), 120);
-    past::interrupted(&site.store(), &no(13), 10);
+    past::interrupted(&site, &no(12), 120);
+    past::interrupted(&site, &no(13), 10);
     let service = site.start();
     service.wait_for_inventory(20);
     Stage { cloud, site, service }
@@ -311,7 +311,7 @@ fn the_headline_says_what_became_of_an_attempt_and_not_what_its_answer_was() {
     on.service.stop();
     let ends = [(1, "confirmed"), (2, "closed_happened"), (3, "closed_not_happened")];
     for (n, end) in ends {
-        past::attempted(&on.site.store(), &no(n), 120, "unknown", end);
+        past::attempted(&on.site, &no(n), 120, "unknown", end);
     }
     let service = on.site.start();
     for ((n, end), said) in ends.into_iter().zip([
@@ -334,7 +334,7 @@ fn a_long_story_is_told_to_its_end() {
     runtime.block_on(async {
         let key = std::fs::read_to_string(on.site.dir.path().join("audit-key")).unwrap();
         let key = AuditKey::new(key.into());
-        let (store, writer) = Store::open(&on.site.store(), key, |_stats| {}).await.unwrap();
+        let (store, writer) = Store::open_at(&on.site.place(), key, |_stats| {}).await.unwrap();
         let tasks = tokio_util::task::TaskTracker::new();
         tasks.spawn(writer);
         tasks.close();

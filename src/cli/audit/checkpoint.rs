@@ -19,6 +19,7 @@ use crate::cli::place::StoreArgs;
 use crate::cli::upkeep::sync_folder;
 use crate::cli::when;
 use crate::clock::Clock;
+use crate::config::Place;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_key::AuditKey;
 use crate::domain::chain::{CHECKPOINT, Checkpoint, Inspection};
@@ -60,12 +61,12 @@ pub(in crate::cli) struct CheckpointArgs {
 
 /// Makes one.
 pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failure> {
-    let path = args.store.path()?;
+    let place = args.store.place()?;
     if std::fs::symlink_metadata(&args.export).is_ok() {
         return Err(Failure::usage(format!("{} is there already; name a new file", args.export.display())));
     }
     drop(args.store.open_read_only().await?);
-    let lock = DataLock::take(&path)
+    let lock = DataLock::of(&place)
         .map_err(|error| Failure::unreachable(format!("stop the service first: {}", chain(&error))))?;
     let key = args.keys.place(&args.store)?.key;
     let witness = Witness::read(&args.keys, &args.store, None, false)?;
@@ -95,7 +96,7 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
     drop(store);
     checkpoint.before = args.before;
     checkpoint.pruned = args.prune;
-    let (row, removed) = record(&path, key, &checkpoint).await?;
+    let (row, removed) = record(&place, key, &checkpoint).await?;
     drop(lock);
     out.line(format_args!(
         "{}: rows {} to {}, sha256 {}",
@@ -188,8 +189,12 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
 }
 
 /// The event, and with `pruned` the removal of the rows, in one transaction.
-async fn record(path: &Path, key: Option<AuditKey>, checkpoint: &Checkpoint) -> Result<(i64, u64), Failure> {
-    let (store, writer) = Store::open(path, key, |_stats| {}).await?;
+async fn record(
+    place: &Place,
+    key: Option<AuditKey>,
+    checkpoint: &Checkpoint,
+) -> Result<(i64, u64), Failure> {
+    let (store, writer) = Store::open_at(place, key, |_stats| {}).await?;
     let tasks = TaskTracker::new();
     tasks.spawn(writer);
     tasks.close();

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::failure::Failure;
 use crate::cli::place::StoreArgs;
-use crate::config::audit_key_from;
+use crate::config::{Config, audit_key_from};
 use crate::domain::audit_key::{AuditKey, KeyRing};
 
 /// Names keys of the audit.
@@ -23,7 +23,7 @@ pub(super) struct KeyArgs {
 }
 
 /// What the audit of one store goes by.
-pub(super) struct Place {
+pub(super) struct Keys {
     /// Key that new rows and heads get.
     pub(super) key: Option<AuditKey>,
     /// All keys.
@@ -36,10 +36,15 @@ pub(super) struct Place {
 
 impl KeyArgs {
     /// Reads them, with what the configuration says.
-    pub(super) fn place(&self, store: &StoreArgs) -> Result<Place, Failure> {
+    pub(super) fn place(&self, store: &StoreArgs) -> Result<Keys, Failure> {
         let configured = store.config_if_any()?;
-        let is_own = |path: &Path| store.path().is_ok_and(|own| same_file(&own, path));
-        let heads = configured.as_ref().filter(|config| is_own(&config.store.path));
+        let is_own = |config: &Config| {
+            store.place().is_ok_and(|own| match (own.file(), config.store.place.file()) {
+                (Some(own), Some(configured)) => same_file(own, configured),
+                _ => own == config.store.place,
+            })
+        };
+        let heads = configured.as_ref().filter(|config| is_own(config));
         let heads_named = heads.is_some_and(|config| config.audit.heads_named);
         let heads = heads.map(|config| config.audit.heads_file.clone());
         let audit = configured.map(|config| config.audit);
@@ -51,7 +56,7 @@ impl KeyArgs {
         let key = named.or_else(|| audit.as_ref().and_then(|audit| audit.key.clone()));
         let mut old = self.old_key_file.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         old.extend(audit.iter().flat_map(|audit| audit.old_keys.iter().chain(&audit.key)).cloned());
-        Ok(Place { ring: KeyRing::new(key.clone(), old), key, heads, heads_named })
+        Ok(Keys { ring: KeyRing::new(key.clone(), old), key, heads, heads_named })
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::out::{Format, Out};
 use super::super::place::StoreArgs;
 use super::super::table::Table;
 use crate::journal::Journal;
-use crate::quarantine::{Comparison, compare, machine_id, wanted};
+use crate::quarantine::{At, Comparison, compare, wanted};
 use crate::telemetry::chain;
 
 /// Compare the attempt journal with the store: which interrupts does the store not know?
@@ -48,7 +48,7 @@ pub(super) async fn run(args: ReconcileArgs, out: &mut Out) -> Result<(), Failur
     let (from_attempt, audit_seq) = wanted(&known);
     let history = store.history(from_attempt, audit_seq).await?;
     let open = store.open_quarantine().await?;
-    let compared = compare(&known, &history, machine_id().as_deref());
+    let compared = compare(&known, &history, &At::of(&store).await?);
     if args.output == Format::Json {
         out.json(&json!({
             "ok": compared.findings.is_empty() && open.is_none(),

@@ -26,7 +26,7 @@ use crate::store::{AuditFilter, AuditItem, PAGE_MAX, Page, PageRequest};
 /// Rows of a page when nothing is said.
 const ROWS: i64 = 50;
 /// Kinds of events, for the list to choose from; any other can be asked for by its word.
-const KINDS: [&str; 40] = [
+const KINDS: [&str; 41] = [
     "attempt_intent",
     "attempt_outcome",
     "evidence",
@@ -59,6 +59,7 @@ const KINDS: [&str; 40] = [
     "heartbeat_heard",
     "inventory_failed",
     "store_identified",
+    "store_moved",
     "watch_gap",
     "service_started",
     "service_stopped",

@@ -2,10 +2,9 @@
 //!
 //! Never: a row that is not as it was hashed.
 
+use super::super::db::{Connection, Pool, QueryBuilder, Row, built, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::audit::{Actor, ActorKind, AuditEvent};
@@ -84,7 +83,7 @@ const AUDIT_COLUMNS: &str = "SELECT seq, at, kind, actor_kind, actor_name, trace
 /// Stands for a detail that was kept packed and cannot be read. It is not what was hashed, so that verifying names the row.
 const DAMAGED: &str = "(this detail is damaged in the store and cannot be read)";
 
-fn audit_item(row: &SqliteRow) -> Result<AuditItem, StoreError> {
+fn audit_item(row: &Row) -> Result<AuditItem, StoreError> {
     let kind =
         ActorKind::parse(&row.text("actor_kind")?).ok_or(StoreError::Unreadable { what: "actor_kind" })?;
     Ok(AuditItem {
@@ -119,31 +118,26 @@ fn audit_item(row: &SqliteRow) -> Result<AuditItem, StoreError> {
 
 /// Audit rows behind a place, oldest first.
 pub(in crate::store) async fn audit_after(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     seq: i64,
     limit: i64,
 ) -> Result<Vec<AuditItem>, StoreError> {
     let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(seq)
-        .bind(limit)
-        .fetch_all(db)
-        .await
-        .doing("reading the audit")?;
+    let rows = built(sql).bind(seq).bind(limit).fetch_all(db).await.doing("reading the audit")?;
     rows.iter().map(audit_item).collect()
 }
 
 /// Audit rows of some kinds (a JSON list) behind a place up to another, oldest first.
 pub(in crate::store) async fn audit_of_kinds(
-    readers: &sqlx::SqlitePool,
+    readers: &Pool,
     (after, last): (i64, i64),
     kinds: &str,
     limit: i64,
 ) -> Result<Vec<AuditItem>, StoreError> {
     let sql = format!(
-        "{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? AND +kind IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
+        "{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? AND (kind || '') IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let rows = built(sql)
         .bind(after)
         .bind(last)
         .bind(kinds)
@@ -163,7 +157,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<AuditItem>, StoreError> {
         let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = built(sql)
             .bind(after)
             .bind(last)
             .bind(limit)
@@ -175,7 +169,7 @@ impl Store {
 
     /// The last row before the first that is not older than a time; `None` where there is no row.
     pub async fn audit_last_before(&self, at: Timestamp) -> Result<Option<i64>, StoreError> {
-        sqlx::query_scalar(
+        query_scalar(
             "SELECT coalesce((SELECT min(seq) - 1 FROM audit WHERE at >= ?), (SELECT max(seq) FROM audit))",
         )
         .bind(ms(at))
@@ -190,7 +184,7 @@ impl Store {
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditItem>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(AUDIT_COLUMNS);
+        let mut query: QueryBuilder<'_> = QueryBuilder::new(AUDIT_COLUMNS);
         query.push("WHERE 1 = 1");
         let equals = [
             (" AND server_instance_no = ", &filter.server_instance_no),

@@ -2,10 +2,9 @@
 //!
 //! Never: a credential; none is stored.
 
+use super::super::db::{QueryBuilder, Row, built, query};
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::alert::{Alert, AlertStatus};
@@ -137,7 +136,7 @@ pub struct DecisionCount {
 const DELIVERY_COLUMNS: &str = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, \
      d.alert_count, d.truncated, d.repeat_of, d.replay_of, d.actor FROM delivery d ";
 
-fn delivery_summary(row: &SqliteRow) -> Result<DeliverySummary, StoreError> {
+fn delivery_summary(row: &Row) -> Result<DeliverySummary, StoreError> {
     Ok(DeliverySummary {
         id: row.text("id")?,
         trace_id: row.text("trace_id")?,
@@ -157,7 +156,7 @@ pub(super) const ALERT_COLUMNS: &str = "SELECT delivery_id, idx, source, fingerp
      region_code, policy, decision, reason, until, detail, trace, trace_packed, config_hash, decided_at, incident_id, \
      remediation_id FROM alert ";
 
-pub(super) fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
+pub(super) fn alert_row(row: &Row) -> Result<AlertRow, StoreError> {
     let alert =
         row.long_text_opt("alert", "alert_packed")?.map(|text| from_json(&text, "alert")).transpose()?;
     Ok(AlertRow {
@@ -190,7 +189,7 @@ impl Store {
         source: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<DeliverySummary>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(DELIVERY_COLUMNS);
+        let mut query: QueryBuilder<'_> = QueryBuilder::new(DELIVERY_COLUMNS);
         query.push("WHERE 1 = 1");
         if let Some(source) = source {
             query.push(" AND d.source = ").push_bind(source.to_owned());
@@ -210,8 +209,7 @@ impl Store {
         let sql = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, d.alert_count, \
                    d.truncated, d.repeat_of, d.replay_of, d.actor, d.answer, d.answer_packed, b.bytes, b.packed FROM delivery d \
                    JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?";
-        let row =
-            sqlx::query(sql).bind(id).fetch_optional(&self.readers).await.doing("reading a delivery")?;
+        let row = query(sql).bind(id).fetch_optional(&self.readers).await.doing("reading a delivery")?;
         let Some(row) = row else { return Ok(None) };
         let bytes = row.long_bytes("bytes", "packed")?;
         let answer = row.long_text("answer", "answer_packed")?;
@@ -225,7 +223,7 @@ impl Store {
 
     /// How many alerts of these deliveries got which decision.
     pub async fn decisions_of(&self, ids: &[String]) -> Result<Vec<DecisionCount>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT delivery_id, decision, reason, count(*) AS alerts, min(server_no) AS least, \
              max(server_no) AS greatest FROM alert WHERE delivery_id IN (SELECT value FROM json_each(?)) \
              GROUP BY delivery_id, decision, reason ORDER BY delivery_id, decision, reason",
@@ -248,7 +246,7 @@ impl Store {
     }
 
     async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{ALERT_COLUMNS}{clause}")))
+        let rows = built(format!("{ALERT_COLUMNS}{clause}"))
             .bind(id)
             .fetch_all(&self.readers)
             .await
@@ -259,7 +257,7 @@ impl Store {
     /// Newest decisions of an incident.
     pub async fn alerts_of_incident(&self, id: &str, limit: i64) -> Result<Vec<AlertRow>, StoreError> {
         let sql = format!("{ALERT_COLUMNS} WHERE incident_id = ? ORDER BY alert.id DESC LIMIT ?");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = built(sql)
             .bind(id)
             .bind(limit)
             .fetch_all(&self.readers)
@@ -273,7 +271,7 @@ impl Store {
         let sql = format!(
             "{ALERT_COLUMNS} WHERE server_no = ? AND received_at <= ? ORDER BY received_at DESC, id DESC LIMIT 20"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = built(sql)
             .bind(server_no)
             .bind(ms(at))
             .fetch_all(&self.readers)

@@ -2,6 +2,7 @@
 //!
 //! Never: a counter of its own; everything is counted from rows.
 
+use super::super::db::{query_as, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ pub struct StoreCounts {
 impl Store {
     /// Alerts that wait for a look-up.
     pub async fn pending_count(&self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT count(*) FROM alert WHERE decision = 'pending'")
+        query_scalar("SELECT count(*) FROM alert WHERE decision = 'pending'")
             .fetch_one(&self.readers)
             .await
             .doing("counting pending alerts")
@@ -35,29 +36,27 @@ impl Store {
 
     /// Figures for metrics and readiness; `sources` are those whose newest delivery is wanted.
     pub async fn counts(&self, sources: &[String]) -> Result<StoreCounts, StoreError> {
-        let states: Vec<(String, i64)> =
-            sqlx::query_as("SELECT state, count(*) FROM remediation GROUP BY state")
-                .fetch_all(&self.readers)
-                .await
-                .doing("counting remediations")?;
-        let holds: i64 = sqlx::query_scalar("SELECT count(*) FROM hold WHERE cleared_at IS NULL")
+        let states: Vec<(String, i64)> = query_as("SELECT state, count(*) FROM remediation GROUP BY state")
+            .fetch_all(&self.readers)
+            .await
+            .doing("counting remediations")?;
+        let holds: i64 = query_scalar("SELECT count(*) FROM hold WHERE cleared_at IS NULL")
             .fetch_one(&self.readers)
             .await
             .doing("counting holds")?;
         let pending_alerts = self.pending_count().await?;
         let mut last_delivery = Vec::new();
         for source in sources {
-            let newest: Option<i64> =
-                sqlx::query_scalar("SELECT max(received_at) FROM delivery WHERE source = ?")
-                    .bind(source)
-                    .fetch_one(&self.readers)
-                    .await
-                    .doing("reading the last delivery of a source")?;
+            let newest: Option<i64> = query_scalar("SELECT max(received_at) FROM delivery WHERE source = ?")
+                .bind(source)
+                .fetch_one(&self.readers)
+                .await
+                .doing("reading the last delivery of a source")?;
             if let Some(ms) = newest {
                 last_delivery.push((source.clone(), at(ms)?));
             }
         }
-        let oldest: Option<i64> = sqlx::query_scalar(
+        let oldest: Option<i64> = query_scalar(
             "SELECT min(created_at) FROM remediation WHERE finished_at IS NULL \
              AND state IN ('settling', 'awaiting_approval', 'queued')",
         )

@@ -2,9 +2,9 @@
 //!
 //! Never: a counter of its own; everything is counted from rows.
 
+use super::super::db::query;
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row as _;
 
 use crate::domain::breaker::Tried;
 use crate::domain::ladder::Record;
@@ -56,13 +56,12 @@ pub struct ResetRow {
 impl Store {
     /// Storms, newest first; those that are open, or the newest of all.
     pub async fn storms(&self, only_open: bool) -> Result<Vec<StormRow>, StoreError> {
-        let rows =
-            sqlx::query("SELECT * FROM storm WHERE ? = 0 OR cleared_at IS NULL ORDER BY id DESC LIMIT ?")
-                .bind(only_open)
-                .bind(STORMS_MAX)
-                .fetch_all(&self.readers)
-                .await
-                .doing("reading storms")?;
+        let rows = query("SELECT * FROM storm WHERE ? = 0 OR cleared_at IS NULL ORDER BY id DESC LIMIT ?")
+            .bind(i64::from(only_open))
+            .bind(STORMS_MAX)
+            .fetch_all(&self.readers)
+            .await
+            .doing("reading storms")?;
         rows.iter()
             .map(|row| {
                 Ok(StormRow {
@@ -88,11 +87,11 @@ impl Store {
     ) -> Result<(Vec<Tried>, Option<ResetRow>), StoreError> {
         let mut connection = self.readers.acquire().await.doing("taking a reader")?;
         let tried = tried(&mut connection, policy, i64::from(failures) + TRIED_MORE).await?;
-        let row = sqlx::query(
+        let row = query(
             "SELECT at, person, reason FROM breaker_reset WHERE policy = ? ORDER BY at DESC, id DESC LIMIT 1",
         )
         .bind(policy)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut connection)
         .await
         .doing("reading the newest reset")?;
         let reset = row
@@ -112,7 +111,7 @@ impl Store {
 
     /// What a policy has shown.
     pub async fn record_of(&self, policy: &str) -> Result<Record, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT (SELECT count(*) FROM alert WHERE policy = ?1 AND reason = 'shadow'), \
              (SELECT count(*) FROM remediation WHERE policy = ?1 AND (needs_person = 1 OR approved_by IS NOT NULL)), \
              (SELECT count(*) FROM remediation WHERE policy = ?1 AND approved_by IS NOT NULL), \
@@ -127,7 +126,7 @@ impl Store {
         .await
         .doing("counting what a policy has shown")?;
         let count = |place: usize| {
-            row.try_get::<i64, _>(place).map_err(|_error| StoreError::Unreadable { what: "count" })
+            row.get::<i64, _>(place).map_err(|_error| StoreError::Unreadable { what: "count" })
         };
         Ok(Record {
             shadow_hits: count(0)?,

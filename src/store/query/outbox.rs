@@ -2,10 +2,9 @@
 //!
 //! Never: an address of a receiver; the store has none.
 
+use super::super::db::{QueryBuilder, Row, query, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::notice::Message;
@@ -88,7 +87,7 @@ pub struct ReceiverState {
 /// A message waits when it was never taken, when the last try failed, or when its end was not told.
 const WAITS: &str = "(delivered_at IS NULL OR attempts > 0 OR coalesce(ends_at, 9223372036854775807) <= ";
 
-fn message_row(row: &SqliteRow, now: Timestamp) -> Result<MessageRow, StoreError> {
+fn message_row(row: &Row, now: Timestamp) -> Result<MessageRow, StoreError> {
     let (attempts, ends_at) = (row.int("attempts")?, row.time_opt("ends_at")?);
     let (delivered_at, given_up_at) = (row.time_opt("delivered_at")?, row.time_opt("given_up_at")?);
     let done = row.time_opt("done_at")?.is_some();
@@ -125,7 +124,7 @@ impl Store {
         page: &PageRequest,
         now: Timestamp,
     ) -> Result<Page<MessageRow>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
+        let mut query: QueryBuilder<'_> = QueryBuilder::new(
             "SELECT id, receiver, seq, webhook_id, message, made_at, ends_at, attempts, not_before, last_error, \
              delivered_at, given_up_at, done_at FROM outbox WHERE 1 = 1",
         );
@@ -160,16 +159,16 @@ impl Store {
     /// How a receiver stands.
     pub async fn receiver_state(&self, receiver: &str, now: Timestamp) -> Result<ReceiverState, StoreError> {
         let doing = "reading how a receiver stands";
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT count(*) AS open, count(CASE WHEN ");
-        query.push(WAITS).push_bind(ms(now)).push(") THEN 1 END) AS waiting, min(CASE WHEN ");
-        query.push(WAITS).push_bind(ms(now));
-        query.push(") THEN CASE WHEN delivered_at IS NULL THEN made_at ELSE min(not_before, coalesce(ends_at, not_before)) END END)");
-        query
+        let mut counts: QueryBuilder<'_> = QueryBuilder::new("SELECT count(*) AS open, count(CASE WHEN ");
+        counts.push(WAITS).push_bind(ms(now)).push(") THEN 1 END) AS waiting, min(CASE WHEN ");
+        counts.push(WAITS).push_bind(ms(now));
+        counts.push(") THEN CASE WHEN delivered_at IS NULL THEN made_at ELSE min(not_before, coalesce(ends_at, not_before)) END END)");
+        counts
             .push(" AS since FROM outbox WHERE done_at IS NULL AND receiver = ")
             .push_bind(receiver.to_owned());
-        let row = query.build().fetch_one(&self.readers).await.doing(doing)?;
+        let row = counts.build().fetch_one(&self.readers).await.doing(doing)?;
         let (open, waiting) = (row.int("open")?, row.int("waiting")?);
-        let last_error: Option<String> = sqlx::query_scalar(
+        let last_error: Option<String> = query_scalar(
             "SELECT last_error FROM outbox WHERE done_at IS NULL AND receiver = ? AND last_error IS NOT NULL \
              ORDER BY id LIMIT 1",
         )
@@ -177,7 +176,7 @@ impl Store {
         .fetch_optional(&self.readers)
         .await
         .doing(doing)?;
-        let delivered = sqlx::query("SELECT max(delivered_at) AS at FROM outbox WHERE receiver = ?")
+        let delivered = query("SELECT max(delivered_at) AS at FROM outbox WHERE receiver = ?")
             .bind(receiver)
             .fetch_one(&self.readers)
             .await
@@ -194,7 +193,7 @@ impl Store {
 
     /// Receivers for which something is still to do.
     pub async fn receivers_with_messages(&self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT DISTINCT receiver FROM outbox WHERE done_at IS NULL")
+        query_scalar("SELECT DISTINCT receiver FROM outbox WHERE done_at IS NULL")
             .fetch_all(&self.readers)
             .await
             .doing("looking for receivers with messages")

@@ -2,6 +2,7 @@
 //!
 //! Never: writes, or reads a whole range of alerts at once.
 
+use super::super::db::{Row, query, query_scalar};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -106,7 +107,7 @@ pub struct Record {
 impl Store {
     /// The first alert since a time and the last of all; `None` where there is none.
     pub async fn alert_range(&self, since: Timestamp) -> Result<Option<(i64, i64)>, StoreError> {
-        let first: Option<i64> = sqlx::query_scalar(
+        let first: Option<i64> = query_scalar(
             "SELECT a.id FROM delivery d JOIN alert a ON a.delivery_id = d.id WHERE d.received_at >= ? \
              ORDER BY d.received_at, a.id LIMIT 1",
         )
@@ -114,7 +115,7 @@ impl Store {
         .fetch_optional(&self.readers)
         .await
         .doing("looking for the first alert of a range")?;
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM alert")
+        let last: Option<i64> = query_scalar("SELECT max(id) FROM alert")
             .fetch_one(&self.readers)
             .await
             .doing("looking for the last alert")?;
@@ -123,7 +124,7 @@ impl Store {
 
     /// The next recorded alerts from a row on, in their order.
     pub async fn recorded_alerts(&self, from: i64, limit: i64) -> Result<Vec<RecordedAlert>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT a.id, a.delivery_id, a.source, a.alert, a.alert_packed, a.received_at, a.server_no, a.policy, a.decision, a.reason, \
              CASE WHEN a.reason = 'not_eligible' THEN a.trace END AS trace, \
              CASE WHEN a.reason = 'not_eligible' THEN a.trace_packed END AS trace_packed, a.remediation_id, d.truncated, \
@@ -176,16 +177,12 @@ impl Store {
         Ok(record)
     }
 
-    async fn rows(
-        &self,
-        sql: &'static str,
-        doing: &'static str,
-    ) -> Result<Vec<sqlx::sqlite::SqliteRow>, StoreError> {
-        sqlx::query(sql).fetch_all(&self.readers).await.doing(doing)
+    async fn rows(&self, sql: &'static str, doing: &'static str) -> Result<Vec<Row>, StoreError> {
+        query(sql).fetch_all(&self.readers).await.doing(doing)
     }
 
     async fn lives_since(&self, since: Timestamp) -> Result<BTreeMap<String, RecordedLife>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT r.id, r.policy, r.needs_person, r.approved_at, r.state, r.reason, r.finished_at, r.server, a.intent_at, \
              a.outcome FROM remediation r LEFT JOIN attempt a ON a.remediation_id = r.id AND a.id = \
              (SELECT max(id) FROM attempt WHERE remediation_id = r.id) WHERE r.created_at >= ?",
@@ -215,7 +212,7 @@ impl Store {
     }
 
     async fn people_since(&self, since: Timestamp, record: &mut Record) -> Result<(), StoreError> {
-        let holds = sqlx::query(
+        let holds = query(
             "SELECT id, scope, name, author, reason, set_at, min(coalesce(until, cleared_at), \
              coalesce(cleared_at, until)) AS ended_at FROM hold \
              WHERE coalesce(cleared_at, until, ?1) >= ?1 ORDER BY id",
@@ -232,7 +229,7 @@ impl Store {
                 until: row.time_opt("ended_at")?,
             });
         }
-        let silences = sqlx::query(
+        let silences = query(
             "SELECT id, matchers, author, comment, starts_at, min(ends_at, coalesce(expired_at, ends_at)) AS ended_at \
              FROM silence WHERE ends_at >= ? ORDER BY id",
         );
@@ -286,11 +283,11 @@ impl Store {
             let demotion = Demotion { at: row.time("demoted_at")?, why: row.text("why")? };
             record.demotions.insert(row.text("policy")?, demotion);
         }
-        let tried = sqlx::query(
+        let tried = query(
             "SELECT a.policy, a.intent_at, a.outcome, r.state, \
-             coalesce(json_extract(a.evidence, '$.kind') = 'activity', 0) AS by_record \
+             CASE WHEN json_extract(a.evidence, '$.kind') = 'activity' THEN 1 ELSE 0 END AS by_record \
              FROM attempt a JOIN remediation r ON r.id = a.remediation_id \
-             WHERE a.outcome IS NOT 'not_sent' AND a.intent_at < ? ORDER BY a.intent_at DESC, a.id DESC LIMIT 1000",
+             WHERE a.outcome IS DISTINCT FROM 'not_sent' AND a.intent_at < ? ORDER BY a.intent_at DESC, a.id DESC LIMIT 1000",
         );
         for row in &tried.bind(ms(since)).fetch_all(&self.readers).await.doing("reading attempts")? {
             record.tried.entry(row.text("policy")?).or_default().push(Tried {

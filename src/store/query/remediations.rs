@@ -2,12 +2,11 @@
 //!
 //! Never: a judgement; states are shown as they are.
 
+use super::super::db::{QueryBuilder, Row, query};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::guard::Reason;
@@ -157,7 +156,7 @@ fn proof() -> utoipa::openapi::schema::Schema {
     any.item(none).build().into()
 }
 
-pub(super) fn incident_row(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
+pub(super) fn incident_row(row: &Row) -> Result<IncidentRow, StoreError> {
     Ok(IncidentRow {
         id: row.text("id")?,
         server_instance_no: row.text("server_no")?,
@@ -169,7 +168,7 @@ pub(super) fn incident_row(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
     })
 }
 
-pub(super) fn remediation_row(row: &SqliteRow) -> Result<RemediationRow, StoreError> {
+pub(super) fn remediation_row(row: &Row) -> Result<RemediationRow, StoreError> {
     Ok(RemediationRow {
         id: row.text("id")?,
         incident_id: row.text("incident_id")?,
@@ -202,7 +201,7 @@ pub(super) fn remediation_row(row: &SqliteRow) -> Result<RemediationRow, StoreEr
     })
 }
 
-fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, StoreError> {
+fn attempt_row(row: &Row) -> Result<AttemptRow, StoreError> {
     Ok(AttemptRow {
         id: row.int("id")?,
         r#try: row.int("try")?,
@@ -227,7 +226,7 @@ impl Store {
         open_only: bool,
         page: &PageRequest,
     ) -> Result<Page<IncidentRow>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT * FROM incident WHERE 1 = 1");
+        let mut query: QueryBuilder<'_> = QueryBuilder::new("SELECT * FROM incident WHERE 1 = 1");
         if open_only {
             query.push(" AND closed_at IS NULL");
         }
@@ -243,7 +242,7 @@ impl Store {
 
     /// One incident.
     pub async fn incident(&self, id: &str) -> Result<Option<IncidentRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM incident WHERE id = ?")
+        let row = query("SELECT * FROM incident WHERE id = ?")
             .bind(id)
             .fetch_optional(&self.readers)
             .await
@@ -258,7 +257,7 @@ impl Store {
         incident: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<RemediationRow>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT * FROM remediation WHERE 1 = 1");
+        let mut query: QueryBuilder<'_> = QueryBuilder::new("SELECT * FROM remediation WHERE 1 = 1");
         match state {
             Some("live") => {
                 query.push(" AND finished_at IS NULL");
@@ -288,7 +287,7 @@ impl Store {
 
     /// One remediation with its attempts.
     pub async fn remediation_row(&self, id: &str) -> Result<Option<RemediationRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM remediation WHERE id = ?")
+        let row = query("SELECT * FROM remediation WHERE id = ?")
             .bind(id)
             .fetch_optional(&self.readers)
             .await
@@ -309,7 +308,7 @@ impl Store {
         let ids = serde_json::json!(ids).to_string();
         let sql =
             "SELECT * FROM attempt WHERE remediation_id IN (SELECT value FROM json_each(?)) ORDER BY id";
-        let rows = sqlx::query(sql).bind(ids).fetch_all(&self.readers).await.doing("reading attempts")?;
+        let rows = query(sql).bind(ids).fetch_all(&self.readers).await.doing("reading attempts")?;
         let mut attempts: BTreeMap<String, Vec<AttemptRow>> = BTreeMap::new();
         for row in &rows {
             attempts.entry(row.text("remediation_id")?).or_default().push(attempt_row(row)?);

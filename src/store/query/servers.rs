@@ -2,9 +2,9 @@
 //!
 //! Never: a judgement; whether a server may be interrupted is asked of `crate::domain`.
 
+use super::super::db::{Connection, QueryBuilder, query, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::remediations::{incident_row, remediation_row};
 use super::{IncidentRow, Page, PageRequest, RemediationRow, cut, limit_of};
@@ -47,8 +47,7 @@ impl Store {
         begins: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<ServerRow>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> =
-            QueryBuilder::new("SELECT server, seen_at FROM server WHERE 1 = 1");
+        let mut query: QueryBuilder<'_> = QueryBuilder::new("SELECT server, seen_at FROM server WHERE 1 = 1");
         if let Some((region, no)) = page.cursor.as_deref().and_then(|cursor| cursor.split_once('/')) {
             query.push(" AND (region_code, server_no) > (").push_bind(region.to_owned());
             query.push(", ").push_bind(no.to_owned()).push(")");
@@ -65,8 +64,8 @@ impl Store {
             query
                 .push(" AND (server_no LIKE ")
                 .push_bind(pattern.clone())
-                .push(" ESCAPE '\\' OR server_name LIKE ");
-            query.push_bind(pattern).push(" ESCAPE '\\')");
+                .push(" ESCAPE '\\' OR lower(server_name) LIKE ");
+            query.push_bind(pattern.to_lowercase()).push(" ESCAPE '\\')");
         }
         let limit = limit_of(page);
         query.push(" ORDER BY region_code, server_no LIMIT ").push_bind(limit + 1);
@@ -80,7 +79,7 @@ impl Store {
 
     /// Every server with this number: one, or one in each of several regions.
     pub async fn servers_numbered(&self, no: &ServerNo) -> Result<Vec<ServerRow>, StoreError> {
-        let rows = sqlx::query("SELECT server, seen_at FROM server WHERE server_no = ? ORDER BY region_code")
+        let rows = query("SELECT server, seen_at FROM server WHERE server_no = ? ORDER BY region_code")
             .bind(no.as_str())
             .fetch_all(&self.readers)
             .await
@@ -106,7 +105,7 @@ impl Store {
 
     /// The newest incidents of a server, newest first.
     pub async fn incidents_on(&self, server: &Server, limit: i64) -> Result<Vec<IncidentRow>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM incident WHERE server_no = ? AND region_code = ? ORDER BY opened_at DESC LIMIT ?",
         )
         .bind(server.no.as_str())
@@ -124,7 +123,7 @@ impl Store {
         server: &Server,
         limit: i64,
     ) -> Result<Vec<RemediationRow>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM remediation WHERE server_no = ? AND region_code = ? ORDER BY created_at DESC LIMIT ?",
         )
         .bind(server.no.as_str())
@@ -142,22 +141,17 @@ impl Store {
     }
 }
 
-async fn open_incident(
-    connection: &mut SqliteConnection,
-    server: &Server,
-) -> Result<Option<String>, StoreError> {
-    sqlx::query_scalar(
-        "SELECT id FROM incident WHERE region_code = ? AND server_no = ? AND closed_at IS NULL",
-    )
-    .bind(server.region.as_str())
-    .bind(server.no.as_str())
-    .fetch_optional(connection)
-    .await
-    .doing("looking for an open incident")
+async fn open_incident(connection: &mut Connection, server: &Server) -> Result<Option<String>, StoreError> {
+    query_scalar("SELECT id FROM incident WHERE region_code = ? AND server_no = ? AND closed_at IS NULL")
+        .bind(server.region.as_str())
+        .bind(server.no.as_str())
+        .fetch_optional(connection)
+        .await
+        .doing("looking for an open incident")
 }
 
-async fn attempts_on(connection: &mut SqliteConnection, server: &Server) -> Result<Vec<Past>, StoreError> {
-    let rows = sqlx::query(
+async fn attempts_on(connection: &mut Connection, server: &Server) -> Result<Vec<Past>, StoreError> {
+    let rows = query(
         "SELECT a.remediation_id, a.intent_at, a.server_no, a.region_code, a.policy, a.outcome, a.memory_bytes, \
          a.cooldown_until FROM remediation r JOIN attempt a ON a.remediation_id = r.id \
          WHERE r.server_no = ?1 AND r.region_code = ?2 UNION ALL \

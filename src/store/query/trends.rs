@@ -2,6 +2,7 @@
 //!
 //! Never: walks a table; every count is a range of an index, and every list has an end.
 
+use super::super::db::query;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -16,11 +17,12 @@ const ROWS_MAX: i64 = 10_000;
 
 /// Which pairs of decision and reason there are since a time.
 pub(in crate::store) const PAIRS: &str = "SELECT d.value AS decision, r.value AS reason FROM json_each(?1) d, json_each(?2) r \
-     WHERE EXISTS (SELECT 1 FROM alert WHERE alert.decision = d.value AND alert.reason IS r.value AND alert.received_at >= ?3)";
+     WHERE EXISTS (SELECT 1 FROM alert WHERE alert.decision = d.value AND alert.reason IS NOT DISTINCT FROM r.value AND alert.received_at >= ?3)";
 /// How many alerts of each pair fall into each span.
-pub(in crate::store) const COUNTS: &str = "SELECT p.key AS pair, s.key AS span, (SELECT count(*) FROM alert \
-     WHERE alert.decision = json_extract(p.value, '$[0]') AND alert.reason IS json_extract(p.value, '$[1]') \
-     AND alert.received_at >= json_extract(s.value, '$[0]') AND alert.received_at < json_extract(s.value, '$[1]')) AS count \
+pub(in crate::store) const COUNTS: &str = "SELECT CAST(p.key AS BIGINT) AS pair, CAST(s.key AS BIGINT) AS span, (SELECT count(*) FROM alert \
+     WHERE alert.decision = json_extract(p.value, '$[0]') AND alert.reason IS NOT DISTINCT FROM json_extract(p.value, '$[1]') \
+     AND alert.received_at >= CAST(json_extract(s.value, '$[0]') AS BIGINT) \
+     AND alert.received_at < CAST(json_extract(s.value, '$[1]') AS BIGINT)) AS count \
      FROM json_each(?1) p, json_each(?2) s";
 /// Attempts since a time.
 pub(in crate::store) const ATTEMPTS: &str =
@@ -51,7 +53,7 @@ impl Store {
         let reasons = [None].into_iter().chain(Reason::ALL.iter().map(|reason| Some(reason.as_str())));
         let reasons: Vec<Option<&str>> = reasons.collect();
         let doing = "looking for decisions";
-        let rows = sqlx::query(PAIRS)
+        let rows = query(PAIRS)
             .bind(json!(decisions).to_string())
             .bind(json!(reasons).to_string())
             .bind(ms(*since))
@@ -67,7 +69,7 @@ impl Store {
         }
         let pairs: Vec<_> = all.iter().map(|one| json!([one.decision, one.reason])).collect();
         let bounds: Vec<_> = spans.iter().map(|(from, until)| json!([ms(*from), ms(*until)])).collect();
-        let rows = sqlx::query(COUNTS)
+        let rows = query(COUNTS)
             .bind(json!(pairs).to_string())
             .bind(json!(bounds).to_string())
             .fetch_all(&self.readers)
@@ -88,7 +90,7 @@ impl Store {
         &self,
         since: Timestamp,
     ) -> Result<Vec<(Timestamp, Option<Outcome>)>, StoreError> {
-        let rows = sqlx::query(ATTEMPTS)
+        let rows = query(ATTEMPTS)
             .bind(ms(since))
             .bind(ROWS_MAX)
             .fetch_all(&self.readers)
@@ -101,7 +103,7 @@ impl Store {
 
     /// Seconds from the alert to the proof of each remediation since a time that has one; the newest of very many.
     pub async fn recoveries(&self, since: Timestamp) -> Result<Vec<i64>, StoreError> {
-        let rows = sqlx::query(RECOVERIES)
+        let rows = query(RECOVERIES)
             .bind(ms(since))
             .bind(ROWS_MAX)
             .fetch_all(&self.readers)
@@ -115,13 +117,13 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::db::built;
     use super::*;
     use tokio_util::task::TaskTracker;
 
     /// How SQLite answers a query, line by line.
     async fn plan(store: &Store, sql: &str) -> Vec<String> {
-        let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = sqlx::query(sql).fetch_all(&store.readers).await.unwrap();
+        let rows = built(format!("EXPLAIN QUERY PLAN {sql}")).fetch_all(&store.readers).await.unwrap();
         rows.iter().map(|row| row.text("detail").unwrap()).collect()
     }
 

@@ -2,9 +2,9 @@
 //!
 //! Never: a judgement, or a search without an end.
 
+use super::super::db::{QueryBuilder, query, query_scalar};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::deliveries::{ALERT_COLUMNS, AlertRow, alert_row};
 use super::remediations::{RemediationRow, remediation_row};
@@ -44,7 +44,7 @@ pub struct UnreadableDelivery {
 impl Store {
     /// Servers that a person may mean: by number, by exact name, or by what a look-up of an address found.
     pub async fn servers_called(&self, called: &str) -> Result<Vec<Server>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT server FROM server WHERE server_no = ?1 OR server_name = ?1 OR server_no IN \
              (SELECT j.value FROM lookup l, json_each(l.server_nos) j WHERE l.named IN ('address ' || ?1, 'name ' || ?1)) \
              ORDER BY server_no LIMIT 20",
@@ -58,7 +58,7 @@ impl Store {
 
     /// Names and addresses that look-ups have found for a server.
     pub async fn other_names(&self, no: &ServerNo) -> Result<Vec<String>, StoreError> {
-        let named: Vec<String> = sqlx::query_scalar(
+        let named: Vec<String> = query_scalar(
             "SELECT DISTINCT l.named FROM lookup l, json_each(l.server_nos) j WHERE j.value = ? LIMIT 20",
         )
         .bind(no.as_str())
@@ -77,7 +77,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<Vec<AlertRow>, StoreError> {
         let names = serde_json::json!(names).to_string();
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(ALERT_COLUMNS);
+        let mut query: QueryBuilder<'_> = QueryBuilder::new(ALERT_COLUMNS);
         query.push(" WHERE server_no IS NULL AND received_at <= ").push_bind(ms(at));
         query.push(" AND received_at > ").push_bind(ms(earlier(at, SEARCH_BACK)));
         query
@@ -87,7 +87,7 @@ impl Store {
             )
             .push_bind(names.clone())
             .push(
-                ") n WHERE d.id = alert.delivery_id AND instr(CAST(b.bytes AS TEXT), n.value) > 0) \
+                ") n WHERE d.id = alert.delivery_id AND instr(b.bytes, n.value) > 0) \
                  ELSE EXISTS (SELECT 1 FROM json_each(alert, '$.labels') l, json_each(",
             )
             .push_bind(names)
@@ -103,10 +103,10 @@ impl Store {
         names: &[String],
         at: Timestamp,
     ) -> Result<Vec<UnreadableDelivery>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT d.id, d.source, d.received_at FROM delivery d JOIN body b ON b.sha256 = d.body_sha256 \
              WHERE d.received_at <= ? AND d.received_at > ? AND d.alert_count = 0 AND EXISTS \
-             (SELECT 1 FROM json_each(?) n WHERE instr(CAST(b.bytes AS TEXT), n.value) > 0) \
+             (SELECT 1 FROM json_each(?) n WHERE instr(b.bytes, n.value) > 0) \
              ORDER BY d.received_at DESC LIMIT ?",
         )
         .bind(ms(at))
@@ -131,7 +131,7 @@ impl Store {
     pub async fn last_words(&self, sources: &[String], at: Timestamp) -> Result<Vec<LastWord>, StoreError> {
         let mut words = Vec::with_capacity(sources.len());
         for source in sources {
-            let newest: Option<i64> = sqlx::query_scalar(
+            let newest: Option<i64> = query_scalar(
                 "SELECT max(received_at) FROM delivery WHERE source = ? AND received_at <= ? AND replay_of IS NULL",
             )
             .bind(source)
@@ -151,7 +151,7 @@ impl Store {
         no: &ServerNo,
         at: Timestamp,
     ) -> Result<Vec<RemediationRow>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM remediation WHERE server_no = ? AND created_at <= ? ORDER BY created_at DESC LIMIT 5",
         )
         .bind(no.as_str())

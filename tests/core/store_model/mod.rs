@@ -100,7 +100,23 @@ fn op() -> impl Strategy<Value = Op> {
 
 #[test]
 fn the_store_is_what_its_model_says() {
-    let (cases, steps) = (size("UNHANG_STORE_CASES", 256), size("UNHANG_STORE_STEPS", 50));
+    search("file", size("UNHANG_STORE_CASES", 256), &async |ops| run::play_on_a_file(ops).await);
+}
+
+#[test]
+fn the_store_on_a_server_is_what_the_same_model_says() {
+    let cases = size("UNHANG_SERVER_STORE_CASES", 24);
+    search("server", cases, &async |ops| run::play(ops, &crate::postgres::place()).await);
+}
+
+#[test]
+fn a_store_that_moves_to_a_server_is_what_the_same_model_says() {
+    let cases = size("UNHANG_SERVER_STORE_CASES", 24) / 2;
+    search("moved", cases, &async |ops| run::play_and_move(ops).await);
+}
+
+fn search(kind: &str, cases: u32, play: &impl AsyncFn(&[Op]) -> Result<(), String>) {
+    let steps = size("UNHANG_STORE_STEPS", 50);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let mut bytes = [0_u8; 32];
     bytes[..8].copy_from_slice(&seed().to_le_bytes());
@@ -109,12 +125,15 @@ fn the_store_is_what_its_model_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = std::time::Instant::now();
     let done = runner.run(&proptest::collection::vec(op(), 1..=steps), |ops| {
-        runtime.block_on(run::play(&ops)).map_err(TestCaseError::fail)
+        runtime.block_on(play(&ops)).map_err(TestCaseError::fail)
     });
     match done {
         Ok(()) => {
             let seconds = begun.elapsed().as_secs_f64();
-            eprintln!("store: {cases} cases of at most {steps} steps, seed {}, {seconds:.1} s", seed());
+            eprintln!(
+                "store, {kind}: {cases} cases of at most {steps} steps, seed {}, {seconds:.1} s",
+                seed()
+            );
         }
         Err(TestError::Fail(why, ops)) => panic!("seed {}: {why}\nshortest steps: {ops:#?}", seed()),
         Err(TestError::Abort(why)) => panic!("seed {}: gave up: {why}", seed()),

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
+use unhang::config::Place;
 use unhang::domain::audit::{Actor, AuditEvent};
 use unhang::domain::audit_key::KeyRing;
 use unhang::domain::facts::{Facts, TargetFact};
@@ -33,8 +34,8 @@ struct Case {
     nonces: u64,
 }
 
-async fn open(path: &Path) -> Store {
-    let (store, writer) = Store::open(path, None, |_| {}).await.unwrap();
+async fn open(place: &Place) -> Store {
+    let (store, writer) = Store::open_at(place, None, |_| {}).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test owns the writer; it ends with the store")]
     drop(tokio::spawn(writer));
     store
@@ -53,28 +54,60 @@ fn differ<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> 
 }
 
 /// Plays a sequence on a new file. Memory stands for the disk where there is such a place: every commit is synced.
-pub(super) async fn play(ops: &[Op]) -> Result<(), Fault> {
+pub(super) async fn play_on_a_file(ops: &[Op]) -> Result<(), Fault> {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-    let path = dir.path().join("unhang.db");
-    let store = open(&path).await;
-    let epoch = store.write(|tx| Box::pin(async move { tx.begin_epoch("test", at(0)).await })).await.unwrap();
-    let mut case = Case { store, model: Reference::default(), now: 0, epoch, nonces: 0 };
-    for op in ops {
-        case.now += 1000;
-        if matches!(op, Op::Reopen) {
-            let Case { store, model, now, epoch, nonces } = case;
-            drop(store);
-            case = Case { store: open(&path).await, model, now, epoch, nonces };
-        } else {
-            case.step(op).await?;
-        }
-        case.compare().await.map_err(|why| format!("after {op:?}: {why}"))?;
-    }
-    case.compare_whole().await
+    play(ops, &Place::File(dir.path().join("unhang.db"))).await
+}
+
+/// Plays half of a sequence on a new file, and the rest where that was moved to.
+pub(super) async fn play_and_move(ops: &[Op]) -> Result<(), Fault> {
+    let (dir, to) = (tempfile::tempdir().unwrap(), crate::postgres::place());
+    let from = Place::File(dir.path().join("unhang.db"));
+    let (before, after) = ops.split_at(ops.len() / 2);
+    let case = Case::begin(&from).await.go_on(before, &from).await?.reopened(&to).await;
+    let file = Store::open_read_only_at(&from).await.map_err(|error| error.to_string())?;
+    let moved = case.store.write(move |tx| {
+        let file = file.clone();
+        Box::pin(async move { tx.copy_from(&file, &|_, _| {}).await })
+    });
+    moved.await.map_err(|error| format!("the move failed: {error}"))?;
+    case.compare().await.map_err(|why| format!("after the move: {why}"))?;
+    case.go_on(after, &to).await?.compare_whole().await
+}
+
+/// Plays a sequence on a new store.
+pub(super) async fn play(ops: &[Op], place: &Place) -> Result<(), Fault> {
+    Case::begin(place).await.go_on(ops, place).await?.compare_whole().await
 }
 
 impl Case {
+    async fn begin(place: &Place) -> Self {
+        let store = open(place).await;
+        let epoch =
+            store.write(|tx| Box::pin(async move { tx.begin_epoch("test", at(0)).await })).await.unwrap();
+        Self { store, model: Reference::default(), now: 0, epoch, nonces: 0 }
+    }
+
+    async fn go_on(mut self, ops: &[Op], place: &Place) -> Result<Self, Fault> {
+        for op in ops {
+            self.now += 1000;
+            if matches!(op, Op::Reopen) {
+                self = self.reopened(place).await;
+            } else {
+                self.step(op).await?;
+            }
+            self.compare().await.map_err(|why| format!("after {op:?}: {why}"))?;
+        }
+        Ok(self)
+    }
+
+    async fn reopened(self, place: &Place) -> Self {
+        let Self { store, model, now, epoch, nonces } = self;
+        drop(store);
+        Self { store: open(place).await, model, now, epoch, nonces }
+    }
+
     async fn step(&mut self, op: &Op) -> Result<(), Fault> {
         match op {
             Op::Deliver { source, body, later_ms } => self.deliver(*source, *body, *later_ms).await,

@@ -53,7 +53,7 @@ fn an_accepted_interrupt_without_a_reboot_is_told_and_asks_for_a_person() {
     let (cloud, site, _) = stage(1, |plain| Settings { more, ..plain });
     assert_eq!(start(&site, 1).stop().0, 0);
     // Longer ago than the dump and the time after it in which a reboot is waited for.
-    past::attempted(&site.store(), &server(0), 120, "accepted", "accepted");
+    past::attempted(&site, &server(0), 120, "accepted", "accepted");
     let service = site.start();
     let id = past::remediation_of(&server(0));
     let told = receiver.wait_for_kind("unconfirmed").json();

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# Several replicas on one PostgreSQL.
+
+plant image-kept-over-another-s-turn src/store/turn.rs \
+  's/!before.ended_badly && self.count == next && self.server == before.server/!before.ended_badly/' \
+  --test store_replicas another_replica_s
+plant turn-goes-back src/store/turn.rs \
+  's/\(self.count <= before.count\)/(false)/' \
+  --test store_replicas a_store_that_went_back
+plant doubt-tried-again src/store/turn.rs \
+  's/StoreError::InDoubt \{ source \}/StoreError::Commit { source }/' \
+  --test store_replicas a_commit_without_an_answer
+plant intent-of-an-older-epoch migrations/postgres/0001_first.sql \
+  's/NEW.epoch <> \(SELECT max\(epoch\) FROM owner\)/false/' \
+  --test store_replicas an_intent_of_an_older_epoch
+plant two-hold-the-lease src/store/lease.rs \
+  's/if live == Some\(1\) \{/if live == Some(2) {/' \
+  --test store_replicas the_lease_has_one_holder
+plant replaced-holder-renews src/store/lease.rs \
+  's/WHERE one = 1 AND epoch = \?",\n        \)\n        .bind\(millis/WHERE one = 1 OR epoch = ?",\n        )\n        .bind(millis/' \
+  --test store_replicas the_lease_has_one_holder
+plant promotion-not-seen src/quarantine.rs \
+  's/store.attempts > 0 \|\| at.is_shared/store.attempts > 0 \&\& !at.is_shared/' \
+  --lib a_new_replica_needs_no_journal
+plant standby-sends src/lease.rs \
+  's/State::Standby => Some\(.*?\),\n/State::Standby => None,\n/' \
+  --lib lease
+plant lease-to-its-very-end src/lease.rs \
+  's/LASTS.saturating_sub\(MARGIN\)/LASTS/' \
+  --lib lease
