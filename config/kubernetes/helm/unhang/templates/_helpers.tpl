@@ -49,3 +49,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
 {{- end }}
+
+{{- define "unhang.journal" -}}
+{{- and .Values.journal.enabled (not .Values.store.postgres.url) }}
+{{- end }}
+
+{{- define "unhang.storeUrl" -}}
+{{- with .Values.store.postgres -}}
+{{ .url }}{{ if or .ca.existingSecret .ca.existingConfigMap }}&sslrootcert=/etc/unhang/postgres/ca.crt{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "unhang.postgresPort" -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse .Values.store.postgres.url).host -}}
+{{ default "5432" (trimPrefix ":" $port) }}
+{{- end }}
