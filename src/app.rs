@@ -127,6 +127,9 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     let role = server_role::begin(&service, &cloud).await?;
     if alone {
         take_over(&service, latest).await.map_err(|error| StartError::Store(chain(&error)))?;
+    } else {
+        let brought = dispatcher::bring_late_answers(&service).await;
+        brought.map_err(|error| StartError::Store(chain(&error)))?;
     }
     let http::Listening { handles: servers, addr, ops_addr, running } =
         http::listen(Arc::clone(&service), certificates.as_ref())?;
@@ -375,8 +378,8 @@ impl App {
         clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
         clean &= end(&service).await.is_ok();
         // A disk that does not answer must not keep the process from ending.
-        let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
         if service.lease.is_held() {
+            let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
             heads::record(&service).await;
         }
         let store = service.store.clone();

@@ -164,7 +164,11 @@ fn find_strangers(findings: &mut Vec<String>, journal: &Known, store: &History, 
             .push(format!("the journal belongs to store {}, this is {}", journal.store_id, store.store_id)),
         (None, _) | (Some(_), Some(_)) => {}
     }
-    if journal.identity.as_ref().is_some_and(|journal| other(journal.machine_id.as_deref())) {
+    // Several journals are told of a new server one after the other, as their replicas come to dispatch; the store is told once.
+    let store_is_here =
+        at.is_shared && store.identity.as_ref().is_some_and(|store| store.machine_id.as_deref() == machine);
+    if !store_is_here && journal.identity.as_ref().is_some_and(|journal| other(journal.machine_id.as_deref()))
+    {
         findings.push(at.elsewhere("the journal was written"));
     }
     // A standby that was promoted may not even know of the first.
@@ -197,6 +201,8 @@ fn find_lost(findings: &mut Vec<String>, journal: &Known, store: &History, missi
     }
     if let Some(head) = &journal.head {
         match &store.audit_hash {
+            // An export holds it, and another replica dispatched when it was pruned.
+            None if head.seq < store.audit_begin => {}
             None => findings.push(format!(
                 "the journal has seen audit row {}, the store ends at {}",
                 head.seq, store.audit_end
@@ -240,7 +246,9 @@ pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
     let mut findings = compare(&known, &history, &at).findings;
     let machine = at.machine;
     findings.extend(service.journal.trouble());
-    let gap = gap(&known, latest, service.clock.wall(), now);
+    // Of several replicas any may have watched: the store tells until when, and not the journal of this one.
+    let watched = if at.is_shared { Known::default() } else { known.clone() };
+    let gap = gap(&watched, latest, service.clock.wall(), now);
     if let Some(stamp) = &known.stamp {
         doubt_a_jumped_clock(service, stamp);
     }
@@ -345,8 +353,11 @@ pub async fn stamp(service: &Service) {
     if service.clock_parted() {
         return;
     }
-    let agreed = matches!(service.store.open_quarantine().await, Ok(None));
+    let agreed = !service.store.has_ended() && matches!(service.store.open_quarantine().await, Ok(None));
     let end = if agreed { service.store.audit_end().await.unwrap_or(None) } else { None };
+    // A store that ends before what was seen of it must be found out by the next start.
+    let seen = service.journal.known().head.map_or(0, |head| head.seq);
+    let end = end.filter(|(seq, _)| *seq >= seen);
     let audit = end.map(|(seq, hash)| Head { seq, hash });
     let (boot_id, boot_seconds) = boot();
     let now = service.clock.wall();

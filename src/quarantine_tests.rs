@@ -48,6 +48,7 @@ fn known() -> Known {
 
 fn history() -> History {
     History {
+        audit_begin: 1,
         identity: Some(StoreIdentity { store_id: "a".to_owned(), machine_id: Some("here".to_owned()) }),
         attempts: 2,
         high_water: 2,
@@ -69,6 +70,13 @@ fn a_new_replica_needs_no_journal_and_a_promoted_server_is_found() {
         ..history()
     };
     assert_eq!(compare(&Known::default(), &store, &at).findings, Vec::<String>::new());
+    // A person has cleared it at another replica, and the store says so; the journal of this one does not know yet.
+    let told = |machine: &str| {
+        let machine_id = Some(machine.to_owned());
+        History { identity: Some(StoreIdentity { store_id: "a".to_owned(), machine_id }), ..history() }
+    };
+    assert_eq!(compare(&known(), &told("7/1"), &at).findings, Vec::<String>::new());
+    assert_eq!(compare(&known(), &told("here"), &at).findings.len(), 2);
     let promoted = At { machine: Some("7/2".to_owned()), ..at };
     let findings = compare(&Known::default(), &store, &promoted).findings;
     assert!(

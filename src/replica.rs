@@ -10,15 +10,21 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::limits::earlier;
 use crate::lease::LASTS;
 use crate::service::Service;
 use crate::store::{LeaseRow, Replica, Store, StoreError};
 use crate::telemetry::chain;
 
+/// Longest look of a standby. A server that is gone without a word is asked again over a new connection.
+const ROUND_MAX: Duration = Duration::from_mins(1);
+/// The same as [`LASTS`], to be taken from a time.
+const LASTS_AT_MOST: SignedDuration = SignedDuration::from_secs(LASTS.as_secs().cast_signed());
 /// Gap between two renewals, and between two looks of a standby.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A clock that differs more from the server's makes limits of time differ between replicas.
-const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_secs(5);
+/// A clock that differs more from the server's makes limits of time differ between replicas: two of them by twice as much, and
+/// 5 s are taken for a jump.
+const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_secs(2);
 
 /// Why a replica may not join.
 #[derive(Debug, thiserror::Error)]
@@ -130,12 +136,13 @@ async fn same_place(service: &Service) -> Result<(), JoinError> {
     same_clock(&service.store, &this(&service.config())).await
 }
 
-/// Waits until the lease is ours, and returns the newest time that the store had before; `None` when the service stops
+/// Waits until the lease is ours, and returns until when others have watched, as far as the store tells; `None` when the service stops
 /// first, or must.
 pub async fn win(service: &Arc<Service>) -> Option<Option<Timestamp>> {
     let mut said = String::new();
     while !service.stopping.is_cancelled() {
-        match try_to_win(service).await {
+        let round = tokio::time::timeout(ROUND_MAX, try_to_win(service)).await;
+        match round.unwrap_or_else(|_elapsed| Err(JoinError::Store(StoreError::Stopped))) {
             Ok(Some(latest)) => return Some(latest),
             Ok(None) => said.clear(),
             Err(error) if error.ends() => {
@@ -162,8 +169,9 @@ async fn try_to_win(service: &Arc<Service>) -> Result<Option<Option<Timestamp>>,
     let replica = this(&service.config());
     let store = &service.store;
     same_place(service).await?;
-    if let Some(lease) = store.lease().await? {
-        same_config(&replica, &lease)?;
+    let before = store.lease().await?;
+    if let Some(lease) = &before {
+        same_config(&replica, lease)?;
         if lease.is_live {
             return Ok(None);
         }
@@ -173,6 +181,9 @@ async fn try_to_win(service: &Arc<Service>) -> Result<Option<Option<Timestamp>>,
     if let Some(latest) = latest {
         service.clock.not_before(latest);
     }
+    // Until its last renewal somebody watched, whatever the audit had to tell.
+    let renewed = before.map(|lease| earlier(lease.ends_at, LASTS_AT_MOST));
+    let latest = latest.max(renewed);
     let now = service.clock.now();
     let epoch = store
         .write(move |tx| {
@@ -205,8 +216,8 @@ pub async fn keep(service: &Arc<Service>) {
         match renewed {
             Ok(Ok(true)) => {
                 service.lease.hold(epoch, asked_at);
-                if let Err(error @ JoinError::Clock { .. }) =
-                    same_clock(&service.store, &this(&service.config())).await
+                if let Ok(Err(error)) = tokio::time::timeout(LASTS, same_place(service)).await
+                    && error.ends()
                 {
                     end(service, &error);
                 }

@@ -169,6 +169,10 @@ impl Service {
 
     /// Whether this process may send. Asked anew each time: nothing of it is remembered but what was told in the log.
     pub fn health(&self) -> Health {
+        if !self.lease.is_held() {
+            // The rest is asked of whoever dispatches: a standby does not even read the cloud.
+            return Health { halted: self.lease.why_not(), disk: self.full_disk(), ..Health::default() };
+        }
         let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned();
         let stopping = self.stopping.is_cancelled().then(|| "the service is stopping".to_owned());
         let clock = self.clock_watch.fault(Moment::now(), self.date_demand(), self.clock.behind_ms());

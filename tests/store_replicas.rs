@@ -119,6 +119,21 @@ async fn a_store_that_went_back_is_not_written_to() {
 }
 
 #[tokio::test]
+async fn a_store_that_went_back_and_was_written_further_is_found_by_what_is_not_there() {
+    let url = postgres::server().new_database();
+    let store = open(&url).await;
+    for kind in ["one", "two", "three"] {
+        append(&store, kind).await.unwrap();
+    }
+    // What others have pruned is no fault.
+    let pruned = "ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit WHERE seq <= 2; UPDATE turn SET count = 500";
+    sql(&url, pruned).unwrap();
+    append(&store, "four").await.unwrap();
+    sql(&url, "DELETE FROM audit WHERE seq = 4; UPDATE turn SET count = 1000").unwrap();
+    assert!(matches!(append(&store, "five").await, Err(StoreError::WentBack { .. })));
+}
+
+#[tokio::test]
 async fn a_commit_without_an_answer_is_not_tried_again() {
     let url = postgres::server().new_database();
     let store =

@@ -249,7 +249,7 @@ async fn carry(from: &Store, to: &Place, key: Option<AuditKey>) -> Result<Moved,
     let progress = Arc::new(Mutex::new(Out::stderr()));
     let job = Arc::new((from.clone(), server.clone(), Arc::clone(&progress)));
     let done = store
-        .write(move |tx| {
+        .write_long(move |tx| {
             let job = Arc::clone(&job);
             Box::pin(async move {
                 let (from, server, progress) = job.as_ref();

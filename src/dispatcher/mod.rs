@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use claiming::{Preflights, claim_one};
-pub use outcome::rescue;
+pub use outcome::{bring_late_answers, rescue};
 
 use crate::domain::audit::Actor;
 use crate::domain::claim::{self, Settled};
@@ -29,11 +29,16 @@ use crate::telemetry::chain;
 /// Runs until the service stops. Requests in flight are owned by `tasks`; wait for them before the process ends.
 pub async fn run(service: Arc<Service>, cloud: Arc<Clients>, tasks: TaskTracker) {
     let mut preflights = Preflights::default();
+    let mut said = String::new();
     while !service.stopping.is_cancelled() {
         let woken = service.work.notified();
-        if let Err(error) = tick(&service, &cloud, &tasks, &mut preflights).await {
-            tracing::error!(error = %chain(&error), "the queue could not be worked on");
+        let trouble =
+            tick(&service, &cloud, &tasks, &mut preflights).await.map_err(|error| chain(&error)).err();
+        // Ten times a second it would hide everything else in the log.
+        if let Some(error) = trouble.as_ref().filter(|error| **error != said) {
+            tracing::error!(error, "the queue could not be worked on");
         }
+        said = trouble.unwrap_or_default();
         let pause = pause(&service).await;
         tokio::select! {
             () = woken => {}

@@ -2,6 +2,7 @@
 //!
 //! Never: turns "unknown" into anything that could be sent again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,11 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
                 if !halted {
                     halted = true;
                     service.halt(nonce, "an outcome could not be stored");
-                    leave_hold_file(service, nonce);
+                    // On a server an attempt without an outcome is unknown to whoever dispatches next, and a commit that
+                    // has to wait is no fault of a disk: a file that stays would hold alerts for nothing.
+                    if service.store.place().file().is_some() {
+                        leave_hold_file(service, nonce);
+                    }
                 }
                 tracing::error!(
                     nonce,
@@ -240,6 +245,34 @@ fn from_journal(answer: &AnswerLine) -> AttemptOutcome {
     }
 }
 
+/// What this replica's journal knows of attempts that another one has had to call unknown.
+pub async fn bring_late_answers(service: &Service) -> Result<(), StoreError> {
+    let now = service.clock.now();
+    let answers = Arc::new(service.journal.known().answers);
+    service
+        .store
+        .write(move |tx| {
+            let answers = Arc::clone(&answers);
+            Box::pin(async move { take_late_answers(tx, &answers, now).await })
+        })
+        .await
+}
+
+async fn take_late_answers(
+    tx: &mut Tx,
+    answers: &BTreeMap<String, AnswerLine>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for nonce in tx.unanswered().await? {
+        let late = answers.get(&nonce).filter(|answer| decides(answer.outcome));
+        if let Some(answer) = late {
+            let with = from_journal(answer);
+            write_outcome(tx, &nonce, answer.outcome, &with, answer.raises_hold, now).await?;
+        }
+    }
+    Ok(())
+}
+
 /// What a crash left in flight gets the answer that the attempt journal has for the same attempt; without one it becomes
 /// unknown, whether or not anything was sent. What is unknown already may get its answer as well. Returns how many were
 /// left in flight.
@@ -264,13 +297,7 @@ pub async fn rescue(service: &Service) -> Result<usize, StoreError> {
                     let with = from_journal(answer);
                     write_outcome(tx, nonce, answer.outcome, &with, answer.raises_hold, now).await?;
                 }
-                for nonce in tx.unanswered().await? {
-                    let late = answers.get(&nonce).filter(|answer| decides(answer.outcome));
-                    if let Some(answer) = late {
-                        let with = from_journal(answer);
-                        write_outcome(tx, &nonce, answer.outcome, &with, answer.raises_hold, now).await?;
-                    }
-                }
+                take_late_answers(tx, &answers, now).await?;
                 Ok(orphans.len())
             })
         })

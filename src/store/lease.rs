@@ -30,6 +30,8 @@ pub struct LeaseRow {
     pub epoch: i64,
     /// The holder.
     pub replica: Replica,
+    /// When it ends, or ended, by the server's clock.
+    pub ends_at: Timestamp,
     /// It has not ended yet.
     pub is_live: bool,
 }
@@ -59,7 +61,8 @@ impl Store {
     /// The lease; `None` while nobody ever had it.
     pub async fn lease(&self) -> Result<Option<LeaseRow>, StoreError> {
         let row = query(
-            "SELECT epoch, replica, version, config_hash, ends_at > clock_timestamp() AS live FROM lease WHERE one = 1",
+            "SELECT epoch, replica, version, config_hash, ends_at > clock_timestamp() AS live, \
+             CAST(1000 * extract(epoch FROM ends_at) AS BIGINT) AS ends FROM lease WHERE one = 1",
         )
         .fetch_optional(&self.readers)
         .await
@@ -72,6 +75,7 @@ impl Store {
                     version: row.text("version")?,
                     config_hash: row.text("config_hash")?,
                 },
+                ends_at: row.time("ends")?,
                 is_live: row.int("live")? == 1,
             })
         })

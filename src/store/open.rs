@@ -247,6 +247,23 @@ impl Store {
         }
     }
 
+    /// As [`Store::write`], for a job that takes as long as it takes: the move of a whole store.
+    pub async fn write_long<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
+    {
+        match &self.writer {
+            Some(writer) => writer.write_long(job).await,
+            None => Err(StoreError::Stopped),
+        }
+    }
+
+    /// Whether nothing can be written any more: the writer has ended, as it does when the store is in doubt.
+    pub fn has_ended(&self) -> bool {
+        self.writer.as_ref().is_none_or(Writer::has_ended)
+    }
+
     /// The latest time that the store knows of; the clock must not run behind it.
     pub async fn latest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let at: Option<i64> =

@@ -23,6 +23,8 @@ const READERS: u32 = 5;
 const STATEMENTS: usize = 512;
 /// How long a connection is waited for.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Silence after which the connection is made anew.
+const LISTEN_MAX: Duration = Duration::from_mins(1);
 /// Pause before listening again after the connection for it was lost.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -177,9 +179,12 @@ async fn pass_on(pool: &PgPool, tell: &watch::Sender<i64>) -> Result<(), sqlx::E
     // What was said before anybody listened.
     let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit").fetch_one(pool).await?;
     writer::tell(tell, Some(newest));
-    // It ends where the connection was lost: what was said meanwhile is looked up then.
-    while let Some(told) = listener.try_recv().await? {
-        writer::tell(tell, told.payload().parse().ok());
+    // It ends where the connection was lost, or may be without a word: what was said meanwhile is looked up then.
+    while let Ok(told) = tokio::time::timeout(LISTEN_MAX, listener.try_recv()).await {
+        match told? {
+            Some(told) => writer::tell(tell, told.payload().parse().ok()),
+            None => return Ok(()),
+        }
     }
     Ok(())
 }

@@ -36,6 +36,8 @@ pub struct History {
     pub high_water: i64,
     /// Nonces by attempt number, from the wanted one on.
     pub nonces: BTreeMap<i64, String>,
+    /// First row of the audit; what was before it was pruned.
+    pub audit_begin: i64,
     /// Last row of the audit.
     pub audit_end: i64,
     /// Hash of the wanted row of the audit.
@@ -294,6 +296,10 @@ async fn history(
         .fetch_all(&mut *connection)
         .await
         .doing(DOING)?;
+    let audit_begin: i64 = query_scalar("SELECT coalesce(min(seq), 0) FROM audit")
+        .fetch_one(&mut *connection)
+        .await
+        .doing(DOING)?;
     let audit_end: i64 = query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
         .fetch_one(&mut *connection)
         .await
@@ -308,6 +314,7 @@ async fn history(
         attempts,
         high_water,
         nonces: nonces.into_iter().collect(),
+        audit_begin,
         audit_end,
         audit_hash,
     })

@@ -18,6 +18,8 @@ pub(super) struct Turn {
     server: Option<String>,
     /// The transaction of the turn before did not come to its end here.
     ended_badly: bool,
+    /// PostgreSQL: the newest audit row that was written here, and its hash.
+    head: Option<(i64, String)>,
 }
 
 impl Turn {
@@ -30,6 +32,11 @@ impl Turn {
     /// The same, whose transaction has failed.
     pub(super) fn ended_badly(&self) -> Self {
         Self { ended_badly: true, ..self.clone() }
+    }
+
+    /// The same, with the newest audit row that was written in it.
+    pub(super) fn with_head(self, head: Option<(i64, String)>) -> Self {
+        Self { head: head.or(self.head), ..self }
     }
 
     /// Whether the store has gone back behind that turn: a standby that had not heard of all was promoted, or a copy
@@ -66,28 +73,51 @@ pub(super) async fn take(pool: &Pool, before: &Turn) -> Result<(Connection, Turn
                     .fetch_one(&mut inner)
                     .await
                     .map_err(not_begun)?;
-            let turn = Turn { count, server: Some(server), ended_badly: false };
-            match turn.went_back(before) {
-                None => Ok((inner, turn)),
-                Some(why) => Err(StoreError::WentBack { why }),
+            let turn = Turn { count, server: Some(server), ended_badly: false, head: before.head.clone() };
+            if let Some(why) = turn.went_back(before) {
+                return Err(StoreError::WentBack { why });
             }
+            if !turn.follows(before) {
+                still_there(&mut inner, before).await?;
+            }
+            Ok((inner, turn))
         }
     }
 }
 
+/// Others have written since. They may have done so on an older copy, and counted further than we had: then what we wrote
+/// last is not there.
+async fn still_there(inner: &mut Connection, before: &Turn) -> Result<(), StoreError> {
+    let Some((seq, hash)) = &before.head else { return Ok(()) };
+    let found: Option<String> = query_scalar("SELECT hash FROM audit WHERE seq = ?")
+        .bind(*seq)
+        .fetch_optional(&mut *inner)
+        .await
+        .doing("looking for the last row of the audit that was written here")?;
+    let first: Option<i64> = query_scalar("SELECT min(seq) FROM audit")
+        .fetch_one(inner)
+        .await
+        .doing("looking for the begin of the audit")?;
+    // What was pruned is gone rightly.
+    let was_pruned = found.is_none() && first.is_some_and(|first| first > *seq);
+    if was_pruned || found.as_ref() == Some(hash) {
+        return Ok(());
+    }
+    Err(StoreError::WentBack { why: format!("audit row {seq}, which was written here, is not in it") })
+}
+
 /// Ends a turn and keeps what was written. `newest`: the last audit row, which other replicas are told of.
 pub(super) async fn end(mut inner: Connection, newest: Option<i64>) -> Result<(), StoreError> {
-    if let (Connection::PostgresTx(inner), Some(newest)) = (&mut inner, newest) {
-        let tell = sqlx::query("SELECT pg_notify('unhang', $1)").bind(newest.to_string());
+    if let Connection::PostgresTx(inner) = &mut inner {
+        // Asked in any case: a transaction that was broken off answers a COMMIT as if all were well, and this with an error.
+        let tell = sqlx::query("SELECT pg_notify('unhang', $1)").bind(newest.unwrap_or(0).to_string());
         inner.execute(tell).await.doing("telling the other replicas")?;
     }
     let may_be_kept = inner.is_postgres();
     inner.commit().await.map_err(|source| {
-        // Where the server has said no, nothing was kept.
-        if may_be_kept && source.as_database_error().is_none() {
-            StoreError::InDoubt { source }
-        } else {
-            StoreError::Commit { source }
-        }
+        // Where the server has said no, nothing was kept. Words of its end, or of a pooler in between, are no such answer.
+        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let said_no = code.is_some_and(|code| !["08", "57P"].iter().any(|class| code.starts_with(class)));
+        if may_be_kept && !said_no { StoreError::InDoubt { source } } else { StoreError::Commit { source } }
     })
 }

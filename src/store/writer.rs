@@ -22,6 +22,8 @@ use crate::telemetry::chain;
 /// Most jobs that share one transaction.
 const BATCH_MAX: usize = 256;
 
+/// The same on a server, where each statement is a way there and back, and others wait for the turn.
+const BATCH_MAX_ON_A_SERVER: usize = 64;
 /// Longest wait for all that a server answers to one batch; each of its statements may take 30 s.
 const ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(45);
 
@@ -66,6 +68,8 @@ type Run = Box<dyn for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, ()> + Send>;
 
 struct Job {
     run: Run,
+    /// It moves a whole store.
+    takes_long: bool,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -112,7 +116,29 @@ impl Writer {
 
     /// Runs a job in the next transaction and answers after the commit. The job may run twice, so it must make
     /// its changes from what it owns and from what it reads inside.
-    pub(super) async fn write<T, F>(&self, mut job: F) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
+    {
+        self.queue(job, false).await
+    }
+
+    /// The same, for a job that takes as long as it takes.
+    pub(super) async fn write_long<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
+    {
+        self.queue(job, true).await
+    }
+
+    /// Whether the writer has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
+    async fn queue<T, F>(&self, mut job: F, takes_long: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
@@ -132,7 +158,7 @@ impl Writer {
         // Counted only once it is in the queue: a caller that gives up while waiting for a place leaves no count.
         let Ok(place) = self.jobs.reserve().await else { return Err(StoreError::Stopped) };
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        place.send(Job { run, done });
+        place.send(Job { run, takes_long, done });
         answer.await.unwrap_or(Err(StoreError::Stopped))?;
         let value = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         value.ok_or(StoreError::Stopped)
@@ -150,7 +176,11 @@ async fn run(
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut kept = Kept::default();
-    while inbox.recv_many(&mut batch, BATCH_MAX).await > 0 {
+    let most = match pool {
+        Pool::Sqlite(_) => BATCH_MAX,
+        Pool::Postgres(_) => BATCH_MAX_ON_A_SERVER,
+    };
+    while inbox.recv_many(&mut batch, most).await > 0 {
         let jobs = batch.len();
         waiting.fetch_sub(jobs, Ordering::Relaxed);
         let begun = std::time::Instant::now();
@@ -239,6 +269,7 @@ async fn in_time(
 ) -> Result<Option<i64>, StoreError> {
     match pool {
         Pool::Sqlite(_) => commit(pool, key, kept, jobs).await,
+        Pool::Postgres(_) if jobs.iter().any(|job| job.takes_long) => commit(pool, key, kept, jobs).await,
         Pool::Postgres(_) => match tokio::time::timeout(ANSWER_MAX, commit(pool, key, kept, jobs)).await {
             Ok(done) => done,
             Err(_elapsed) => Err(StoreError::InDoubt { source: sqlx::Error::PoolTimedOut }),
@@ -274,9 +305,9 @@ async fn commit(
         return Err(error);
     }
     // The head is read for an append and for nothing else.
-    let newest = tx.audit_head.map(|(seq, _)| seq);
+    let newest = tx.audit_head.as_ref().map(|(seq, _)| *seq);
     turn::end(tx.inner, newest).await?;
-    *kept = Kept { image: tx.image, turn };
+    *kept = Kept { image: tx.image, turn: turn.with_head(tx.audit_head) };
     Ok(newest)
 }
 

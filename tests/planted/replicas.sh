@@ -7,6 +7,9 @@ plant image-kept-over-another-s-turn src/store/turn.rs \
 plant turn-goes-back src/store/turn.rs \
   's/\(self.count <= before.count\)/(false)/' \
   --test store_replicas a_store_that_went_back
+plant lost-rows-hidden-by-later-turns src/store/turn.rs \
+  's/still_there\(&mut inner, before\).await\?;//' \
+  --test store_replicas a_store_that_went_back
 plant doubt-tried-again src/store/turn.rs \
   's/StoreError::InDoubt \{ source \}/StoreError::Commit { source }/' \
   --test store_replicas a_commit_without_an_answer

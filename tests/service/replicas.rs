@@ -86,6 +86,12 @@ fn all_take_alerts_one_dispatches_and_another_takes_over() {
         interrupted(&cloud, &server(n), &sites[first]);
     }
     assert_eq!(services.iter().flatten().filter(|service| dispatches(service)).count(), 1);
+    // What a standby does not know is no alarm.
+    for standby in services.iter().flatten().filter(|service| !dispatches(service)) {
+        let told = standby.http.get(format!("{}/readyz", standby.url)).send().unwrap();
+        let told: serde_json::Value = told.json().unwrap();
+        assert_eq!((&told["ready"], &told["checks"]["clock"]), (&true.into(), &"ok".into()), "{told}");
+    }
 
     // Killed, it is replaced.
     let begun = Instant::now();

@@ -68,6 +68,12 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
     drop(args.store.open_read_only().await?);
     let lock = DataLock::of(&place)
         .map_err(|error| Failure::unreachable(format!("stop the service first: {}", chain(&error))))?;
+    if place.file().is_none()
+        && let Some(lease) = args.store.open_read_only().await?.lease().await?.filter(|lease| lease.is_live)
+    {
+        let holder = lease.replica.name;
+        return Err(Failure::unreachable(format!("stop all replicas first: {holder} dispatches")));
+    }
     let key = args.keys.place(&args.store)?.key;
     let witness = Witness::read(&args.keys, &args.store, None, false)?;
     let store = args.store.open_read_only().await?;

@@ -19,7 +19,7 @@ use super::super::problem::Problem;
 use super::super::words::Language;
 use super::assets;
 use crate::config::Role;
-use crate::service::hold_file;
+use crate::service::{Service, hold_file};
 use crate::store::StoreError;
 
 /// Cookie with the language that a reader chose.
@@ -113,8 +113,7 @@ impl View {
     /// Reads what stops everything: said on every page, because it explains every other one.
     pub(super) async fn alarmed(mut self, door: &Door) -> Result<Self, StoreError> {
         let service = &door.service;
-        let health = service.health();
-        if let Some(detail) = health.halted.or(health.clock).or(health.reads).or(health.disk) {
+        if let Some(detail) = nothing_is_sent(service).await? {
             self.alarms.push(Alarm { title: "alarm-halted", detail });
         }
         if let Some(detail) = hold_file(&service.config().store.hold_file) {
@@ -279,6 +278,17 @@ impl fmt::Display for Time {
 }
 
 impl askama::filters::HtmlSafe for Time {}
+
+/// Why nothing is sent by this process, or, in a standby, by any.
+async fn nothing_is_sent(service: &Service) -> Result<Option<String>, StoreError> {
+    if service.lease.is_held() {
+        let health = service.health();
+        return Ok(health.halted.or(health.clock).or(health.reads).or(health.disk));
+    }
+    let lease = service.store.lease().await?;
+    let someone_dispatches = lease.is_some_and(|lease| lease.is_live);
+    Ok((!someone_dispatches).then(|| "no replica holds the lease".to_owned()))
+}
 
 #[cfg(test)]
 mod tests {
