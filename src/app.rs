@@ -118,7 +118,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     });
     let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
     let journal = Arc::new(Journal::open(&config.store.journal));
-    let alone = config.store.place.file().is_some();
+    let alone = !config.store.place.is_shared();
     let lease =
         if alone { Lease::alone(begin(&store, &config, clock.now()).await?) } else { Lease::standby() };
     let certificates = config.server.tls.as_ref().map(Certificates::open).transpose()?;
@@ -399,7 +399,7 @@ async fn end(service: &Service) -> Result<(), StoreError> {
         return Ok(());
     }
     let (epoch, now) = (service.lease.epoch(), service.clock.now());
-    let shared = service.store.place().file().is_none();
+    let shared = service.store.place().is_shared();
     service
         .store
         .write(move |tx| {

@@ -127,7 +127,7 @@ async fn tell(service: &Service, kind: &'static str, seq: Option<i64>) -> Result
 fn shown(service: &Service) -> String {
     let config = service.config();
     let path = config.audit.heads_file.to_string_lossy().into_owned();
-    if config.store.place.file().is_some() { path } else { format!("{}:{path}", config.store.replica) }
+    if config.store.place.is_shared() { format!("{}:{path}", config.store.replica) } else { path }
 }
 
 /// Takes a head of the store and appends it to the file, durably.

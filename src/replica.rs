@@ -78,7 +78,7 @@ impl JoinError {
 
 /// Refuses a replica that would decide otherwise than the one that dispatches.
 pub async fn may_join(store: &Store, replica: &Replica, has_key: bool) -> Result<(), JoinError> {
-    if store.place().file().is_some() {
+    if !store.place().is_shared() {
         return Ok(());
     }
     if !has_key {

@@ -100,7 +100,7 @@ async fn what_another_replica_committed_is_news() {
     let (one, two) = (open(&url).await, open(&url).await);
     let mut news = two.news();
     let seq = append(&one, "row").await.unwrap();
-    tokio::time::timeout(Duration::from_mins(1), news.wait_for(|newest| *newest == seq))
+    tokio::time::timeout(Duration::from_secs(30), news.wait_for(|newest| *newest == seq))
         .await
         .unwrap()
         .unwrap();

@@ -8,20 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
 use super::out::Out;
 use super::place::{StoreArgs, store_place};
+use super::store::{walk, with_writer};
 use super::table::Table;
 use crate::clock::Clock;
-use crate::config::{Config, audit_key_from, read_key_file};
-use crate::config::{Place, Server};
+use crate::config::{Config, Place, Server, audit_key_from, read_key_file};
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_key::{AuditKey, KeyRing};
 use crate::journal::{Identity, Journal};
 use crate::quarantine::{At, compare, wanted};
-use crate::store::{DataLock, History, MovedTable, OpenError, Store, StoreError, verify_chain};
+use crate::store::{DataLock, History, MovedTable, OpenError, Store, StoreError};
 use crate::telemetry::chain;
 
 /// Bring the store to this version's schema, making it where there is none; or move it to PostgreSQL
@@ -80,12 +79,7 @@ async fn bring_up_to_date(store: &StoreArgs, out: &mut Out) -> Result<(), Failur
         Store::make_folder(path)?;
     }
     let lock = DataLock::of(&place).map_err(|error| Failure::unreachable(chain(&error)))?;
-    let (store, writer) = Store::open_at(&place, None, |_stats| {}).await?;
-    let tasks = TaskTracker::new();
-    tasks.spawn(writer);
-    tasks.close();
-    drop(store);
-    tasks.wait().await;
+    with_writer(&place, None, async |_store| Ok(())).await?;
     drop(lock);
     out.line(format_args!("{place} is ready"))?;
     Ok(())
@@ -240,50 +234,47 @@ struct Moved {
 
 /// Moves it, with a word in the audit.
 async fn carry(from: &Store, to: &Place, key: Option<AuditKey>) -> Result<Moved, Failure> {
-    let (store, writer) = Store::open_at(to, key, |_stats| {}).await?;
-    let tasks = TaskTracker::new();
-    tasks.spawn(writer);
-    tasks.close();
-    let server = store.server().await?.unwrap_or_default();
-    let now = Clock::starting_at(from.latest_time().await?.unwrap_or(Timestamp::UNIX_EPOCH)).now();
-    let progress = Arc::new(Mutex::new(Out::stderr()));
-    let job = Arc::new((from.clone(), server.clone(), Arc::clone(&progress)));
-    let done = store
-        .write_long(move |tx| {
-            let job = Arc::clone(&job);
-            Box::pin(async move {
-                let (from, server, progress) = job.as_ref();
-                let show = |table: &str, rows: i64| {
-                    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Nobody watches any more.
-                    drop(progress.progress(format_args!("{table}: {rows} rows")));
-                };
-                let tables = tx.copy_from(from, &show).await?;
-                let before = from.history(i64::MAX, 0).await?.identity;
-                tx.settle_here().await?;
-                let detail = json!({
-                    "storeId": before.as_ref().map(|before| &before.store_id),
-                    "machineIdBefore": before.as_ref().map(|before| &before.machine_id),
-                    "machineId": server,
-                    "rows": tables.iter().map(|table| table.rows).sum::<i64>(),
-                });
-                let event =
-                    AuditEvent::new(now, "store_moved", Actor::service("migrate")).with_detail(&detail);
-                tx.append(&event).await?;
-                Ok(tables)
+    with_writer(to, key, async |store| {
+        let server = store.server().await?.unwrap_or_default();
+        let now = Clock::starting_at(from.latest_time().await?.unwrap_or(Timestamp::UNIX_EPOCH)).now();
+        let progress = Arc::new(Mutex::new(Out::stderr()));
+        let job = Arc::new((from.clone(), server.clone(), Arc::clone(&progress)));
+        let done = store
+            .write_long(move |tx| {
+                let job = Arc::clone(&job);
+                Box::pin(async move {
+                    let (from, server, progress) = job.as_ref();
+                    let show = |table: &str, rows: i64| {
+                        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                        // Nobody watches any more.
+                        drop(progress.progress(format_args!("{table}: {rows} rows")));
+                    };
+                    let tables = tx.copy_from(from, &show).await?;
+                    let before = from.history(i64::MAX, 0).await?.identity;
+                    tx.settle_here().await?;
+                    let detail = json!({
+                        "storeId": before.as_ref().map(|before| &before.store_id),
+                        "machineIdBefore": before.as_ref().map(|before| &before.machine_id),
+                        "machineId": server,
+                        "rows": tables.iter().map(|table| table.rows).sum::<i64>(),
+                    });
+                    let event =
+                        AuditEvent::new(now, "store_moved", Actor::service("migrate")).with_detail(&detail);
+                    tx.append(&event).await?;
+                    Ok(tables)
+                })
             })
-        })
-        .await;
-    drop(store);
-    tasks.wait().await;
-    progress.lock().unwrap_or_else(PoisonError::into_inner).end_progress()?;
-    match done {
-        Ok(tables) => Ok(Moved { tables, server, at: now }),
-        Err(error @ StoreError::Unmovable { .. }) => {
-            Err(Failure::not_so(format!("{}; nothing was written", chain(&error))))
+            .await;
+        progress.lock().unwrap_or_else(PoisonError::into_inner).end_progress()?;
+        match done {
+            Ok(tables) => Ok(Moved { tables, server, at: now }),
+            Err(error @ StoreError::Unmovable { .. }) => {
+                Err(Failure::not_so(format!("{}; nothing was written", chain(&error))))
+            }
+            Err(error) => Err(error.into()),
         }
-        Err(error) => Err(error.into()),
-    }
+    })
+    .await
 }
 
 fn tell(tables: &[MovedTable], out: &mut Out) -> Result<(), Failure> {
@@ -297,13 +288,7 @@ fn tell(tables: &[MovedTable], out: &mut Out) -> Result<(), Failure> {
 /// Walks the audit of the store where it is now.
 async fn verify(to: &Place, ring: &KeyRing, from: &Path, out: &mut Out) -> Result<(), Failure> {
     let store = Store::open_read_only_at(to).await?;
-    let mut progress = Out::stderr();
-    let mut told = Ok(());
-    let report =
-        verify_chain(&store, ring, |rows| told = progress.progress(format_args!("verified {rows} rows")))
-            .await?;
-    told?;
-    progress.end_progress()?;
+    let report = walk(&store, ring).await?;
     if let Some(fault) = report.fault {
         return Err(Failure::not_so(format!(
             "the store has been moved to {to}, and its audit does not verify: row {}: {}; compare with unhang audit verify \

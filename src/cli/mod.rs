@@ -33,6 +33,7 @@ mod serve;
 mod silence;
 mod simulate;
 mod status;
+mod store;
 mod table;
 mod tail;
 mod token;

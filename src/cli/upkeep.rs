@@ -11,10 +11,11 @@ use serde_json::json;
 use super::failure::Failure;
 use super::out::{Format, Out};
 use super::place::{CERTIFICATE, ConfigArgs, StoreArgs};
+use super::store::walk;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, check_report};
 use crate::ncloud::{InterruptClient, Reader};
-use crate::store::{Store, verify_chain};
+use crate::store::Store;
 use crate::telemetry::chain;
 
 /// Check the configuration: every problem at once, each with its key
@@ -115,7 +116,7 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
         return Err(Failure::usage(format!("{} is there already; name a new file", args.to.display())));
     }
     let store = args.store.open_read_only().await?;
-    if store.place().file().is_none() {
+    if store.place().is_shared() {
         let message = "a store on PostgreSQL is copied by the means of its server: pg_dump, or a base backup with its log";
         return Err(Failure::usage(message.to_owned()));
     }
@@ -126,12 +127,7 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
         .map_err(|error| Failure::unreachable(format!("cannot sync {}: {error}", args.to.display())))?;
     let copy = Store::open_read_only(&args.to).await?;
     let ring = args.store.config_if_any()?.map(|config| config.audit.ring()).unwrap_or_default();
-    let mut told = Ok(());
-    let report =
-        verify_chain(&copy, &ring, |rows| told = progress.progress(format_args!("verified {rows} rows")))
-            .await?;
-    told?;
-    progress.end_progress()?;
+    let report = walk(&copy, &ring).await?;
     if let Some(fault) = report.fault {
         return Err(Failure::not_so(format!("the copy does not verify: row {}: {}", fault.seq, fault.what)));
     }

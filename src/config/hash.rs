@@ -60,7 +60,7 @@ pub(super) fn hash(config: &Config) -> String {
         "notify": notify.iter().map(receiver_value).collect::<Vec<_>>(),
         "telemetry": telemetry.otlp.as_ref().map(otlp_value),
     });
-    if place.file().is_none() {
+    if place.is_shared() {
         leave_out_what_is_of_a_replica(&mut whole);
     }
     hex::encode(Sha256::digest(whole.to_string()))

@@ -56,6 +56,11 @@ impl Place {
         }
     }
 
+    /// Whether it is a database that several replicas may use.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     /// Whether there may be a store: a server is asked when it is opened.
     pub fn may_be_there(&self) -> bool {
         match self {

@@ -80,7 +80,7 @@ pub(super) fn store(mut section: Section<'_>, vault: Vault<'_>) -> StoreConfig {
     let place = place.unwrap_or_else(|| Place::File(PathBuf::from("data/unhang.db")));
     let place = password(&mut section, place, vault);
     let folder = section.text("folder").map(PathBuf::from);
-    if folder.is_some() && place.file().is_some() {
+    if folder.is_some() && !place.is_shared() {
         section.problem("folder", "is for postgres:// only; a store in a file has the folder of its file");
     }
     let folder = folder.unwrap_or_else(|| PathBuf::from("data"));

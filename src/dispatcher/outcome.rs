@@ -77,7 +77,7 @@ pub(super) async fn finish(service: &Arc<Service>, nonce: &str, report: AttemptR
                     service.halt(nonce, "an outcome could not be stored");
                     // On a server an attempt without an outcome is unknown to whoever dispatches next, and a commit that
                     // has to wait is no fault of a disk: a file that stays would hold alerts for nothing.
-                    if service.store.place().file().is_some() {
+                    if !service.store.place().is_shared() {
                         leave_hold_file(service, nonce);
                     }
                 }

@@ -2,13 +2,13 @@
 //!
 //! Never: forgets an answer because a later asking failed.
 
-use super::db::{Row, query};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::activity::Activity;
 use crate::domain::ids::RemediationId;
 
+use super::db::{Row, query};
 use super::open::Store;
 use super::rows::{Columns, json, ms};
 use super::writer::Tx;

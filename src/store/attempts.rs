@@ -2,7 +2,6 @@
 //!
 //! Never: an outcome for another nonce, or a second intent beside one that may have acted.
 
-use super::db::{query, query_scalar};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -11,6 +10,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::later;
 use crate::domain::remediation::Outcome;
 
+use super::db::{query, query_scalar};
 use super::image::Part;
 use super::open::Store;
 use super::remediations::Remediation;

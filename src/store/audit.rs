@@ -2,9 +2,9 @@
 //!
 //! Never: a row without its place in the chain.
 
-use super::db::{built, query, query_as, query_scalar};
 use crate::domain::audit::{AuditEvent, GENESIS, chain_hash};
 
+use super::db::{built, query, query_as, query_scalar};
 use super::open::Store;
 use super::waiting::AuditRow;
 use super::writer::Tx;

@@ -2,7 +2,6 @@
 //!
 //! Never: forgets a body that was authenticated.
 
-use super::db::{query, query_scalar};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
@@ -12,6 +11,7 @@ use crate::domain::decision::Decided;
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::earlier;
 
+use super::db::{query, query_scalar};
 use super::open::Store;
 use super::packed::{Long as _, columns};
 use super::rows::{Columns, json, ms, ms_opt};

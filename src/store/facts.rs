@@ -2,7 +2,6 @@
 //!
 //! Never: a judgement; that is `crate::domain`.
 
-use super::db::{Connection, Row, query};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
@@ -14,6 +13,7 @@ use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::StormFacts;
 
+use super::db::{Connection, Row, query};
 use super::guards::GuardsWanted;
 use super::image::{self, Fresh, Ground};
 use super::open::Store;

@@ -2,7 +2,6 @@
 //!
 //! Never: judges; that is `crate::domain`. Never clears or promotes without a person and a reason.
 
-use super::db::{Connection, Row, query, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -15,6 +14,7 @@ use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::sightings::Dated;
 use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
 
+use super::db::{Connection, Row, query, query_scalar};
 use super::facts::outcome;
 use super::image::Part;
 use super::rows::{Columns, from_json, json, ms};

@@ -2,7 +2,6 @@
 //!
 //! Never: changes or deletes a word of anybody.
 
-use super::db::{Connection, query, query_scalar};
 use jiff::Timestamp;
 
 use crate::domain::evidence::Baseline;
@@ -12,6 +11,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::{COOLDOWN_MAX, earlier};
 use crate::domain::server::{RegionCode, Server, ServerNo};
 
+use super::db::{Connection, query, query_scalar};
 use super::facts::attempts;
 use super::image::Part;
 use super::open::Store;

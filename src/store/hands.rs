@@ -2,7 +2,6 @@
 //!
 //! Never: forgets who and why.
 
-use super::db::{query, query_scalar};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::hold::HoldScope;
@@ -10,6 +9,7 @@ use crate::domain::ids::RemediationId;
 use crate::domain::limits::earlier;
 use crate::domain::matcher::Matchers;
 
+use super::db::{query, query_scalar};
 use super::image::Part;
 use super::rows::{Columns, json, ms, ms_opt};
 use super::writer::Tx;

@@ -2,9 +2,9 @@
 //!
 //! Never: moves back.
 
-use super::db::{Connection, query};
 use jiff::Timestamp;
 
+use super::db::{Connection, query};
 use super::image::Part;
 use super::open::Store;
 use super::rows::{Columns, ms};

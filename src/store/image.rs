@@ -7,7 +7,6 @@
 //! Never: what a claim is decided by; the moment before an interrupt everything is read from the file. Never grows
 //! without bound.
 
-use super::db::Connection;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +20,7 @@ use crate::domain::ladder::Demotion;
 use crate::domain::server::{RegionCode, Server, ServerNo};
 use crate::domain::storm::{Sighting, StormFacts};
 
+use super::db::Connection;
 use super::facts::{FactSource, FactsWanted};
 use super::guards::{self, Fires, GuardsWanted};
 use super::rows::ms;

@@ -2,12 +2,12 @@
 //!
 //! Never: two open stories of one server; the schema forbids it too.
 
-use super::db::query;
 use jiff::Timestamp;
 
 use crate::domain::ids::IncidentId;
 use crate::domain::server::{RegionCode, Server, ServerNo};
 
+use super::db::query;
 use super::image::Part;
 use super::rows::{Columns, ms, ms_up};
 use super::writer::Tx;

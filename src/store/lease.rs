@@ -39,7 +39,7 @@ pub struct LeaseRow {
 impl Store {
     /// Which server this is and how often a standby of it was promoted; `None` for a file.
     pub async fn server(&self) -> Result<Option<String>, StoreError> {
-        if self.place.file().is_some() {
+        if !self.place.is_shared() {
             return Ok(None);
         }
         query_scalar("SELECT this_server()")

@@ -241,10 +241,7 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
     {
-        match &self.writer {
-            Some(writer) => writer.write(job).await,
-            None => Err(StoreError::Stopped),
-        }
+        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, false).await
     }
 
     /// As [`Store::write`], for a job that takes as long as it takes: the move of a whole store.
@@ -253,10 +250,7 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
     {
-        match &self.writer {
-            Some(writer) => writer.write_long(job).await,
-            None => Err(StoreError::Stopped),
-        }
+        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, true).await
     }
 
     /// Whether nothing can be written any more: the writer has ended, as it does when the store is in doubt.

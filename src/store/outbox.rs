@@ -2,9 +2,9 @@
 //!
 //! Never: a message without the place of its event, or one event told twice to the same receiver.
 
-use super::db::{Row, built, query, query_scalar};
 use jiff::Timestamp;
 
+use super::db::{Row, built, query, query_scalar};
 use super::open::Store;
 use super::query::AuditItem;
 use super::rows::{Columns, json, ms, ms_opt};

@@ -5,7 +5,6 @@
 //!
 //! Never: gives back another text than it was given. What is hashed, compared and shown is the text, not its packing.
 
-use super::db::Row;
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
@@ -13,6 +12,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 use super::StoreError;
+use super::db::Row;
 use super::rows::Columns as _;
 
 /// Shorter texts stay as they are.

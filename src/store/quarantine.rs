@@ -2,7 +2,6 @@
 //!
 //! Never: compares; that is `crate::quarantine`.
 
-use super::db::{Connection, query, query_as, query_scalar};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use jiff::Timestamp;
 use crate::domain::facts::Gap;
 use crate::domain::remediation::Outcome;
 
+use super::db::{Connection, query, query_as, query_scalar};
 use super::image::Part;
 use super::open::Store;
 use super::rows::{Columns, ms};

@@ -2,7 +2,6 @@
 //!
 //! Never: moves a row whose state or version is not the one that was decided about.
 
-use super::db::{Row, built, query, query_scalar};
 use jiff::Timestamp;
 
 use crate::domain::alert::Alert;
@@ -12,6 +11,7 @@ use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::remediation::{Event, State, transition};
 use crate::domain::server::Server;
 
+use super::db::{Row, built, query, query_scalar};
 use super::image::{self, Part};
 use super::open::Store;
 use super::rows::{Columns, decision_hash, json, ms, ms_opt};

@@ -2,13 +2,13 @@
 //!
 //! Never: invents a value for one that cannot be read.
 
-use super::db::Row;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
+use super::db::Row;
 
 /// Milliseconds of a time.
 pub(super) fn ms(at: Timestamp) -> i64 {

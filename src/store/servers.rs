@@ -2,7 +2,6 @@
 //!
 //! Never: treats a failed read as an empty one.
 
-use super::db::{Connection, Row, query, query_scalar};
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +12,7 @@ use crate::domain::ids::DeliveryId;
 use crate::domain::limits::earlier;
 use crate::domain::server::{RegionCode, Server, ServerNo};
 
+use super::db::{Connection, Row, query, query_scalar};
 use super::image::Part;
 use super::open::Store;
 use super::packed::Long as _;

@@ -3,7 +3,6 @@
 //! Never: a column that no event tells of.
 
 use super::db::{Connection, query};
-
 use super::rows::Columns;
 use super::{Doing, StoreError};
 use crate::domain::fold::{Fold, StoredRow};

@@ -2,10 +2,10 @@
 //!
 //! Never: reads rows and tables of different moments; all is read in one transaction.
 
-use super::db::{Connection, query, query_as, query_scalar};
 use crate::domain::audit_key::KeyRing;
 use crate::domain::chain::{ChainReport, Inspection};
 
+use super::db::{Connection, query, query_as, query_scalar};
 use super::open::Store;
 use super::packed::Long as _;
 use super::query::audit_after;

@@ -2,7 +2,6 @@
 //!
 //! Never: is passed over. Whoever takes the connection finds them written.
 
-use super::db::{Binds, Connection, QueryBuilder};
 use std::collections::BTreeMap;
 
 use crate::domain::audit::AuditEvent;
@@ -10,6 +9,7 @@ use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::server::RegionCode;
 use crate::domain::storm::Sighting;
 
+use super::db::{Binds, Connection, QueryBuilder};
 use super::deliveries::NewDelivery;
 use super::packed::{columns, pack};
 use super::rows::{ms, ms_opt};

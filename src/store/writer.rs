@@ -3,7 +3,6 @@
 //! Never: answers before the commit, or leaves one job's failure to another. A batch that fails is run again
 //! job by job.
 
-use super::db::{Connection, Pool};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
+use super::db::{Connection, Pool};
 use super::image::{Image, Part};
 use super::turn::{self, Turn};
 use super::waiting::Waiting;
@@ -21,8 +21,7 @@ use crate::telemetry::chain;
 
 /// Most jobs that share one transaction.
 const BATCH_MAX: usize = 256;
-
-/// The same on a server, where each statement is a way there and back, and others wait for the turn.
+/// Most of them on a server, where each statement is a way there and back, and others wait for the turn.
 const BATCH_MAX_ON_A_SERVER: usize = 64;
 /// Longest wait for all that a server answers to one batch; each of its statements may take 30 s.
 const ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(45);
@@ -115,30 +114,8 @@ impl Writer {
     }
 
     /// Runs a job in the next transaction and answers after the commit. The job may run twice, so it must make
-    /// its changes from what it owns and from what it reads inside.
-    pub(super) async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
-    {
-        self.queue(job, false).await
-    }
-
-    /// The same, for a job that takes as long as it takes.
-    pub(super) async fn write_long<T, F>(&self, job: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
-    {
-        self.queue(job, true).await
-    }
-
-    /// Whether the writer has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.jobs.is_closed()
-    }
-
-    async fn queue<T, F>(&self, mut job: F, takes_long: bool) -> Result<T, StoreError>
+    /// its changes from what it owns and from what it reads inside. `takes_long`: no server is too slow for it.
+    pub(super) async fn write<T, F>(&self, mut job: F, takes_long: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
@@ -162,6 +139,11 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Stopped))?;
         let value = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         value.ok_or(StoreError::Stopped)
+    }
+
+    /// Whether the writer has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.jobs.is_closed()
     }
 }
 

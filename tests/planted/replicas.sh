@@ -31,3 +31,9 @@ plant standby-sends src/lease.rs \
 plant lease-to-its-very-end src/lease.rs \
   's/LASTS.saturating_sub\(MARGIN\)/LASTS/' \
   --lib lease
+plant other-replicas-not-told src/store/turn.rs \
+  's/newest.unwrap_or\(0\).to_string\(\)/"0"/' \
+  --test store_replicas what_another_replica
+plant server-that-forgets src/store/postgres.rs \
+  's/\("fsync", &\["on"\]\[\.\.\]\)/("fsync", \&["on", "off"][..])/' \
+  --test store_replicas a_server_that_is_not_to_be_trusted

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tokio_util::task::TaskTracker;
 
 use super::keys::KeyArgs;
 use super::verify::{Witness, walk_export};
 use crate::cli::failure::Failure;
 use crate::cli::out::Out;
 use crate::cli::place::StoreArgs;
+use crate::cli::store::with_writer;
 use crate::cli::upkeep::sync_folder;
 use crate::cli::when;
 use crate::clock::Clock;
@@ -68,7 +68,7 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
     drop(args.store.open_read_only().await?);
     let lock = DataLock::of(&place)
         .map_err(|error| Failure::unreachable(format!("stop the service first: {}", chain(&error))))?;
-    if place.file().is_none()
+    if place.is_shared()
         && let Some(lease) = args.store.open_read_only().await?.lease().await?.filter(|lease| lease.is_live)
     {
         let holder = lease.replica.name;
@@ -200,25 +200,23 @@ async fn record(
     key: Option<AuditKey>,
     checkpoint: &Checkpoint,
 ) -> Result<(i64, u64), Failure> {
-    let (store, writer) = Store::open_at(place, key, |_stats| {}).await?;
-    let tasks = TaskTracker::new();
-    tasks.spawn(writer);
-    tasks.close();
-    let floor = store.latest_time().await?.unwrap_or(Timestamp::UNIX_EPOCH);
-    let now = Clock::starting_at(floor).now();
-    let job = checkpoint.clone();
-    let done = store
-        .write(move |tx| {
-            let job = job.clone();
-            Box::pin(async move {
-                let event = AuditEvent::new(now, CHECKPOINT, Actor::service("checkpoint")).with_detail(&job);
-                let row = tx.append(&event).await?;
-                let removed = if job.pruned { tx.prune_audit(job.last_seq).await? } else { 0 };
-                Ok((row, removed))
+    with_writer(place, key, async |store| {
+        let floor = store.latest_time().await?.unwrap_or(Timestamp::UNIX_EPOCH);
+        let now = Clock::starting_at(floor).now();
+        let job = checkpoint.clone();
+        let done = store
+            .write(move |tx| {
+                let job = job.clone();
+                Box::pin(async move {
+                    let event =
+                        AuditEvent::new(now, CHECKPOINT, Actor::service("checkpoint")).with_detail(&job);
+                    let row = tx.append(&event).await?;
+                    let removed = if job.pruned { tx.prune_audit(job.last_seq).await? } else { 0 };
+                    Ok((row, removed))
+                })
             })
-        })
-        .await;
-    drop(store);
-    tasks.wait().await;
-    Ok(done?)
+            .await;
+        Ok(done?)
+    })
+    .await
 }

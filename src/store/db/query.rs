@@ -3,7 +3,6 @@
 //! Never: puts a value into the text of a statement.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 use std::pin::Pin;
 
 use futures_core::Stream;
@@ -78,13 +77,13 @@ pub(in crate::store) fn built<'q>(text: String) -> Query<'q> {
 }
 
 /// A statement whose first column is wanted.
-pub(in crate::store) fn query_scalar<'q, T>(text: &'static str) -> Scalar<'q, T> {
-    Scalar { query: query(text), of: PhantomData }
+pub(in crate::store) fn query_scalar<'q, T: FromColumn>(text: &'static str) -> Typed<'q, T> {
+    Typed { query: query(text), read: |row| row.get(0) }
 }
 
 /// A statement whose columns are wanted in their order.
-pub(in crate::store) fn query_as<'q, T>(text: &'static str) -> Columns<'q, T> {
-    Columns { query: query(text), of: PhantomData }
+pub(in crate::store) fn query_as<'q, T: FromColumns>(text: &'static str) -> Typed<'q, T> {
+    Typed { query: query(text), read: T::from_columns }
 }
 
 impl<'q> Query<'q> {
@@ -181,14 +180,14 @@ impl Rows<'_> {
     }
 }
 
-/// A statement whose first column is wanted.
+/// A statement, and what is wanted of each of its rows.
 #[derive(Debug)]
-pub(in crate::store) struct Scalar<'q, T> {
+pub(in crate::store) struct Typed<'q, T> {
     query: Query<'q>,
-    of: PhantomData<fn() -> T>,
+    read: fn(&Row) -> Result<T, sqlx::Error>,
 }
 
-impl<'q, T: FromColumn> Scalar<'q, T> {
+impl<'q, T> Typed<'q, T> {
     pub(in crate::store) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.query = self.query.bind(value);
         self
@@ -198,44 +197,15 @@ impl<'q, T: FromColumn> Scalar<'q, T> {
         self,
         on: impl Into<On<'c>>,
     ) -> Result<Option<T>, sqlx::Error> {
-        self.query.fetch_optional(on).await?.map(|row| row.get(0)).transpose()
+        self.query.fetch_optional(on).await?.as_ref().map(self.read).transpose()
     }
 
     pub(in crate::store) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<T, sqlx::Error> {
-        self.query.fetch_one(on).await?.get(0)
+        (self.read)(&self.query.fetch_one(on).await?)
     }
 
     pub(in crate::store) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<T>, sqlx::Error> {
-        self.query.fetch_all(on).await?.iter().map(|row| row.get(0)).collect()
-    }
-}
-
-/// A statement whose columns are wanted in their order.
-#[derive(Debug)]
-pub(in crate::store) struct Columns<'q, T> {
-    query: Query<'q>,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<'q, T: FromColumns> Columns<'q, T> {
-    pub(in crate::store) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
-        self.query = self.query.bind(value);
-        self
-    }
-
-    pub(in crate::store) async fn fetch_optional<'c>(
-        self,
-        on: impl Into<On<'c>>,
-    ) -> Result<Option<T>, sqlx::Error> {
-        self.query.fetch_optional(on).await?.map(|row| T::from_columns(&row)).transpose()
-    }
-
-    pub(in crate::store) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<T, sqlx::Error> {
-        T::from_columns(&self.query.fetch_one(on).await?)
-    }
-
-    pub(in crate::store) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<T>, sqlx::Error> {
-        self.query.fetch_all(on).await?.iter().map(T::from_columns).collect()
+        self.query.fetch_all(on).await?.iter().map(self.read).collect()
     }
 }
 

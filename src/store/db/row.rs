@@ -43,25 +43,25 @@ impl Row {
 
     /// The value of a column as it lies there, whatever it is.
     pub(in crate::store) fn cell(&self, place: usize) -> Result<Cell<'_>, sqlx::Error> {
-        let (is_missing, kind) = match self {
+        match self {
             Self::Sqlite(row) => {
                 let value = row.try_get_raw(place)?;
-                (value.is_null(), value.type_info().name().to_owned())
+                match value.type_info().name() {
+                    _ if value.is_null() => Ok(Cell::Missing),
+                    "TEXT" => row.try_get(place).map(Cell::Text),
+                    "BLOB" => row.try_get(place).map(Cell::Bytes),
+                    _ => self.get(place).map(Cell::Int),
+                }
             }
             Self::Postgres(row) => {
                 let value = row.try_get_raw(place)?;
-                (value.is_null(), value.type_info().name().to_owned())
+                match value.type_info().name() {
+                    _ if value.is_null() => Ok(Cell::Missing),
+                    "TEXT" => row.try_get(place).map(Cell::Text),
+                    "BYTEA" => row.try_get(place).map(Cell::Bytes),
+                    _ => self.get(place).map(Cell::Int),
+                }
             }
-        };
-        if is_missing {
-            return Ok(Cell::Missing);
-        }
-        match (kind.as_str(), self) {
-            ("TEXT", Self::Sqlite(row)) => row.try_get(place).map(Cell::Text),
-            ("TEXT", Self::Postgres(row)) => row.try_get(place).map(Cell::Text),
-            ("BLOB" | "BYTEA", Self::Sqlite(row)) => row.try_get(place).map(Cell::Bytes),
-            ("BLOB" | "BYTEA", Self::Postgres(row)) => row.try_get(place).map(Cell::Bytes),
-            _ => self.get(place).map(Cell::Int),
         }
     }
 

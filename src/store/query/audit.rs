@@ -2,13 +2,13 @@
 //!
 //! Never: a row that is not as it was hashed.
 
-use super::super::db::{Connection, Pool, QueryBuilder, Row, built, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::audit::{Actor, ActorKind, AuditEvent};
 use crate::domain::chain::Link;
+use crate::store::db::{Connection, Pool, QueryBuilder, Row, built, query_scalar};
 use crate::store::packed::Long as _;
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};

@@ -2,7 +2,6 @@
 //!
 //! Never: a credential; none is stored.
 
-use super::super::db::{QueryBuilder, Row, built, query};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use crate::domain::decision::Decision;
 use crate::domain::guard::{Reason, Trace};
 use crate::domain::ids::TraceId;
 use crate::domain::server::{RegionCode, ServerNo};
+use crate::store::db::{QueryBuilder, Row, built, query};
 use crate::store::packed::Long as _;
 use crate::store::rows::{Columns, from_json, ms};
 use crate::store::{Doing, Store, StoreError};

@@ -2,10 +2,10 @@
 //!
 //! Never: a counter of its own; everything is counted from rows.
 
-use super::super::db::{query_as, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::store::db::{query_as, query_scalar};
 use crate::store::rows::at;
 use crate::store::{Doing, Store, StoreError};
 

@@ -2,13 +2,13 @@
 //!
 //! Never: a counter of its own; everything is counted from rows.
 
-use super::super::db::query;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::breaker::Tried;
 use crate::domain::ladder::Record;
 use crate::domain::server::RegionCode;
+use crate::store::db::query;
 use crate::store::guards::{StandingRow, TRIED_MORE, standing, tried};
 use crate::store::rows::Columns;
 use crate::store::{Doing, Store, StoreError};

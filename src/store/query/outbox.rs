@@ -2,12 +2,12 @@
 //!
 //! Never: an address of a receiver; the store has none.
 
-use super::super::db::{QueryBuilder, Row, query, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Page, PageRequest, cut, limit_of};
 use crate::domain::notice::Message;
+use crate::store::db::{QueryBuilder, Row, query, query_scalar};
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};
 

@@ -2,7 +2,6 @@
 //!
 //! Never: writes, or reads a whole range of alerts at once.
 
-use super::super::db::{Row, query, query_scalar};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::ladder::Demotion;
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::Server;
+use crate::store::db::{Row, query, query_scalar};
 use crate::store::packed::Long as _;
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError, facts};

@@ -2,7 +2,6 @@
 //!
 //! Never: a judgement; states are shown as they are.
 
-use super::super::db::{QueryBuilder, Row, query};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use crate::domain::guard::Reason;
 use crate::domain::ids::{RemediationId, TraceId};
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, Server, ServerNo};
+use crate::store::db::{QueryBuilder, Row, query};
 use crate::store::rows::{Columns, decision_hash, from_json};
 use crate::store::{ActivitySeen, Doing, Store, StoreError};
 

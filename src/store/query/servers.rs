@@ -2,7 +2,6 @@
 //!
 //! Never: a judgement; whether a server may be interrupted is asked of `crate::domain`.
 
-use super::super::db::{Connection, QueryBuilder, query, query_scalar};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -11,6 +10,7 @@ use super::{IncidentRow, Page, PageRequest, RemediationRow, cut, limit_of};
 use crate::domain::facts::Past;
 use crate::domain::guest::GuestFacts;
 use crate::domain::server::{Server, ServerNo};
+use crate::store::db::{Connection, QueryBuilder, query, query_scalar};
 use crate::store::guest::guest_facts;
 use crate::store::rows::Columns;
 use crate::store::{Doing, Store, StoreError};

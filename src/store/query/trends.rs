@@ -2,13 +2,13 @@
 //!
 //! Never: walks a table; every count is a range of an index, and every list has an end.
 
-use super::super::db::query;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::decision::Decision;
 use crate::domain::guard::Reason;
 use crate::domain::remediation::Outcome;
+use crate::store::db::query;
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError, facts};
 

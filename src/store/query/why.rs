@@ -2,7 +2,6 @@
 //!
 //! Never: a judgement, or a search without an end.
 
-use super::super::db::{QueryBuilder, query, query_scalar};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -10,6 +9,7 @@ use super::deliveries::{ALERT_COLUMNS, AlertRow, alert_row};
 use super::remediations::{RemediationRow, remediation_row};
 use crate::domain::limits::earlier;
 use crate::domain::server::{Server, ServerNo};
+use crate::store::db::{QueryBuilder, query, query_scalar};
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};
 
