@@ -15,7 +15,7 @@ use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
 use crate::domain::limits::later;
 use crate::domain::policy::Trust;
 use crate::domain::server::{RegionCode, Server};
-use crate::intake::{KnownTarget, Told, decide_and_record, speaks_of_another_region};
+use crate::intake::{KnownTarget, Says, Told, decide_and_record, speaks_of_another_region};
 use crate::ncloud::{Clients, ReadError};
 use crate::service::Service;
 use crate::store::{PendingAlert, StoreError};
@@ -270,7 +270,9 @@ async fn decide_all(
                     let done =
                         decide_and_record(tx, &told, &pending.alert, config, now, Some((pending.id, known)))
                             .await?;
-                    tx.append(&done.event).await?;
+                    if let Says::News(event) = &done.says {
+                        tx.append(event).await?;
+                    }
                     labels.push(AlertLabels {
                         source: pending.source.clone(),
                         decision: done.answer.decision.as_str(),

@@ -179,12 +179,12 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction_at(pla
         Box::pin(async move {
             tx.insert_delivery(&first, None, true);
             tx.insert_delivery(&other, None, true);
-            tx.set_answer(&first.id, "answer").await?;
+            tx.set_answer(&first.id, "answer", &[]).await?;
             let known = tx.has_delivery(&other.id).await?;
             let unknown = tx.has_delivery(&DeliveryId::generate()).await?;
             let earlier = tx.earlier_delivery("s", "body", Timestamp::UNIX_EPOCH).await?;
             // It is written by now; the answer still finds it.
-            tx.set_answer(&other.id, "later").await?;
+            tx.set_answer(&other.id, "later", &[]).await?;
             Ok((known, unknown, earlier))
         })
     });

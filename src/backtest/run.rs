@@ -10,7 +10,7 @@ use super::report::Report;
 use super::{Replay, Wish};
 use crate::config::Config;
 use crate::domain::limits::{earlier, look_back};
-use crate::store::{Store, StoreError};
+use crate::store::{Recorded, RecordedPage, Store, StoreError};
 
 /// Alerts that are read at once.
 const PAGE: i64 = 4000;
@@ -68,25 +68,22 @@ pub async fn run(
     let attempts_since = earlier(wanted.since, look_back(&config.rules));
     let record = store.record_since(wanted.since, attempts_since).await?;
     let mut replay = Replay::new(config, wanted.wish.as_ref(), record, wanted.since);
-    let range = store.alert_range(wanted.since).await?;
-    let (mut from, last) = range.unwrap_or((1, 0));
-    let whole = u64::try_from(last - from + 1).unwrap_or(0);
+    let (last, whole) = store.recorded_range(wanted.since).await?.unwrap_or((wanted.since, 0));
+    let whole = u64::try_from(whole).unwrap_or(0);
     let (mut done, mut cut) = (0_u64, None);
-    let mut page = store.recorded_alerts(from, PAGE).await?;
-    while let Some(newest) = page.last() {
+    let begin = Recorded { at: wanted.since, id: String::new(), last };
+    let mut page = store.recorded_alerts(&begin, PAGE).await?;
+    while let Some(RecordedPage { after, alerts }) = page {
         cut = wanted.cut.now(done);
         if cut.is_some() {
             break;
         }
-        from = newest.id + 1;
-        // A late row of the time before stands between those of the range.
-        page.retain(|row| row.received_at >= wanted.since && row.id <= last);
-        done += u64::try_from(page.len()).unwrap_or(0);
+        done += u64::try_from(alerts.len()).unwrap_or(0);
         let work = tokio::task::spawn_blocking(move || {
-            replay.feed(&page);
+            replay.feed(&alerts);
             replay
         });
-        let next = store.recorded_alerts(from, PAGE);
+        let next = store.recorded_alerts(&after, PAGE);
         let (worked, next) = tokio::join!(work, next);
         replay = worked.map_err(|_stopped| StoreError::Stopped)?;
         page = next?;

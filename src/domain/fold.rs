@@ -343,6 +343,7 @@ fn delivered(fold: &mut Fold, fact: &Fact<'_>) {
         ("replay_of", fact.told("replayOf")),
     ];
     fold.made("delivery", id, &fields);
+    guards::renewed(fold, fact);
 }
 
 fn incident_opened(fold: &mut Fold, fact: &Fact<'_>) {

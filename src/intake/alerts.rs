@@ -26,7 +26,7 @@ use crate::domain::storm::Trip;
 use crate::moves::{close_if_over, event_about};
 use crate::service::hold_file;
 use crate::store::{
-    AlertDecision, FactSource, FactsWanted, GuardsWanted, Move, NewRemediation, StoreError, Tx,
+    AlertDecision, FactSource, FactsWanted, GuardsWanted, Move, NewRemediation, Renewal, StoreError, Tx,
 };
 
 /// What is known of an alert beside the alert itself.
@@ -52,13 +52,31 @@ pub struct Told<'a> {
     pub replay_of: Option<&'a DeliveryId>,
 }
 
-/// A recorded decision: its answer, and the audit event that the caller appends.
+/// A recorded decision: its answer, and what the caller records of it.
 #[derive(Debug)]
 pub struct Done {
     /// The answer.
     pub answer: AlertAnswer,
-    /// The event.
-    pub event: AuditEvent,
+    /// How it is recorded.
+    pub says: Says,
+}
+
+/// How a decision is recorded.
+#[derive(Debug)]
+pub enum Says {
+    /// By a row of its own, which is written, and by this event, which the caller appends.
+    News(AuditEvent),
+    /// By its delivery alone: it says no more than was recorded of the alert not long ago.
+    Again(Renewed),
+}
+
+/// A renewed notice of a delivery.
+#[derive(Debug)]
+pub struct Renewed {
+    /// What the delivery keeps.
+    pub renewal: Renewal,
+    /// When it refreshed the remediation that it is about.
+    pub noticed_at: Option<Timestamp>,
 }
 
 /// What must be known of the target before it can be decided: from the inventory, or from a look-up just made.
@@ -399,10 +417,18 @@ pub(super) async fn write_decision(
             tx.redecide_alert(id, &row).await?;
         }
         None => {
-            tx.insert_alert(&row)?;
+            // What a person replays is that person's act.
+            let renewal = if told.person.is_none() { tx.renewal(&row)? } else { None };
+            match renewal {
+                Some(renewal) => {
+                    let says = Says::Again(Renewed { renewal, noticed_at: joined.noticed_at });
+                    return Ok(Done { answer: answer_of(&row), says });
+                }
+                None => tx.insert_alert(&row)?,
+            }
         }
     }
-    Ok(Done { answer: answer_of(&row), event: event_of(told, &row, joined) })
+    Ok(Done { answer: answer_of(&row), says: Says::News(event_of(told, &row, joined)) })
 }
 
 pub(super) fn answer_of(row: &AlertDecision<'_>) -> AlertAnswer {

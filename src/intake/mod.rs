@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use alerts::{Done, KnownTarget, Told, decide_and_record, speaks_of_another_region};
+pub use alerts::{Done, KnownTarget, Renewed, Says, Told, decide_and_record, speaks_of_another_region};
 use alerts::{quarantine, quarantined};
 pub use attest::{Attested, Heard, attest};
 pub use explain::explain;
@@ -126,7 +126,7 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                 }
                 tx.insert_delivery(delivery, None, false);
                 let answer = serde_json::json!({ "deliveryId": delivery.id, "unreadable": why });
-                tx.set_answer(&delivery.id, &answer.to_string()).await?;
+                tx.set_answer(&delivery.id, &answer.to_string(), &[]).await?;
                 let actor = Actor::source(&delivery.source);
                 let mut event =
                     AuditEvent::new(now, "delivery_unreadable", actor).with_detail(&serde_json::json!({
@@ -188,7 +188,7 @@ pub async fn record(
     tx.insert_delivery(delivery, repeat_of, arrival.envelope.all_read());
     let mut answers = Vec::with_capacity(arrival.envelope.alerts.len());
     let mut outcomes = Vec::with_capacity(arrival.envelope.alerts.len());
-    let mut events = Vec::new();
+    let (mut events, mut renewed) = (Vec::new(), Vec::new());
     for (idx, parsed) in arrival.envelope.alerts.iter().enumerate() {
         let told = Told {
             delivery_id: &delivery.id,
@@ -217,25 +217,34 @@ pub async fn record(
         };
         outcomes.push((done.answer.decision, done.answer.reason));
         answers.push(done.answer);
-        events.push(Some(done.event));
+        match done.says {
+            Says::News(event) => events.push(Some(event)),
+            // The delivery's own event tells of it.
+            Says::Again(one) => {
+                events.push(None);
+                renewed.push(one);
+            }
+        }
     }
-    record_events(tx, arrival, repeat_of, &answers, events).await?;
+    record_events(tx, arrival, repeat_of, &answers, events, &renewed).await?;
     let answer =
         Answer { trace_id: delivery.trace_id.clone(), delivery_id: delivery.id.to_string(), alerts: answers };
     let answer =
         serde_json::to_string(&answer).map_err(|_error| StoreError::Unreadable { what: "answer" })?;
-    tx.set_answer(&delivery.id, &answer).await?;
+    let renewals: Vec<_> = renewed.into_iter().map(|one| one.renewal).collect();
+    tx.set_answer(&delivery.id, &answer, &renewals).await?;
     Ok((Taken { answer, same: false }, outcomes))
 }
 
-/// One event for the delivery, and one per decision. A byte-identical repeat gets one event with what was decided,
-/// except for decisions that lead to something.
+/// One event for the delivery, and one per decision that says something new. A byte-identical repeat gets one event with
+/// what was decided, except for decisions that lead to something.
 async fn record_events(
     tx: &mut Tx,
     arrival: &Arrival,
     repeat_of: Option<&DeliveryId>,
     answers: &[AlertAnswer],
     events: Vec<Option<AuditEvent>>,
+    renewed: &[Renewed],
 ) -> Result<(), StoreError> {
     let delivery = &arrival.delivery;
     let actor = match &arrival.person {
@@ -258,6 +267,15 @@ async fn record_events(
         "decisions": words,
         "configHash": delivery.config_hash,
     });
+    if let Some(fields) = detail.as_object_mut()
+        && !renewed.is_empty()
+    {
+        let told: Vec<_> = renewed
+            .iter()
+            .map(|one| (one.renewal.idx, &one.renewal.server_no, &one.renewal.fingerprint, one.noticed_at))
+            .collect();
+        fields.insert("renewed".to_owned(), serde_json::json!(told));
+    }
     if let (Some(span), Some(fields)) = (&arrival.parent_span, detail.as_object_mut()) {
         fields.insert("parentSpanId".to_owned(), span.as_str().into());
     }

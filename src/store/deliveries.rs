@@ -14,6 +14,7 @@ use crate::domain::limits::earlier;
 use super::db::{query, query_scalar};
 use super::open::Store;
 use super::packed::{Long as _, columns};
+use super::renewals::{self, Renewal};
 use super::rows::{Columns, json, ms, ms_opt};
 use super::waiting::{AlertRow, DeliveryRow as WaitingDelivery};
 use super::writer::Tx;
@@ -175,6 +176,7 @@ impl Tx {
             new,
             repeat_of: repeat_of.cloned(),
             answer: String::new(),
+            renewals: (String::new(), 0),
             all_read,
         });
     }
@@ -192,21 +194,36 @@ impl Tx {
         Ok(found.is_some())
     }
 
-    /// Keeps the answer that the delivery gets.
-    pub async fn set_answer(&mut self, id: &DeliveryId, answer: &str) -> Result<(), StoreError> {
+    /// Keeps the answer that the delivery gets, and its renewed notices.
+    pub async fn set_answer(
+        &mut self,
+        id: &DeliveryId,
+        answer: &str,
+        renewals: &[Renewal],
+    ) -> Result<(), StoreError> {
+        let text = renewals::text_of(renewals)?;
+        let count = i64::try_from(renewals.len()).unwrap_or(i64::MAX);
         if let Some(row) = self.waiting.deliveries.iter_mut().rev().find(|row| row.new.id == *id) {
             answer.clone_into(&mut row.answer);
+            row.renewals = (text, count);
             return Ok(());
         }
-        let (plain, packed) = columns(answer);
-        query("UPDATE delivery SET answer = ?, answer_packed = ? WHERE id = ?")
-            .bind(plain)
-            .bind(packed)
-            .bind(id.as_str())
-            .execute(self.behind_the_waiting())
-            .await
-            .doing("keeping an answer")
-            .map(|_| ())
+        let (answer, answer_packed) = columns(answer);
+        let (text, text_packed) = columns(&text);
+        query(
+            "UPDATE delivery SET answer = ?, answer_packed = ?, renewals = ?, renewals_packed = ?, renewal_count = ? \
+             WHERE id = ?",
+        )
+        .bind(answer)
+        .bind(answer_packed)
+        .bind(text)
+        .bind(text_packed)
+        .bind(count)
+        .bind(id.as_str())
+        .execute(self.behind_the_waiting())
+        .await
+        .doing("keeping an answer")
+        .map(|_| ())
     }
 
     /// Records the decision on one alert.
@@ -237,6 +254,7 @@ impl Tx {
 
     /// Replaces the decision of a pending alert. Returns false when it is not pending any more.
     pub async fn redecide_alert(&mut self, id: i64, row: &AlertDecision<'_>) -> Result<bool, StoreError> {
+        self.record_in_full(row.source, row.fingerprint);
         let (trace, trace_packed) = columns(row.trace.get());
         let result = query(
             "UPDATE alert SET server_no = ?, region_code = ?, policy = ?, decision = ?, reason = ?, until = ?, \

@@ -23,6 +23,7 @@ use crate::domain::storm::{Sighting, StormFacts};
 use super::db::Connection;
 use super::facts::{FactSource, FactsWanted};
 use super::guards::{self, Fires, GuardsWanted};
+use super::renewals::Recorded;
 use super::rows::ms;
 use super::servers::{Known, known_target};
 use super::writer::Tx;
@@ -100,6 +101,7 @@ pub(super) struct Image {
     tried: BTreeMap<String, (i64, Vec<Tried>)>,
     demoted: BTreeMap<String, Option<Demotion>>,
     heartbeats: BTreeMap<String, Option<Timestamp>>,
+    pub(super) recorded: Recorded,
 }
 
 impl Image {

@@ -29,6 +29,8 @@ pub(super) struct DeliveryRow {
     pub(super) new: NewDelivery,
     pub(super) repeat_of: Option<DeliveryId>,
     pub(super) answer: String,
+    /// Its renewed notices, as text, and how many they are.
+    pub(super) renewals: (String, i64),
     /// Every alert in it could be read. The body of another is searched for names, by SQL, and kept as it is.
     pub(super) all_read: bool,
 }
@@ -82,6 +84,8 @@ pub(super) struct Waiting {
     joins: BTreeMap<(RemediationId, String), i64>,
     /// Remediations that were noticed again, and when last.
     noticed: BTreeMap<RemediationId, i64>,
+    /// Renewed notices, by decision, reason and minute.
+    renewals: BTreeMap<(&'static str, &'static str, i64), i64>,
     /// Writing has begun and not come to its end: rows are lost, and the transaction must not be committed.
     broken: bool,
 }
@@ -96,6 +100,7 @@ impl Waiting {
             && self.sightings.is_empty()
             && self.joins.is_empty()
             && self.noticed.is_empty()
+            && self.renewals.is_empty()
     }
 
     /// The incident was heard of.
@@ -120,6 +125,12 @@ impl Waiting {
     pub(super) fn join(&mut self, id: &RemediationId, fingerprint: &str, at: i64) {
         self.joins.entry((id.clone(), fingerprint.to_owned())).or_insert(at);
         newest(self.noticed.entry(id.clone()).or_insert(at), at);
+    }
+
+    /// A notice was renewed.
+    pub(super) fn count_renewal(&mut self, decision: &'static str, reason: &'static str, minute: i64) {
+        let count = self.renewals.entry((decision, reason, minute)).or_insert(0);
+        *count = count.saturating_add(1);
     }
 
     /// Writes all of it, what is referred to first.
@@ -191,6 +202,11 @@ impl Waiting {
             into.push_bind(**at).push_bind(id.as_str());
         })
         .await?;
+        let renewals: Vec<_> = self.renewals.iter().collect();
+        insert(connection, &RENEWALS, &renewals, |into, ((decision, reason, minute), alerts)| {
+            into.push_bind(*decision).push_bind(*reason).push_bind(*minute).push_bind(**alerts);
+        })
+        .await?;
         insert(connection, &ALERTS, &self.alerts, bind_alert).await?;
         insert(connection, &EVENTS, &self.events, bind_event).await
     }
@@ -217,7 +233,7 @@ const DELIVERIES: Statement = Statement {
     doing: "recording a delivery",
     before: "INSERT INTO delivery (id, trace_id, source, received_at, peer, credential, body_sha256, sender_time, \
              alert_count, truncated, dedupable, repeat_of, replay_of, actor, config_hash, answer, \
-             answer_packed) ",
+             answer_packed, renewals, renewals_packed, renewal_count) ",
     after: "",
 };
 const SEEN: Statement = Statement {
@@ -247,6 +263,11 @@ const NOTICED: Statement = Statement {
     doing: "refreshing a remediation",
     before: "UPDATE remediation SET last_notice_at = max(last_notice_at, new.column1) FROM (",
     after: ") AS new WHERE remediation.id = new.column2",
+};
+const RENEWALS: Statement = Statement {
+    doing: "counting renewed notices",
+    before: "INSERT INTO renewal_count (decision, reason, minute, alerts) ",
+    after: " ON CONFLICT (decision, reason, minute) DO UPDATE SET alerts = renewal_count.alerts + excluded.alerts",
 };
 const ALERTS: Statement = Statement {
     doing: "recording a decision",
@@ -286,6 +307,7 @@ async fn insert<'q, R>(
 fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
     let new = &row.new;
     let (answer, answer_packed) = columns(&row.answer);
+    let (renewals, renewals_packed) = columns(&row.renewals.0);
     into.push_bind(new.id.as_str())
         .push_bind(&new.trace_id)
         .push_bind(&new.source)
@@ -302,7 +324,10 @@ fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
         .push_bind(&new.actor)
         .push_bind(&new.config_hash)
         .push_bind(answer)
-        .push_bind(answer_packed);
+        .push_bind(answer_packed)
+        .push_bind(renewals)
+        .push_bind(renewals_packed)
+        .push_bind(row.renewals.1);
 }
 
 fn bind_alert<'q>(into: &mut Binds<'_, 'q>, row: &'q AlertRow) {

@@ -95,7 +95,7 @@ const LAWS: [(&str, &str); 7] = [
     (
         "law 40: a delivery without a decision for each of its alerts",
         "SELECT id FROM delivery d WHERE repeat_of IS NULL AND replay_of IS NULL \
-         AND alert_count <> (SELECT count(*) FROM alert WHERE delivery_id = d.id)",
+         AND alert_count <> d.renewal_count + (SELECT count(*) FROM alert WHERE delivery_id = d.id)",
     ),
     (
         "law 40: an open attempt of a remediation that is not at its intent",

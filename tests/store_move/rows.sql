@@ -8,6 +8,9 @@ INSERT INTO delivery (id, trace_id, source, received_at, peer, credential, body_
   ('z', 't', 's', 1000, '127.0.0.1', 0, 'large', NULL, 1, 0, 1, NULL, NULL, 's', 'c', printf('%1200000s', 'x'), NULL),
   ('m', 't', 's', 1001, '::1', 1, 'plain', 999, 1, 2, 0, 'z', NULL, 's', 'c', '', x'0128b52ffd'),
   ('a', 't', 's', 1002, '::1', 1, 'packed', -5, 1, 2, 0, 'z', 'm', 'kim', 'c', '{"a":"\\u00e9\n\t\\"}' || printf('%1200000s', 'x'), NULL);
+UPDATE delivery SET renewals = '[{"idx":0}]', renewal_count = 1 WHERE id = 'm';
+UPDATE delivery SET renewals_packed = x'0128b52ffd', renewal_count = 2000 WHERE id = 'z';
+INSERT INTO renewal_count VALUES ('duplicate', 'duplicate', 29000000, 3), ('suppressed', 'hold', 0, 9223372036854775807);
 INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at, closed_at) VALUES
   ('i1', '1', 'KR', '이름 "quoted" \N \. ''x''', 1, 2, 3), ('i2', '2', 'KR', '', 1, 2, NULL), ('i3', '3', 'KR', 'n', 1, 2, NULL),
   ('i4', '4', 'KR', 'n', 1, 2, NULL), ('i5', '5', 'KR', 'n', 1, 2, 3);

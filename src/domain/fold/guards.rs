@@ -2,6 +2,7 @@
 //!
 //! Never: takes silence of an older event for "no".
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{EMPTY, Fact, Fold, NOT_TOLD, Told};
@@ -25,6 +26,26 @@ fn joined(fold: &mut Fold, fact: &Fact<'_>) {
         return;
     }
     let (Some(at), Some(fingerprint)) = (fact.millis("noticedAt"), fact.text("fingerprint")) else { return };
+    notice(fold, id, fingerprint, at);
+}
+
+/// Notices that said nothing new: the event of their delivery tells them, by their place in it.
+pub(super) fn renewed(fold: &mut Fold, fact: &Fact<'_>) {
+    let list = |key: &str| fact.detail.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let decisions = list("decisions");
+    for one in list("renewed") {
+        let place = one.get(0).and_then(Value::as_u64).and_then(|idx| usize::try_from(idx).ok());
+        let decision = place.and_then(|place| decisions.get(place));
+        let remediation = decision.and_then(|decision| decision.get(2)).and_then(Value::as_str);
+        let fingerprint = one.get(2).and_then(Value::as_str);
+        let noticed = one.get(3).and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
+        let (Some(id), Some(fingerprint), Some(at)) = (remediation, fingerprint, noticed) else { continue };
+        notice(fold, id, fingerprint, at.as_millisecond());
+    }
+}
+
+/// An alert opened or joined a remediation, or refreshed it.
+fn notice(fold: &mut Fold, id: &str, fingerprint: &str, at: i64) {
     // The first joining counts: it is known only where all since the beginning was told.
     let whole = fold.tells("remediation", id, "last_notice_at");
     let told = if whole { at.to_string().into() } else { NOT_TOLD };
@@ -154,7 +175,7 @@ pub(super) fn watch_gap(fold: &mut Fold, fact: &Fact<'_>) {
 pub(super) fn attestation(fold: &mut Fold, fact: &Fact<'_>) {
     let (Some(id), Some(said)) = (fact.number("id"), fact.detail.get("said")) else { return };
     let of_said = |name: &str| said.get(name).and_then(Value::as_str);
-    let at = of_said("at").and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let at = of_said("at").and_then(|at| at.parse::<Timestamp>().ok());
     let fields = [
         ("source", Told::from(&fact.event.source)),
         ("region_code", Told::from(&fact.event.region_code)),

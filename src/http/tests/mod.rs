@@ -11,6 +11,7 @@ mod pages_policies;
 mod pages_records;
 mod pages_servers;
 mod pages_trends;
+mod renewals;
 mod roles;
 
 use std::net::SocketAddr;

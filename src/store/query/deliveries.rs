@@ -13,6 +13,7 @@ use crate::domain::ids::TraceId;
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::store::db::{QueryBuilder, Row, built, query};
 use crate::store::packed::Long as _;
+use crate::store::renewals::{self, Renewal};
 use crate::store::rows::{Columns, from_json, ms};
 use crate::store::{Doing, Store, StoreError};
 
@@ -182,6 +183,65 @@ pub(super) fn alert_row(row: &Row) -> Result<AlertRow, StoreError> {
     })
 }
 
+/// The renewed notices of a delivery, as if each had a row.
+fn renewed(delivery: &Row) -> Result<Vec<AlertRow>, StoreError> {
+    let (received_at, config_hash) = (delivery.time("received_at")?, delivery.text("config_hash")?);
+    let (delivery_id, source) = (delivery.text("id")?, delivery.text("source")?);
+    renewals::of_row(delivery)?
+        .into_iter()
+        .map(|one| {
+            Ok(AlertRow {
+                delivery_id: delivery_id.clone(),
+                idx: one.idx,
+                source: source.clone(),
+                alert: Some(from_json(one.alert.get(), "alert")?),
+                received_at,
+                until: one.until()?,
+                trace: from_json(one.trace.get(), "trace")?,
+                fingerprint: Some(one.fingerprint),
+                status: Some(one.status),
+                server_instance_no: Some(one.server_no),
+                region_code: one.region_code,
+                policy: one.policy,
+                decision: one.decision,
+                reason: Some(one.reason),
+                detail: one.detail,
+                config_hash: config_hash.clone(),
+                decided_at: received_at,
+                incident_id: one.incident_id,
+                remediation_id: one.remediation_id,
+            })
+        })
+        .collect()
+}
+
+fn count_one(counts: &mut Vec<DecisionCount>, delivery_id: &str, one: Renewal) {
+    let same = |count: &&mut DecisionCount| {
+        count.delivery_id == delivery_id
+            && count.decision == one.decision
+            && count.reason.as_deref() == Some(&*one.reason)
+    };
+    let Some(count) = counts.iter_mut().rev().find(same) else {
+        counts.push(DecisionCount {
+            delivery_id: delivery_id.to_owned(),
+            decision: one.decision,
+            reason: Some(one.reason),
+            alerts: 1,
+            servers: Some((one.server_no.clone(), one.server_no)),
+        });
+        return;
+    };
+    count.alerts += 1;
+    let (least, greatest) =
+        count.servers.get_or_insert_with(|| (one.server_no.clone(), one.server_no.clone()));
+    if one.server_no < *least {
+        least.clone_from(&one.server_no);
+    }
+    if one.server_no > *greatest {
+        greatest.clone_from(&one.server_no);
+    }
+}
+
 impl Store {
     /// A page of deliveries.
     pub async fn deliveries(
@@ -207,17 +267,21 @@ impl Store {
     /// One delivery with its raw body and every decision.
     pub async fn delivery_detail(&self, id: &str) -> Result<Option<DeliveryDetail>, StoreError> {
         let sql = "SELECT d.id, d.trace_id, d.source, d.received_at, d.peer, d.body_sha256, d.alert_count, \
-                   d.truncated, d.repeat_of, d.replay_of, d.actor, d.answer, d.answer_packed, b.bytes, b.packed FROM delivery d \
+                   d.truncated, d.repeat_of, d.replay_of, d.actor, d.config_hash, d.answer, d.answer_packed, d.renewals, \
+                   d.renewals_packed, b.bytes, b.packed FROM delivery d \
                    JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?";
         let row = query(sql).bind(id).fetch_optional(&self.readers).await.doing("reading a delivery")?;
         let Some(row) = row else { return Ok(None) };
         let bytes = row.long_bytes("bytes", "packed")?;
         let answer = row.long_text("answer", "answer_packed")?;
+        let mut alerts = self.alerts_where(" WHERE delivery_id = ?", id).await?;
+        alerts.extend(renewed(&row)?);
+        alerts.sort_by_key(|alert| alert.idx);
         Ok(Some(DeliveryDetail {
             summary: delivery_summary(&row)?,
             body: String::from_utf8_lossy(&bytes).into_owned(),
             answer: serde_json::from_str(&answer).unwrap_or(serde_json::Value::Null),
-            alerts: self.alerts_where(" WHERE delivery_id = ? ORDER BY idx", id).await?,
+            alerts,
         }))
     }
 
@@ -232,7 +296,8 @@ impl Store {
         .fetch_all(&self.readers)
         .await
         .doing("counting decisions")?;
-        rows.iter()
+        let mut counts: Vec<DecisionCount> = rows
+            .iter()
             .map(|row| {
                 Ok(DecisionCount {
                     delivery_id: row.text("delivery_id")?,
@@ -242,7 +307,25 @@ impl Store {
                     servers: row.text_opt("least")?.zip(row.text_opt("greatest")?),
                 })
             })
-            .collect()
+            .collect::<Result<_, StoreError>>()?;
+        let rows = query(
+            "SELECT id, renewals, renewals_packed FROM delivery \
+             WHERE id IN (SELECT value FROM json_each(?)) AND renewal_count > 0",
+        )
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(&self.readers)
+        .await
+        .doing("counting renewed notices")?;
+        for row in &rows {
+            let id = row.text("id")?;
+            for renewal in renewals::of_row(row)? {
+                count_one(&mut counts, &id, renewal);
+            }
+        }
+        counts.sort_by(|a, b| {
+            (&a.delivery_id, &a.decision, &a.reason).cmp(&(&b.delivery_id, &b.decision, &b.reason))
+        });
+        Ok(counts)
     }
 
     async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {

@@ -8,23 +8,25 @@ use jiff::Timestamp;
 
 use crate::domain::breaker::Tried;
 use crate::domain::facts::Past;
+use crate::domain::guard::Reason;
 use crate::domain::guest::{Attestation, AttestedSettings};
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::ladder::Demotion;
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::Server;
-use crate::store::db::{Row, query, query_scalar};
+use crate::store::db::{Row, query};
 use crate::store::packed::Long as _;
+use crate::store::renewals::{self, Renewal};
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError, facts};
 
 /// One alert as it was recorded.
 #[derive(Debug, Clone)]
 pub struct RecordedAlert {
-    /// Its row.
-    pub id: i64,
     /// Its delivery.
     pub delivery_id: String,
+    /// Its place there.
+    pub idx: i64,
     /// Its source.
     pub source: String,
     /// The alert as JSON; `None` where it could not be read.
@@ -47,6 +49,48 @@ pub struct RecordedAlert {
     pub truncated: bool,
     /// A person replayed it.
     pub replayed: bool,
+}
+
+impl RecordedAlert {
+    /// One that had no row of its own.
+    fn renewed(one: Renewal) -> Self {
+        let tells_of_the_cloud = one.reason == Reason::NotEligible.as_str();
+        Self {
+            delivery_id: String::new(),
+            idx: one.idx,
+            source: String::new(),
+            alert: Some(one.alert.get().to_owned()),
+            received_at: Timestamp::UNIX_EPOCH,
+            server_no: Some(one.server_no),
+            policy: one.policy,
+            decision: one.decision,
+            reason: Some(one.reason),
+            trace: tells_of_the_cloud.then(|| one.trace.get().to_owned()),
+            remediation_id: one.remediation_id,
+            truncated: false,
+            replayed: false,
+        }
+    }
+}
+
+/// How far the record was read.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// When the last delivery that was read came.
+    pub at: Timestamp,
+    /// Its identifier; empty before the first.
+    pub id: String,
+    /// Deliveries that came later are not read.
+    pub last: Timestamp,
+}
+
+/// Recorded alerts of some deliveries, in their order.
+#[derive(Debug)]
+pub struct RecordedPage {
+    /// How far the record is read with them.
+    pub after: Recorded,
+    /// The alerts.
+    pub alerts: Vec<RecordedAlert>,
 }
 
 /// How a recorded remediation went.
@@ -105,56 +149,110 @@ pub struct Record {
 }
 
 impl Store {
-    /// The first alert since a time and the last of all; `None` where there is none.
-    pub async fn alert_range(&self, since: Timestamp) -> Result<Option<(i64, i64)>, StoreError> {
-        let first: Option<i64> = query_scalar(
-            "SELECT a.id FROM delivery d JOIN alert a ON a.delivery_id = d.id WHERE d.received_at >= ? \
-             ORDER BY d.received_at, a.id LIMIT 1",
+    /// The deliveries since a time: when the last of them came, and how many alerts they hold; `None` where there is none.
+    pub async fn recorded_range(&self, since: Timestamp) -> Result<Option<(Timestamp, i64)>, StoreError> {
+        let row = query(
+            "SELECT max(received_at) AS last, coalesce(CAST(sum(alert_count) AS BIGINT), 0) AS alerts FROM delivery \
+             WHERE received_at >= ?",
         )
         .bind(ms(since))
         .fetch_optional(&self.readers)
         .await
-        .doing("looking for the first alert of a range")?;
-        let last: Option<i64> = query_scalar("SELECT max(id) FROM alert")
-            .fetch_one(&self.readers)
-            .await
-            .doing("looking for the last alert")?;
-        Ok(first.zip(last))
+        .doing("looking for the alerts of a range")?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(row.time_opt("last")?.zip(Some(row.int("alerts")?)))
     }
 
-    /// The next recorded alerts from a row on, in their order.
-    pub async fn recorded_alerts(&self, from: i64, limit: i64) -> Result<Vec<RecordedAlert>, StoreError> {
-        let rows = query(
-            "SELECT a.id, a.delivery_id, a.source, a.alert, a.alert_packed, a.received_at, a.server_no, a.policy, a.decision, a.reason, \
-             CASE WHEN a.reason = 'not_eligible' THEN a.trace END AS trace, \
-             CASE WHEN a.reason = 'not_eligible' THEN a.trace_packed END AS trace_packed, a.remediation_id, d.truncated, \
-             d.replay_of IS NOT NULL AS replayed \
-             FROM alert a JOIN delivery d ON d.id = a.delivery_id WHERE a.id >= ? ORDER BY a.id LIMIT ?",
+    /// The next recorded alerts behind a delivery, in the order in which they came: whole deliveries, until there are
+    /// `enough`. `None` at the end.
+    pub async fn recorded_alerts(
+        &self,
+        after: &Recorded,
+        enough: i64,
+    ) -> Result<Option<RecordedPage>, StoreError> {
+        let next = query(
+            "SELECT id, alert_count FROM delivery WHERE (received_at, id) > (?, ?) AND received_at <= ? \
+             ORDER BY received_at, id LIMIT ?",
         )
-        .bind(from)
-        .bind(limit)
+        .bind(ms(after.at))
+        .bind(&after.id)
+        .bind(ms(after.last))
+        .bind(enough)
+        .fetch_all(&self.readers)
+        .await
+        .doing("looking for recorded deliveries")?;
+        let (mut ids, mut counted) = (Vec::new(), 0_i64);
+        for row in &next {
+            if counted >= enough {
+                break;
+            }
+            counted = counted.saturating_add(row.int("alert_count")?);
+            ids.push(row.text("id")?);
+        }
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let mut own = self.own_rows(&ids).await?;
+        let found = query(
+            "SELECT id, source, received_at, truncated, replay_of IS NOT NULL AS replayed, renewals, renewals_packed \
+             FROM delivery WHERE id IN (SELECT value FROM json_each(?)) ORDER BY received_at, id",
+        )
+        .bind(serde_json::json!(ids).to_string())
+        .fetch_all(&self.readers)
+        .await
+        .doing("reading recorded deliveries")?;
+        let mut page = RecordedPage { after: after.clone(), alerts: Vec::new() };
+        for delivery in &found {
+            let id = delivery.text("id")?;
+            let mut alerts = own.remove(&id).unwrap_or_default();
+            alerts.extend(renewals::of_row(delivery)?.into_iter().map(RecordedAlert::renewed));
+            alerts.sort_by_key(|alert| alert.idx);
+            page.after = Recorded { at: delivery.time("received_at")?, id: id.clone(), last: after.last };
+            let of =
+                (delivery.text("source")?, delivery.int("truncated")? > 0, delivery.int("replayed")? > 0);
+            for alert in &mut alerts {
+                alert.delivery_id.clone_from(&id);
+                alert.received_at = page.after.at;
+                alert.source.clone_from(&of.0);
+                (alert.truncated, alert.replayed) = (of.1, of.2);
+            }
+            page.alerts.append(&mut alerts);
+        }
+        Ok(Some(page))
+    }
+
+    /// The alerts of deliveries that have rows of their own.
+    async fn own_rows(&self, ids: &[String]) -> Result<BTreeMap<String, Vec<RecordedAlert>>, StoreError> {
+        let rows = query(
+            "SELECT delivery_id, idx, alert, alert_packed, server_no, policy, decision, reason, \
+             CASE WHEN reason = 'not_eligible' THEN trace END AS trace, \
+             CASE WHEN reason = 'not_eligible' THEN trace_packed END AS trace_packed, remediation_id \
+             FROM alert WHERE delivery_id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(serde_json::json!(ids).to_string())
         .fetch_all(&self.readers)
         .await
         .doing("reading recorded alerts")?;
-        rows.iter()
-            .map(|row| {
-                Ok(RecordedAlert {
-                    id: row.int("id")?,
-                    delivery_id: row.text("delivery_id")?,
-                    source: row.text("source")?,
-                    alert: row.long_text_opt("alert", "alert_packed")?,
-                    received_at: row.time("received_at")?,
-                    server_no: row.text_opt("server_no")?,
-                    policy: row.text_opt("policy")?,
-                    decision: row.text("decision")?,
-                    reason: row.text_opt("reason")?,
-                    trace: row.long_text_opt("trace", "trace_packed")?,
-                    remediation_id: row.text_opt("remediation_id")?,
-                    truncated: row.int("truncated")? > 0,
-                    replayed: row.int("replayed")? > 0,
-                })
-            })
-            .collect()
+        let mut by_delivery: BTreeMap<String, Vec<RecordedAlert>> = BTreeMap::new();
+        for row in &rows {
+            let alert = RecordedAlert {
+                delivery_id: String::new(),
+                idx: row.int("idx")?,
+                source: String::new(),
+                alert: row.long_text_opt("alert", "alert_packed")?,
+                received_at: Timestamp::UNIX_EPOCH,
+                server_no: row.text_opt("server_no")?,
+                policy: row.text_opt("policy")?,
+                decision: row.text("decision")?,
+                reason: row.text_opt("reason")?,
+                trace: row.long_text_opt("trace", "trace_packed")?,
+                remediation_id: row.text_opt("remediation_id")?,
+                truncated: false,
+                replayed: false,
+            };
+            by_delivery.entry(row.text("delivery_id")?).or_default().push(alert);
+        }
+        Ok(by_delivery)
     }
 
     /// Everything beside the alerts since a time; attempts count from `attempts_since` on.

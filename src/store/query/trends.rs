@@ -17,12 +17,17 @@ const ROWS_MAX: i64 = 10_000;
 
 /// Which pairs of decision and reason there are since a time.
 pub(in crate::store) const PAIRS: &str = "SELECT d.value AS decision, r.value AS reason FROM json_each(?1) d, json_each(?2) r \
-     WHERE EXISTS (SELECT 1 FROM alert WHERE alert.decision = d.value AND alert.reason IS NOT DISTINCT FROM r.value AND alert.received_at >= ?3)";
+     WHERE EXISTS (SELECT 1 FROM alert WHERE alert.decision = d.value AND alert.reason IS NOT DISTINCT FROM r.value AND alert.received_at >= ?3) \
+     OR EXISTS (SELECT 1 FROM renewal_count n WHERE n.decision = d.value AND n.reason = r.value AND n.minute >= ?3 / 60000)";
 /// How many alerts of each pair fall into each span.
 pub(in crate::store) const COUNTS: &str = "SELECT CAST(p.key AS BIGINT) AS pair, CAST(s.key AS BIGINT) AS span, (SELECT count(*) FROM alert \
      WHERE alert.decision = json_extract(p.value, '$[0]') AND alert.reason IS NOT DISTINCT FROM json_extract(p.value, '$[1]') \
      AND alert.received_at >= CAST(json_extract(s.value, '$[0]') AS BIGINT) \
-     AND alert.received_at < CAST(json_extract(s.value, '$[1]') AS BIGINT)) AS count \
+     AND alert.received_at < CAST(json_extract(s.value, '$[1]') AS BIGINT)) \
+     + (SELECT CAST(coalesce(sum(n.alerts), 0) AS BIGINT) FROM renewal_count n \
+     WHERE n.decision = json_extract(p.value, '$[0]') AND n.reason = json_extract(p.value, '$[1]') \
+     AND n.minute >= CAST(json_extract(s.value, '$[0]') AS BIGINT) / 60000 \
+     AND n.minute < CAST(json_extract(s.value, '$[1]') AS BIGINT) / 60000) AS count \
      FROM json_each(?1) p, json_each(?2) s";
 /// Attempts since a time.
 pub(in crate::store) const ATTEMPTS: &str =

@@ -138,7 +138,7 @@ impl Case {
                     return Ok(Some(same.id.to_string()));
                 }
                 tx.insert_delivery(&new, earlier.as_ref().map(|one| &one.id), true);
-                tx.set_answer(&new.id, new.id.as_str()).await?;
+                tx.set_answer(&new.id, new.id.as_str(), &[]).await?;
                 let mut event = note("delivery_received", now);
                 event.delivery_id = Some(new.id.to_string());
                 tx.append(&event).await?;
