@@ -255,9 +255,11 @@ fn whole_loop(config: impl FnOnce(&str) -> String, secret: &str) {
     // The value is in an annotation, so from now on every repeat is a body of its own.
     target.say(2, 1);
     let of_this = format!("kind=alert_decided&serverInstanceNo={}", server(0));
-    eventually("renewed notices to be decided", || {
-        let later = events(&service, &format!("{of_this}&reason=dump_window")).len();
-        (later >= 2).then_some(())
+    eventually("a notice to be decided, and renewed", || {
+        let decided = events(&service, &format!("{of_this}&reason=dump_window")).len();
+        let renewed = |event: &Value| event["detail"]["renewed"][0][1] == server(0);
+        let told = events(&service, "kind=delivery_received");
+        (decided == 1 && told.iter().any(renewed)).then_some(())
     });
     target.say(0, 0);
     eventually("the end to be told", || {
