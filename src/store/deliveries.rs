@@ -13,7 +13,7 @@ use crate::domain::limits::earlier;
 
 use super::db::{query, query_scalar};
 use super::open::Store;
-use super::packed::{Long as _, columns};
+use super::packed::{Long as _, Packed, columns};
 use super::renewals::{self, Renewal};
 use super::rows::{Columns, json, ms, ms_opt};
 use super::waiting::{AlertRow, DeliveryRow as WaitingDelivery};
@@ -176,7 +176,8 @@ impl Tx {
             new,
             repeat_of: repeat_of.cloned(),
             answer: String::new(),
-            renewals: (String::new(), 0),
+            renewals: Packed::default(),
+            renewal_count: 0,
             all_read,
         });
     }
@@ -201,23 +202,23 @@ impl Tx {
         answer: &str,
         renewals: &[Renewal],
     ) -> Result<(), StoreError> {
-        let text = renewals::text_of(renewals)?;
+        let text = Packed::of(renewals::text_of(renewals)?);
         let count = i64::try_from(renewals.len()).unwrap_or(i64::MAX);
         if let Some(row) = self.waiting.deliveries.iter_mut().rev().find(|row| row.new.id == *id) {
             answer.clone_into(&mut row.answer);
-            row.renewals = (text, count);
+            row.renewals = text;
+            row.renewal_count = count;
             return Ok(());
         }
         let (answer, answer_packed) = columns(answer);
-        let (text, text_packed) = columns(&text);
         query(
             "UPDATE delivery SET answer = ?, answer_packed = ?, renewals = ?, renewals_packed = ?, renewal_count = ? \
              WHERE id = ?",
         )
         .bind(answer)
         .bind(answer_packed)
-        .bind(text)
-        .bind(text_packed)
+        .bind(text.plain.as_str())
+        .bind(text.packed.as_deref())
         .bind(count)
         .bind(id.as_str())
         .execute(self.behind_the_waiting())

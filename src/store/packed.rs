@@ -68,6 +68,23 @@ pub(super) fn columns(text: &str) -> (&str, Option<Vec<u8>>) {
     (if packed.is_some() { "" } else { text }, packed)
 }
 
+/// A text as it goes into its two columns.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    /// The text; empty where it is packed.
+    pub(super) plain: String,
+    /// Its packed form.
+    pub(super) packed: Option<Vec<u8>>,
+}
+
+impl Packed {
+    /// Packs a text where that is worth it.
+    pub(super) fn of(text: String) -> Self {
+        let packed = pack(text.as_bytes());
+        Self { plain: if packed.is_some() { String::new() } else { text }, packed }
+    }
+}
+
 /// The text of its packed form, as it lies in a column that is called `…packed`. Fails where it is damaged, and names
 /// `what` then.
 pub fn unpack(packed: &[u8], what: &'static str) -> Result<Vec<u8>, StoreError> {

@@ -11,7 +11,7 @@ use crate::domain::storm::Sighting;
 
 use super::db::{Binds, Connection, QueryBuilder};
 use super::deliveries::NewDelivery;
-use super::packed::{columns, pack};
+use super::packed::{Packed, columns, pack};
 use super::rows::{ms, ms_opt};
 use super::{Doing, StoreError};
 
@@ -29,8 +29,10 @@ pub(super) struct DeliveryRow {
     pub(super) new: NewDelivery,
     pub(super) repeat_of: Option<DeliveryId>,
     pub(super) answer: String,
-    /// Its renewed notices, as text, and how many they are.
-    pub(super) renewals: (String, i64),
+    /// Its renewed notices, packed already: as they are they take some hundred kilobytes.
+    pub(super) renewals: Packed,
+    /// How many they are.
+    pub(super) renewal_count: i64,
     /// Every alert in it could be read. The body of another is searched for names, by SQL, and kept as it is.
     pub(super) all_read: bool,
 }
@@ -307,7 +309,6 @@ async fn insert<'q, R>(
 fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
     let new = &row.new;
     let (answer, answer_packed) = columns(&row.answer);
-    let (renewals, renewals_packed) = columns(&row.renewals.0);
     into.push_bind(new.id.as_str())
         .push_bind(&new.trace_id)
         .push_bind(&new.source)
@@ -325,9 +326,9 @@ fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
         .push_bind(&new.config_hash)
         .push_bind(answer)
         .push_bind(answer_packed)
-        .push_bind(renewals)
-        .push_bind(renewals_packed)
-        .push_bind(row.renewals.1);
+        .push_bind(row.renewals.plain.as_str())
+        .push_bind(row.renewals.packed.as_deref())
+        .push_bind(row.renewal_count);
 }
 
 fn bind_alert<'q>(into: &mut Binds<'_, 'q>, row: &'q AlertRow) {

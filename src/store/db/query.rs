@@ -47,6 +47,7 @@ value! {
     Option<String> => |value: Option<String>| Value::Text(value.map(Cow::Owned));
     &'q Option<String> => |value: &'q Option<String>| Value::Text(value.as_deref().map(Cow::Borrowed));
     &'q [u8] => |value| Value::Bytes(Some(Cow::Borrowed(value)));
+    Option<&'q [u8]> => |value: Option<&'q [u8]>| Value::Bytes(value.map(Cow::Borrowed));
     Option<Vec<u8>> => |value: Option<Vec<u8>>| Value::Bytes(value.map(Cow::Owned));
 }
 
