@@ -144,36 +144,55 @@ fn the_first_steps_lead_from_an_empty_folder_to_an_interrupt() {
 }
 
 #[test]
-fn two_replicas_on_postgresql_work_as_the_page_says() {
+fn three_replicas_on_postgresql_work_as_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let server = crate::postgres::server();
-    let ([cloud, a], [b, _]) = (Ports::free().both(), Ports::free().both());
-    let page = document("postgresql.md")
-        .replace("127.0.0.1:9090", &format!("127.0.0.1:{cloud}"))
-        .replace("127.0.0.1:8081", &format!("127.0.0.1:{a}"))
-        .replace("127.0.0.1:8082", &format!("127.0.0.1:{b}"))
-        .replace("127.0.0.1:5432", &format!("127.0.0.1:{}", server.port()))
+    let ([cloud, a], [b, c]) = (Ports::free().both(), Ports::free().both());
+    let mut page = document("postgresql.md")
         // The page's server is Debian's, and its owner is asked through sudo; this one is asked by its address.
-        .replace("sudo -u postgres ", "");
-    let (_, page) = page.split_once("## One machine, two replicas").unwrap();
+        .replace("sudo -u postgres ", "")
+        .replace("in 8081 8082 8083;", &format!("in {a} {b} {c};"));
+    for (written, free) in [(9090, cloud), (8081, a), (8082, b), (8083, c), (5432, server.port())] {
+        page = page.replace(&format!("127.0.0.1:{written}"), &format!("127.0.0.1:{free}"));
+    }
+    let (_, page) = page.split_once("## One machine, three replicas").unwrap();
     let (page, _) = page.split_once("## For real").unwrap();
     let steps = blocks(page, "sh");
-    let [simulator, secrets, one, two, alert, look] = steps[..] else { panic!("six steps: {steps:?}") };
+    let [simulator, secrets, one, two, three, alert, look, death, sent] = steps[..] else {
+        panic!("nine steps: {steps:?}")
+    };
 
     let _cloud = started(folder, simulator.trim(), cloud);
     std::fs::write(folder.join("unhang.toml"), blocks(page, "toml")[0]).unwrap();
     let asked = format!("export PGHOST=127.0.0.1 PGUSER=postgres PGPORT={}\n", server.port());
     done(folder, &format!("{asked}{secrets}"));
-    let first = started(folder, &format!("env {}", one.trim()), a);
-    let _second = started(folder, &format!("env {}", two.trim()), b);
     let dispatches = |port: u16| {
-        done(folder, &format!("curl -fsS http://127.0.0.1:{port}/readyz")).contains("\"dispatches\":true")
+        done(folder, &format!("curl -sS http://127.0.0.1:{port}/readyz")).contains("\"dispatches\":true")
     };
+    let first = started(folder, &format!("env {}", one.trim()), a);
     until("the first dispatches", || dispatches(a));
+    let second = started(folder, &format!("env {}", two.trim()), b);
+    let third = started(folder, &format!("env {}", three.trim()), c);
     done(folder, alert);
-    until("the audit tells of an accepted interrupt", || done(folder, look).contains("accepted"));
-    let end = format!("kill -INT {}", first.0.id());
-    done(folder, &end);
-    until("the second dispatches", || dispatches(b));
+    until("the audit tells of an accepted interrupt", || {
+        let told = done(folder, look);
+        assert_eq!(told.matches("\"dispatches\":true").count(), 1, "{told}");
+        told.contains("accepted")
+    });
+
+    let begun = Instant::now();
+    let taken = done(folder, death);
+    assert!(taken.contains("\"deliveryId\""), "{taken}");
+    until("another dispatches", || dispatches(b) || dispatches(c));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(done(folder, sent).matches("\"effect\":true").count(), 1, "one effect");
+
+    drop(first);
+    let _first = started(folder, &format!("env {}", one.trim()), a);
+    assert!(!dispatches(a), "who comes back is a standby");
+    for left in [second, third] {
+        done(folder, &format!("kill -INT {}", left.0.id()));
+    }
+    until("the first dispatches again", || dispatches(a));
 }
