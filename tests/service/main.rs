@@ -44,5 +44,6 @@ mod support;
 mod threats;
 mod tls;
 mod traces;
+mod upgrade;
 mod verbs;
 mod why;

@@ -20,19 +20,19 @@ use crate::support::{
 /// A replica is to be replaced within this time.
 const TAKE_OVER_WITHIN: Duration = Duration::from_secs(10);
 
-fn server(n: u64) -> String {
+pub(crate) fn server(n: u64) -> String {
     (91_000_000 + n).to_string()
 }
 
 /// A replica in a folder of its own.
-fn replica(cloud: &Cloud, url: &str, name: &str, more: &str) -> Site {
+pub(crate) fn replica(cloud: &Cloud, url: &str, name: &str, more: &str) -> Site {
     let settings = Settings::new(&cloud.running.endpoint());
     let store = format!("{}\nreplica = \"{name}\"", settings.store);
     let more = format!("{}{more}", settings.more);
     Site::with_store(&Settings { spacing: "1ms", store, more, ..settings }, Some(url.to_owned()))
 }
 
-fn dispatches(service: &Service) -> bool {
+pub(crate) fn dispatches(service: &Service) -> bool {
     let told = service.http.get(format!("{}/readyz", service.url)).send();
     let told = told.ok().and_then(|answer| answer.json::<serde_json::Value>().ok());
     told.is_some_and(|told| told["checks"]["dispatches"] == true || told["dispatches"] == true)
@@ -46,17 +46,17 @@ fn holder(services: &[Option<Service>]) -> usize {
 }
 
 /// Waits for the end: what is still open when a replica goes is unknown, and then a person is asked for the next.
-fn proven(service: &Service, server: &str) {
+pub(crate) fn proven(service: &Service, server: &str) {
     service.wait_for(server, &["confirmed"]);
 }
 
-fn one(server: &str) -> serde_json::Value {
+pub(crate) fn one(server: &str) -> serde_json::Value {
     let starts_at = now_text();
     delivery(&[alert(server, "firing", &starts_at)], &format!("{server} {starts_at}"))
 }
 
 /// Sends until it is taken.
-fn deliver(service: &Service, server: &str) -> String {
+pub(crate) fn deliver(service: &Service, server: &str) -> String {
     let body = one(server);
     eventually(&format!("an alert for {server} to be taken"), || match service.deliver(&body) {
         Some((202, answer)) => Some(answer["deliveryId"].as_str().unwrap().to_owned()),
@@ -64,7 +64,7 @@ fn deliver(service: &Service, server: &str) -> String {
     })
 }
 
-fn interrupted(cloud: &Cloud, server: &str, site: &Site) {
+pub(crate) fn interrupted(cloud: &Cloud, server: &str, site: &Site) {
     let begun = Instant::now();
     while cloud.requests(server) == 0 {
         let log = || std::fs::read_to_string(site.log()).unwrap_or_default();

@@ -228,7 +228,16 @@ key_file = "audit-key"
 
     /// Starts the binary with an environment; what it said if it ended instead.
     pub(crate) fn try_start_with(&self, environment: &[(&str, &str)]) -> Result<Service, String> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_unhang"))
+        self.try_start_as(Path::new(env!("CARGO_BIN_EXE_unhang")), environment)
+    }
+
+    /// Starts a binary, of another version perhaps; what it said if it ended instead.
+    pub(crate) fn try_start_as(
+        &self,
+        binary: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Service, String> {
+        let mut child = Command::new(binary)
             .args(["serve", "--config"])
             .arg(&self.config)
             .args(["--log-format", "json"])
