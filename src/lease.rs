@@ -14,6 +14,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Lease {
     state: Mutex<State>,
+    /// Why this replica may not take the lease, whoever else has it.
+    barred: Mutex<Option<String>>,
     /// The server as it was first seen; see `Store::server`.
     server: OnceLock<String>,
 }
@@ -31,12 +33,16 @@ enum State {
 impl Lease {
     /// The only process that has the store.
     pub fn alone(epoch: i64) -> Self {
-        Self { state: Mutex::new(State::Alone(epoch)), server: OnceLock::new() }
+        Self::new(State::Alone(epoch))
     }
 
     /// One of several.
     pub fn standby() -> Self {
-        Self { state: Mutex::new(State::Standby), server: OnceLock::new() }
+        Self::new(State::Standby)
+    }
+
+    fn new(state: State) -> Self {
+        Self { state: Mutex::new(state), barred: Mutex::new(None), server: OnceLock::new() }
     }
 
     fn state(&self) -> State {
@@ -64,6 +70,16 @@ impl Lease {
             State::Holder { until, .. } => (Instant::now() >= until)
                 .then(|| "the lease could not be renewed; another replica may have it".to_owned()),
         }
+    }
+
+    /// Why this replica may not take the lease; `None` when it may, or has it.
+    pub fn barred(&self) -> Option<String> {
+        self.barred.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it may take the lease, as was just found.
+    pub fn bar(&self, why: Option<String>) {
+        *self.barred.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// The server as it was first seen. Which one answers now is kept where none was seen before.

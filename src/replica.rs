@@ -31,8 +31,7 @@ const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_secs(2);
 pub enum JoinError {
     /// Two replicas that decide by different rules.
     #[error(
-        "replica {ours} has configuration {our_hash}, and {theirs}, which dispatches, has {their_hash}; give both the same, \
-         or stop {theirs} first"
+        "replica {ours} has configuration {our_hash}, and {theirs}, which {did}, has {their_hash}; give both the same, {or}"
     )]
     OtherConfig {
         /// This one.
@@ -43,6 +42,10 @@ pub enum JoinError {
         theirs: String,
         /// Begin of the holder's.
         their_hash: String,
+        /// It dispatches, or did last.
+        did: &'static str,
+        /// What else helps.
+        or: String,
     },
     /// Two replicas that count time differently.
     #[error(
@@ -84,7 +87,7 @@ pub async fn may_join(store: &Store, replica: &Replica, has_key: bool) -> Result
     if !has_key {
         store.needs_no_key().await?;
     }
-    if let Some(lease) = store.lease().await? {
+    if let Some(lease) = store.lease().await?.filter(|lease| lease.is_live) {
         same_config(replica, &lease)?;
     }
     same_clock(store, replica).await
@@ -94,15 +97,23 @@ fn same_config(ours: &Replica, lease: &LeaseRow) -> Result<(), JoinError> {
     // Of the same name it is the process before this one.
     let is_own = lease.replica.name == ours.name;
     let is_other_version = lease.replica.version != ours.version;
-    if is_own || is_other_version || !lease.is_live || lease.replica.config_hash == ours.config_hash {
+    if is_own || is_other_version || lease.replica.config_hash == ours.config_hash {
         return Ok(());
     }
     let short = |hash: &str| hash.chars().take(12).collect();
+    let theirs = lease.replica.name.clone();
+    let (did, or) = if lease.is_live {
+        ("dispatches", format!("or stop {theirs} first"))
+    } else {
+        ("dispatched last", format!("or restart {} where its own is the right one", ours.name))
+    };
     Err(JoinError::OtherConfig {
         ours: ours.name.clone(),
         our_hash: short(&ours.config_hash),
-        theirs: lease.replica.name.clone(),
+        theirs,
         their_hash: short(&lease.replica.config_hash),
+        did,
+        or,
     })
 }
 
@@ -140,8 +151,12 @@ async fn same_place(service: &Service) -> Result<(), JoinError> {
 /// first, or must.
 pub async fn win(service: &Arc<Service>) -> Option<Option<Timestamp>> {
     let mut said = String::new();
+    let mut found = Found::default();
     while !service.stopping.is_cancelled() {
-        let round = tokio::time::timeout(ROUND_MAX, try_to_win(service)).await;
+        let round = tokio::time::timeout(ROUND_MAX, try_to_win(service, &mut found)).await;
+        if let Ok(round) = &round {
+            tell_of_config(service, round.as_ref().err());
+        }
         match round.unwrap_or_else(|_elapsed| Err(JoinError::Store(StoreError::Stopped))) {
             Ok(Some(latest)) => return Some(latest),
             Ok(None) => said.clear(),
@@ -165,13 +180,41 @@ pub async fn win(service: &Arc<Service>) -> Option<Option<Timestamp>> {
     None
 }
 
-async fn try_to_win(service: &Arc<Service>) -> Result<Option<Option<Timestamp>>, JoinError> {
+/// The epoch that was over when this process first looked. Somebody has started it with its configuration after that, and so it may
+/// follow with it; whoever ran already and was given another one may not.
+#[derive(Debug, Default)]
+struct Found {
+    over: Option<Option<i64>>,
+}
+
+impl Found {
+    fn was_over(&mut self, lease: &LeaseRow) -> bool {
+        let over = *self.over.get_or_insert((!lease.is_live).then_some(lease.epoch));
+        !lease.is_live && over == Some(lease.epoch)
+    }
+}
+
+/// Says whether another configuration bars this replica. What the store did not answer changes nothing of it.
+fn tell_of_config(service: &Service, round: Option<&JoinError>) {
+    match round {
+        None => service.lease.bar(None),
+        Some(error @ JoinError::OtherConfig { .. }) => service.lease.bar(Some(chain(error))),
+        Some(JoinError::Clock { .. } | JoinError::OtherServer { .. } | JoinError::Store(_)) => {}
+    }
+}
+
+async fn try_to_win(
+    service: &Arc<Service>,
+    found: &mut Found,
+) -> Result<Option<Option<Timestamp>>, JoinError> {
     let replica = this(&service.config());
     let store = &service.store;
     same_place(service).await?;
     let before = store.lease().await?;
     if let Some(lease) = &before {
-        same_config(&replica, lease)?;
+        if !found.was_over(lease) {
+            same_config(&replica, lease)?;
+        }
         if lease.is_live {
             return Ok(None);
         }

@@ -47,6 +47,8 @@ pub(super) struct Checks {
     stopping: bool,
     /// It does what only one of several replicas does: it holds the lease, or is alone.
     dispatches: bool,
+    /// `ok`, or why this replica would not take over: its configuration is not that of the one that dispatches.
+    config: String,
     /// Nothing makes us blind.
     may_send: bool,
     /// `ok`, or why not.
@@ -118,6 +120,7 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
         store,
         stopping,
         dispatches: service.lease.is_held(),
+        config: service.lease.barred().unwrap_or_else(|| "ok".to_owned()),
         may_send: may_send(&health),
         clock: health.clock.unwrap_or_else(|| "ok".to_owned()),
         cloud_reads: if health.reads.is_some() { "failing" } else { "ok" },

@@ -37,3 +37,9 @@ plant other-replicas-not-told src/store/turn.rs \
 plant server-that-forgets src/store/postgres.rs \
   's/\("fsync", &\["on"\]\[\.\.\]\)/("fsync", \&["on", "off"][..])/' \
   --test store_replicas a_server_that_is_not_to_be_trusted
+plant other-configuration-takes-over src/replica.rs \
+  's/if !found.was_over\(lease\) \{/if lease.is_live {/' \
+  --test service a_standby_that_was_given_another
+plant other-configuration-not-named src/replica.rs \
+  's/service.lease.bar\(Some\(chain\(error\)\)\)/service.lease.bar(None)/' \
+  --test service a_standby_that_was_given_another

@@ -233,6 +233,56 @@ fn a_replica_with_another_configuration_or_no_key_is_refused_and_both_are_named(
     assert!(said.contains("no key is configured"), "{said}");
 }
 
+/// What a replica says of its configuration.
+fn config_of(service: &Service) -> String {
+    let told = service.http.get(format!("{}/readyz", service.url)).send().unwrap();
+    let told: serde_json::Value = told.json().unwrap();
+    assert_eq!(told["ready"], true, "it takes alerts all the same: {told}");
+    told["checks"]["config"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_standby_that_was_given_another_configuration_says_so_and_does_not_take_over() {
+    let cloud = Cloud::start(fleet(10));
+    let url = postgres::server().new_database();
+    let [a, b, c] = ["a", "b", "c"].map(|name| replica(&cloud, &url, name, ""));
+    let first = a.start();
+    eventually("the first to dispatch", || dispatches(&first).then_some(()));
+    let (other, third) = (b.start(), c.start());
+    let reload = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&b.config).unwrap();
+        std::fs::write(&b.config, text.replace(from, to)).unwrap();
+        signal(&other, "-HUP");
+    };
+    assert_eq!(config_of(&other), "ok");
+    reload("failures = 1000", "failures = 999");
+    let says = |what: &str| {
+        eventually(what, || config_of(&other).contains(what).then_some(()));
+    };
+    says("and a, which dispatches, has");
+    assert!(config_of(&other).starts_with("replica b has configuration "), "{}", config_of(&other));
+    assert_eq!((config_of(&first), config_of(&third)), ("ok".to_owned(), "ok".to_owned()));
+
+    // Who has the same one takes over.
+    first.kill();
+    eventually("the third to dispatch", || dispatches(&third).then_some(()));
+    says("and c, which dispatches, has");
+    // And where nobody has, nobody does: alerts are taken, and wait.
+    third.kill();
+    says("and c, which dispatched last, has");
+    let acknowledged = vec![deliver(&other, &server(1))];
+    assert!(!dispatches(&other));
+    assert_eq!(cloud.requests(&server(1)), 0);
+
+    reload("failures = 999", "failures = 1000");
+    eventually("it to dispatch with the same configuration", || dispatches(&other).then_some(()));
+    assert_eq!(config_of(&other), "ok");
+    interrupted(&cloud, &server(1), &b);
+    proven(&other, &server(1));
+    other.stop();
+    assert_eq!(broken_laws(&b, &cloud, &acknowledged), Vec::<String>::new());
+}
+
 /// A way to the server that can be cut.
 struct Wire {
     port: u16,
