@@ -6,10 +6,11 @@ use std::future::Future;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use tokio::sync::watch;
 
-use super::db::Pool;
+use super::db::{Pool, silent};
 use super::open::{OpenError, Store};
 use super::writer::{self, CommitStats, Writer};
 use crate::config::{Place, Server};
@@ -23,6 +24,12 @@ const READERS: u32 = 5;
 const STATEMENTS: usize = 512;
 /// How long a connection is waited for.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A connection that was not used for this long is asked whether it still leads anywhere.
+const RESTED: Duration = Duration::from_secs(1);
+/// How long that answer is waited for.
+const PING_MAX: Duration = Duration::from_secs(2);
+/// The same where somebody may have given up waiting for another answer, which must come first.
+const LATE_MAX: Duration = Duration::from_secs(10);
 /// Silence after which the connection is made anew.
 const LISTEN_MAX: Duration = Duration::from_mins(1);
 /// Pause before listening again after the connection for it was lost.
@@ -115,9 +122,31 @@ async fn pool(size: u32, options: PgConnectOptions, server: &Server) -> Result<P
         .acquire_timeout(CONNECT_WITHIN)
         .idle_timeout(None)
         .max_lifetime(None)
+        // The pool would ask each time, and wait without end.
+        .test_before_acquire(false)
+        .before_acquire(|connection, seen| {
+            Box::pin(async move {
+                if seen.idle_for < RESTED {
+                    return Ok(true);
+                }
+                Ok(ping(connection, PING_MAX).await?.is_ok())
+            })
+        })
+        // Whoever gave up waiting leaves a connection whose answer is still to come, or never will.
+        .after_release(|connection, _seen| {
+            Box::pin(async move { Ok(ping(connection, LATE_MAX).await?.is_ok()) })
+        })
         .connect_with(options)
         .await
         .map_err(|source| refusal(server, "connecting", source))
+}
+
+/// What a connection answers within this time. One without an answer is not even told goodbye.
+async fn ping(
+    connection: &mut PgConnection,
+    within: Duration,
+) -> Result<Result<(), sqlx::Error>, sqlx::Error> {
+    tokio::time::timeout(within, connection.ping()).await.map_err(|_elapsed| silent())
 }
 
 /// Refuses a server that is too old, that only follows another, or that may forget what it has said is kept.

@@ -37,6 +37,12 @@ plant other-replicas-not-told src/store/turn.rs \
 plant server-that-forgets src/store/postgres.rs \
   's/\("fsync", &\["on"\]\[\.\.\]\)/("fsync", \&["on", "off"][..])/' \
   --test store_replicas a_server_that_is_not_to_be_trusted
+plant read-without-a-bound src/store/db/mod.rs \
+  's/tokio::time::timeout\(ANSWER_MAX, asking\).await.unwrap_or_else\(\|_elapsed\| Err\(silent\(\)\)\)/asking.await/' \
+  --test service a_read_that_gets_no_answer
+plant connections-that-wait-for-ever src/store/postgres.rs \
+  's/ping\(connection, LATE_MAX\)/ping(connection, Duration::MAX)/' \
+  --test service a_read_that_gets_no_answer
 plant other-configuration-takes-over src/replica.rs \
   's/if !found.was_over\(lease\) \{/if lease.is_live {/' \
   --test service a_standby_that_was_given_another

@@ -17,6 +17,10 @@ use crate::support::{
     now_text,
 };
 
+/// A read is to end within this time, whatever becomes of the server.
+const READ_ENDS_WITHIN: Duration = Duration::from_secs(45);
+/// A replica that reaches the server again is to read again within this time.
+const HEALS_WITHIN: Duration = Duration::from_secs(20);
 /// A replica is to be replaced within this time.
 const TAKE_OVER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -372,6 +376,63 @@ fn a_holder_that_is_cut_off_stops_sending_before_another_begins() {
     }
     other.0.stop();
     assert_eq!(broken_laws(&other.1, &cloud, &acknowledged), Vec::<String>::new());
+}
+
+#[test]
+fn a_read_that_gets_no_answer_ends_and_those_after_the_cut_are_answered() {
+    let cloud = Cloud::start(fleet(10));
+    let shared = postgres::server();
+    let url = shared.new_database();
+    let database = url.rsplit('/').next().unwrap();
+    let direct = replica(&cloud, &url, "direct", "").start();
+    eventually("it to dispatch", || dispatches(&direct).then_some(()));
+    let wire = Wire::to(shared.port());
+    let through = url.replace(&shared.port().to_string(), &wire.port.to_string());
+    let standby = replica(&cloud, &through, "standby", "").start();
+
+    // More reads than there are connections, all of them under way as the wire is cut.
+    let patient =
+        reqwest::blocking::Client::builder().no_proxy().timeout(READ_ENDS_WITHIN * 2).build().unwrap();
+    let begun = Instant::now();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let lock = scope.spawn(|| {
+            let hold = "BEGIN; LOCK TABLE unhang.silence; SELECT pg_sleep(4); COMMIT";
+            shared.run(database, hold)
+        });
+        eventually("the table to be locked", || waits(database, "granted").then_some(()));
+        let reads: Vec<_> = (0..8)
+            .map(|_| {
+                let asked = patient.get(format!("{}/api/v1/silences", standby.url)).bearer_auth(VIEWER);
+                scope.spawn(|| asked.send().map(|answer| answer.status().as_u16()))
+            })
+            .collect();
+        eventually("reads to wait for it", || waits(database, "NOT granted").then_some(()));
+        wire.whole.store(false, Ordering::SeqCst);
+        let answers = reads.into_iter().map(|read| read.join().unwrap()).collect();
+        lock.join().unwrap();
+        answers
+    });
+    let took = begun.elapsed();
+    assert!(took < READ_ENDS_WITHIN, "{took:?}: {answers:?}");
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|status| *status >= 500)), "{answers:?}");
+
+    // Nothing of that keeps those that come later waiting.
+    wire.whole.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    eventually("the standby to read again", || {
+        standby.try_get("/api/v1/silences", VIEWER).filter(|(status, _)| *status == 200)
+    });
+    assert!(begun.elapsed() < HEALS_WITHIN, "{:?}", begun.elapsed());
+    assert!(standby.ended().is_none());
+}
+
+/// Whether somebody has, or waits for, the lock of that test.
+fn waits(database: &str, how: &str) -> bool {
+    let asked = format!(
+        "SELECT count(*) FROM pg_locks WHERE relation = to_regclass('unhang.silence') AND {how} \
+         AND (mode = 'AccessExclusiveLock' OR NOT granted)"
+    );
+    postgres::server().run(database, &asked) != "0"
 }
 
 fn may_send(service: &Service) -> bool {

@@ -11,10 +11,27 @@ pub(in crate::store) use builder::{Binds, QueryBuilder};
 pub(in crate::store) use query::{built, query, query_as, query_scalar};
 pub(in crate::store) use row::{Cell, Row};
 
+use std::future::Future;
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
+
+/// Longest wait for what a server answers to one question. It ends each statement after 30 s by itself, so one that is silent for
+/// longer is gone, and its machine may never say so.
+const ANSWER_MAX: Duration = Duration::from_secs(35);
+
+/// Does not wait without end for a server that is gone without a word.
+async fn answered<T>(asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(ANSWER_MAX, asking).await.unwrap_or_else(|_elapsed| Err(silent()))
+}
+
+/// The server has said nothing.
+pub(in crate::store) fn silent() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
+}
 
 /// Connections to one of the two.
 #[derive(Debug, Clone)]
@@ -38,10 +55,11 @@ impl Pool {
     pub(in crate::store) async fn snapshot(&self) -> Result<Connection, sqlx::Error> {
         match self {
             Self::Sqlite(pool) => pool.begin_with("BEGIN").await.map(Connection::SqliteTx),
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await
-                .map(Connection::PostgresTx),
+            Self::Postgres(pool) => {
+                answered(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                    .await
+                    .map(Connection::PostgresSnapshot)
+            }
         }
     }
 
@@ -63,7 +81,9 @@ pub(in crate::store) enum Connection {
     SqliteTx(Transaction<'static, Sqlite>),
     /// To a server.
     Postgres(PoolConnection<Postgres>),
-    /// To a server, in a transaction.
+    /// To a server, in a transaction that only reads.
+    PostgresSnapshot(Transaction<'static, Postgres>),
+    /// To a server, in a transaction that writes.
     PostgresTx(Transaction<'static, Postgres>),
 }
 
@@ -72,7 +92,7 @@ impl Connection {
     pub(in crate::store) fn is_postgres(&self) -> bool {
         match self {
             Self::Sqlite(_) | Self::SqliteTx(_) => false,
-            Self::Postgres(_) | Self::PostgresTx(_) => true,
+            Self::Postgres(_) | Self::PostgresSnapshot(_) | Self::PostgresTx(_) => true,
         }
     }
 
@@ -84,7 +104,7 @@ impl Connection {
     ) -> Result<u64, sqlx::Error> {
         let server = match self {
             Self::Postgres(inner) => &mut **inner,
-            Self::PostgresTx(inner) => &mut **inner,
+            Self::PostgresSnapshot(inner) | Self::PostgresTx(inner) => &mut **inner,
             Self::Sqlite(_) | Self::SqliteTx(_) => {
                 return Err(sqlx::Error::Configuration("a file takes no rows in this form".into()));
             }
@@ -101,6 +121,7 @@ impl Connection {
     pub(in crate::store) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::SqliteTx(inner) => inner.commit().await,
+            Self::PostgresSnapshot(inner) => answered(inner.commit()).await,
             Self::PostgresTx(inner) => inner.commit().await,
             Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
         }
@@ -110,6 +131,7 @@ impl Connection {
     pub(in crate::store) async fn rollback(self) -> Result<(), sqlx::Error> {
         match self {
             Self::SqliteTx(inner) => inner.rollback().await,
+            Self::PostgresSnapshot(inner) => answered(inner.rollback()).await,
             Self::PostgresTx(inner) => inner.rollback().await,
             Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
         }

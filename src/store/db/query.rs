@@ -3,6 +3,7 @@
 //! Never: puts a value into the text of a statement.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::pin::Pin;
 
 use futures_core::Stream;
@@ -11,7 +12,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, Postgres, SqlSafeStr as _, Sqlite};
 
 use super::row::{FromColumn, FromColumns, Row};
-use super::{Connection, Pool};
+use super::{Connection, Pool, answered};
 
 /// A parameter. A missing one keeps its type, for PostgreSQL asks.
 #[derive(Debug)]
@@ -103,8 +104,12 @@ impl<'q> Query<'q> {
         match on.into().to(self)? {
             To::SqlitePool(pool, query) => pool.execute(query).await.map(|done| done.rows_affected()),
             To::Sqlite(one, query) => one.execute(query).await.map(|done| done.rows_affected()),
-            To::PostgresPool(pool, query) => pool.execute(query).await.map(|done| done.rows_affected()),
-            To::Postgres(one, query) => one.execute(query).await.map(|done| done.rows_affected()),
+            To::PostgresPool(pool, query) => {
+                answered(pool.execute(query)).await.map(|done| done.rows_affected())
+            }
+            To::Postgres(one, query, within) => {
+                within.of(one.execute(query)).await.map(|done| done.rows_affected())
+            }
         }
     }
 
@@ -116,8 +121,10 @@ impl<'q> Query<'q> {
         Ok(match on.into().to(self)? {
             To::SqlitePool(pool, query) => pool.fetch_optional(query).await?.map(Row::Sqlite),
             To::Sqlite(one, query) => one.fetch_optional(query).await?.map(Row::Sqlite),
-            To::PostgresPool(pool, query) => pool.fetch_optional(query).await?.map(Row::Postgres),
-            To::Postgres(one, query) => one.fetch_optional(query).await?.map(Row::Postgres),
+            To::PostgresPool(pool, query) => answered(pool.fetch_optional(query)).await?.map(Row::Postgres),
+            To::Postgres(one, query, within) => {
+                within.of(one.fetch_optional(query)).await?.map(Row::Postgres)
+            }
         })
     }
 
@@ -136,8 +143,8 @@ impl<'q> Query<'q> {
         Ok(match on.into().to(self)? {
             To::SqlitePool(pool, query) => sqlite(pool.fetch_all(query).await?),
             To::Sqlite(one, query) => sqlite(one.fetch_all(query).await?),
-            To::PostgresPool(pool, query) => postgres(pool.fetch_all(query).await?),
-            To::Postgres(one, query) => postgres(one.fetch_all(query).await?),
+            To::PostgresPool(pool, query) => postgres(answered(pool.fetch_all(query)).await?),
+            To::Postgres(one, query, within) => postgres(within.of(one.fetch_all(query)).await?),
         })
     }
 
@@ -149,8 +156,8 @@ impl<'q> Query<'q> {
         Ok(match On::from(on).to(self)? {
             To::SqlitePool(pool, query) => Rows::Sqlite(pool.fetch(query)),
             To::Sqlite(one, query) => Rows::Sqlite(one.fetch(query)),
-            To::PostgresPool(pool, query) => Rows::Postgres(pool.fetch(query)),
-            To::Postgres(one, query) => Rows::Postgres(one.fetch(query)),
+            To::PostgresPool(pool, query) => Rows::Postgres(pool.fetch(query), Within::Bounds),
+            To::Postgres(one, query, within) => Rows::Postgres(one.fetch(query), within),
         })
     }
 }
@@ -162,7 +169,7 @@ pub(in crate::store) enum Rows<'c> {
     /// From a file.
     Sqlite(Streamed<'c, SqliteRow>),
     /// From a server.
-    Postgres(Streamed<'c, PgRow>),
+    Postgres(Streamed<'c, PgRow>, Within),
 }
 
 impl Rows<'_> {
@@ -173,9 +180,10 @@ impl Rows<'_> {
                 let next = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await;
                 next.map(|row| row.map(Row::Sqlite))
             }
-            Self::Postgres(rows) => {
-                let next = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await;
-                next.map(|row| row.map(Row::Postgres))
+            Self::Postgres(rows, within) => {
+                let next = std::future::poll_fn(|context| rows.as_mut().poll_next(context));
+                let next = within.of(async { next.await.transpose() }).await;
+                next.transpose().map(|row| row.map(Row::Postgres))
             }
         }
     }
@@ -238,7 +246,25 @@ enum To<'c, 'q> {
     SqlitePool(&'c sqlx::SqlitePool, Ready<'q, Sqlite, SqliteArguments>),
     Sqlite(&'c mut sqlx::SqliteConnection, Ready<'q, Sqlite, SqliteArguments>),
     PostgresPool(&'c sqlx::PgPool, Ready<'q, Postgres, PgArguments>),
-    Postgres(&'c mut sqlx::PgConnection, Ready<'q, Postgres, PgArguments>),
+    Postgres(&'c mut sqlx::PgConnection, Ready<'q, Postgres, PgArguments>, Within),
+}
+
+/// How long a server's answer is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) enum Within {
+    /// As in [`answered`].
+    Bounds,
+    /// By whoever writes: some of it takes as long as it takes.
+    Whatever,
+}
+
+impl Within {
+    async fn of<T>(self, asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Bounds => answered(asking).await,
+            Self::Whatever => asking.await,
+        }
+    }
 }
 
 impl<'c> On<'c> {
@@ -248,8 +274,15 @@ impl<'c> On<'c> {
             Self::Any(Pool::Postgres(pool)) => To::PostgresPool(pool, for_postgres(query)?),
             Self::This(Connection::Sqlite(one)) => To::Sqlite(&mut *one, for_sqlite(query)?),
             Self::This(Connection::SqliteTx(one)) => To::Sqlite(&mut *one, for_sqlite(query)?),
-            Self::This(Connection::Postgres(one)) => To::Postgres(&mut *one, for_postgres(query)?),
-            Self::This(Connection::PostgresTx(one)) => To::Postgres(&mut *one, for_postgres(query)?),
+            Self::This(Connection::Postgres(one)) => {
+                To::Postgres(&mut *one, for_postgres(query)?, Within::Bounds)
+            }
+            Self::This(Connection::PostgresSnapshot(one)) => {
+                To::Postgres(&mut *one, for_postgres(query)?, Within::Bounds)
+            }
+            Self::This(Connection::PostgresTx(one)) => {
+                To::Postgres(&mut *one, for_postgres(query)?, Within::Whatever)
+            }
         })
     }
 }
