@@ -95,6 +95,32 @@ async fn two_that_write_at_once_take_turns_and_the_chain_stays_whole() {
 }
 
 #[tokio::test]
+async fn pruning_in_steps_is_all_or_nothing_and_leaves_the_audit_guarded() {
+    let url = postgres::server().new_database();
+    let store = open(&url).await;
+    for _ in 0..20 {
+        append(&store, "row").await.unwrap();
+    }
+    let prune = |fails: bool| {
+        store.write_long(move |tx| {
+            Box::pin(async move {
+                let mut removed = 0;
+                for end in [5, 10, 15] {
+                    removed += tx.prune_audit(end).await?;
+                }
+                if fails { Err(StoreError::Unreadable { what: "nothing" }) } else { Ok(removed) }
+            })
+        })
+    };
+    prune(true).await.unwrap_err();
+    assert_eq!(sql(&url, "SELECT count(*) FROM audit").unwrap(), "20");
+    sql(&url, "DELETE FROM audit WHERE seq = 1").unwrap_err();
+    assert_eq!(prune(false).await.unwrap(), 15);
+    assert_eq!(sql(&url, "SELECT min(seq) FROM audit").unwrap(), "16");
+    sql(&url, "DELETE FROM audit WHERE seq = 16").unwrap_err();
+}
+
+#[tokio::test]
 async fn what_another_replica_committed_is_news() {
     let url = postgres::server().new_database();
     let (one, two) = (open(&url).await, open(&url).await);

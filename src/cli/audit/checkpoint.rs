@@ -30,6 +30,8 @@ use crate::telemetry::chain;
 
 /// Rows written at a time.
 const PAGE: i64 = 1000;
+/// Rows removed by one statement: a server ends each that takes longer than 30 s.
+const SLICE: i64 = 20_000;
 
 /// Export old rows of the audit, and prune them if asked to
 #[derive(Debug, Args)]
@@ -194,7 +196,13 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// The event, and with `pruned` the removal of the rows, in one transaction.
+/// Where each statement ends that removes rows.
+fn slices(first: i64, last: i64) -> impl Iterator<Item = i64> {
+    let ends = std::iter::successors(Some(first.saturating_add(SLICE - 1)), |end| end.checked_add(SLICE));
+    ends.take_while(move |end| *end < last).chain([last])
+}
+
+/// The event, and with `pruned` the removal of the rows, in one transaction, however long that takes.
 async fn record(
     place: &Place,
     key: Option<AuditKey>,
@@ -205,13 +213,17 @@ async fn record(
         let now = Clock::starting_at(floor).now();
         let job = checkpoint.clone();
         let done = store
-            .write(move |tx| {
+            .write_long(move |tx| {
                 let job = job.clone();
                 Box::pin(async move {
                     let event =
                         AuditEvent::new(now, CHECKPOINT, Actor::service("checkpoint")).with_detail(&job);
                     let row = tx.append(&event).await?;
-                    let removed = if job.pruned { tx.prune_audit(job.last_seq).await? } else { 0 };
+                    let mut removed = 0;
+                    let last = job.pruned.then_some(job.last_seq);
+                    for end in last.into_iter().flat_map(|last| slices(job.first_seq, last)) {
+                        removed += tx.prune_audit(end).await?;
+                    }
                     Ok((row, removed))
                 })
             })
@@ -219,4 +231,20 @@ async fn record(
         Ok(done?)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_end_where_the_checkpoint_does() {
+        let of = |first, last| slices(first, last).collect::<Vec<_>>();
+        assert_eq!(of(1, 5), [5]);
+        assert_eq!(of(1, SLICE), [SLICE]);
+        assert_eq!(of(1, SLICE + 1), [SLICE, SLICE + 1]);
+        assert_eq!(of(7, 2 * SLICE + 10), [SLICE + 6, 2 * SLICE + 6, 2 * SLICE + 10]);
+        assert_eq!(of(5, 5), [5]);
+        assert_eq!(of(i64::MAX - 1, i64::MAX), [i64::MAX]);
+    }
 }
