@@ -10,7 +10,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use tokio::sync::watch;
 
-use super::db::{Pool, silent};
+use super::db::{Pool, answered, silent};
 use super::open::{OpenError, Store};
 use super::writer::{self, CommitStats, Writer};
 use crate::config::{Place, Server};
@@ -18,8 +18,8 @@ use crate::domain::audit_key::AuditKey;
 
 /// Oldest server that is tried in tests.
 const VERSION_MIN: i32 = 150_000;
-/// Connections that only read, and one that listens.
-const READERS: u32 = 5;
+/// Connections that only read.
+const READERS: u32 = 4;
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 512;
 /// How long a connection is waited for.
@@ -66,7 +66,7 @@ pub(super) async fn open(
         .await
         .map_err(fail("looking for the end of the audit"))?;
     let (tell, news) = watch::channel(newest);
-    let listener = listen(readers.clone(), tell.clone());
+    let listener = listen(options, tell.clone());
     let (writer, task) = Writer::new(Pool::Postgres(pool), key, None, tell, observe);
     let store = Store {
         readers: Pool::Postgres(readers),
@@ -116,12 +116,16 @@ fn options(server: &Server) -> Result<PgConnectOptions, OpenError> {
     ]))
 }
 
-async fn pool(size: u32, options: PgConnectOptions, server: &Server) -> Result<PgPool, OpenError> {
+fn pool_of(size: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(CONNECT_WITHIN)
         .idle_timeout(None)
         .max_lifetime(None)
+}
+
+async fn pool(size: u32, options: PgConnectOptions, server: &Server) -> Result<PgPool, OpenError> {
+    pool_of(size)
         // The pool would ask each time, and wait without end.
         .test_before_acquire(false)
         .before_acquire(|connection, seen| {
@@ -193,21 +197,27 @@ fn check_version(version: i32) -> Result<(), OpenError> {
 }
 
 /// Passes on what other replicas have committed, for as long as it is run.
-async fn listen(pool: PgPool, tell: watch::Sender<i64>) {
+async fn listen(options: PgConnectOptions, tell: watch::Sender<i64>) {
     loop {
-        if let Err(error) = pass_on(&pool, &tell).await {
+        if let Err(error) = pass_on(options.clone(), &tell).await {
             tracing::warn!(%error, "other replicas are not heard; it is tried again");
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
     }
 }
 
-async fn pass_on(pool: &PgPool, tell: &watch::Sender<i64>) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen("unhang").await?;
+async fn pass_on(options: PgConnectOptions, tell: &watch::Sender<i64>) -> Result<(), sqlx::Error> {
+    // Of its own: it says goodbye to a server that is gone without a bound, and would keep a place of those that read.
+    let pool = pool_of(1).connect_lazy_with(options);
+    let mut listener = answered(async {
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.listen("unhang").await?;
+        Ok(listener)
+    })
+    .await?;
     // What was said before anybody listened.
-    let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit").fetch_one(pool).await?;
-    writer::tell(tell, Some(newest));
+    let newest = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit").fetch_one(&mut listener);
+    writer::tell(tell, Some(answered(newest).await?));
     // It ends where the connection was lost, or may be without a word: what was said meanwhile is looked up then.
     while let Ok(told) = tokio::time::timeout(LISTEN_MAX, listener.try_recv()).await {
         match told? {

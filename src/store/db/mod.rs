@@ -24,7 +24,9 @@ use sqlx::{Postgres, Sqlite, Transaction};
 const ANSWER_MAX: Duration = Duration::from_secs(35);
 
 /// Does not wait without end for a server that is gone without a word.
-async fn answered<T>(asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+pub(in crate::store) async fn answered<T>(
+    asking: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
     tokio::time::timeout(ANSWER_MAX, asking).await.unwrap_or_else(|_elapsed| Err(silent()))
 }
 
