@@ -18,4 +18,14 @@ mkdir -p "$made"
 "$binary" completions bash >"$made/unhang.bash"
 "$binary" completions zsh >"$made/_unhang"
 "$binary" completions fish >"$made/unhang.fish"
+# What changed is told in one place; this names the version, and the day of its last commit, so that a second build makes the same.
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+day=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+cat >"$made/changelog" <<END
+unhang ($version-1) unstable; urgency=medium
+
+  * Version $version; what changed is in changelog.gz beside this file.
+
+ -- The unhang maintainers <maintainers@unhang.example>  $(LC_ALL=C date --utc --date="@$day" '+%a, %d %b %Y %H:%M:%S +0000')
+END
 exec cargo deb --locked --no-build --profile "$profile" "$@"
