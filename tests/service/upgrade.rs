@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::postgres;
 use crate::replicas::{deliver, dispatches, interrupted, one, proven, replica, server};
-use crate::support::{Cloud, Service, Site, broken_laws, eventually, fleet};
+use crate::support::{Cloud, Service, Site, alert, broken_laws, delivery, eventually, fleet, now_text};
 
 /// Alerts that each replica gets in each step.
 const BURST: u64 = 10;
@@ -41,6 +41,15 @@ impl Story<'_> {
                 interrupted(self.cloud, server, site);
                 // What is open when a replica goes would be unknown, and then a person is asked for the next.
                 proven(holder, server);
+            }
+            // Said again and again: it is known, whoever took it first.
+            let starts_at = now_text();
+            for note in ["once", "twice", "thrice"] {
+                let said =
+                    delivery(&[alert(&server(1), "firing", &starts_at)], &format!("{note} {starts_at}"));
+                let (status, answer) = replica.deliver(&said).unwrap();
+                assert_eq!(status, 202, "{answer}");
+                self.acknowledged.push(answer["deliveryId"].as_str().unwrap().to_owned());
             }
         }
     }
@@ -140,10 +149,11 @@ fn two_versions_work_side_by_side_and_replace_each_other() {
     last.deliver(&one(&server(1))).unwrap();
     assert_eq!((new_a.stop().0, last.stop().0), (0, 0));
     assert_eq!(broken_laws(site, &cloud, &story.acknowledged), Vec::<String>::new());
-    println!("{} deliveries acknowledged, {} effects", story.acknowledged.len(), cloud.effects().len());
-    assert_eq!(
-        cloud.effects().len(),
+    let told_of = usize::try_from(story.next - 1).unwrap();
+    println!(
+        "{} deliveries for {told_of} servers, {} effects",
         story.acknowledged.len(),
-        "one effect for each server that was told of"
+        cloud.effects().len()
     );
+    assert_eq!(cloud.effects().len(), told_of, "one effect for each server that was told of");
 }
