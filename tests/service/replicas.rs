@@ -183,7 +183,7 @@ fn replicas_killed_again_and_again_lose_nothing_and_interrupt_nobody_twice() {
     assert!(slowest < TAKE_OVER_WITHIN, "UNHANG_SEED={seed}: a take-over took {slowest:?}");
 }
 
-fn signal(service: &Service, signal: &str) {
+pub(crate) fn signal(service: &Service, signal: &str) {
     let pid = service.pid().to_string();
     assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::postgres;
-use crate::replicas::{deliver, dispatches, interrupted, one, proven, replica, server};
+use crate::replicas::{deliver, dispatches, interrupted, one, proven, replica, server, signal};
 use crate::support::{Cloud, Service, Site, alert, broken_laws, delivery, eventually, fleet, now_text};
 
 /// Alerts that each replica gets in each step.
@@ -87,7 +87,7 @@ fn two_versions_work_side_by_side_and_replace_each_other() {
     let url = postgres::server().new_database();
     let database = url.rsplit('/').next().unwrap();
     // A version counts keys of its own, so hashes of two of them differ, as these do.
-    let [a, b] = ["a", "b"].map(|name| replica(&cloud, &url, name, ""));
+    let [a, b, c] = ["a", "b", "c"].map(|name| replica(&cloud, &url, name, ""));
     let [a2, b2] = ["a2", "b2"].map(|name| replica(&cloud, &url, name, "[breaker]\nfailures = 999\n"));
     let begin = |site: &Site, binary: &Path| {
         site.try_start_as(binary, &[]).unwrap_or_else(|said| panic!("{}: {said}", binary.display()))
@@ -96,59 +96,54 @@ fn two_versions_work_side_by_side_and_replace_each_other() {
     let mut story = Story { cloud: &cloud, next: 1, acknowledged: Vec::new() };
 
     // As it was: the older one alone.
-    let (old_a, old_b) = (begin(&a, &older), begin(&b, &older));
+    let old_a = begin(&a, &older);
     eventually("the older one to dispatch", || dispatches(&old_a).then_some(()));
-    story.burst(&[&old_a, &old_b], &old_a, &a);
+    let (old_b, old_c) = (begin(&b, &older), begin(&c, &older));
+    story.burst(&[&old_a, &old_b, &old_c], &old_a, &a);
     let before = schema();
 
-    // The one that does not dispatch is replaced first.
+    // One that does not dispatch is replaced first, and brings the tables to where it wants them.
     assert_eq!(old_b.stop().0, 0);
     let new_b = begin(&b2, &newer);
     let migrated = schema() != before;
     println!("schema {before} before, {} with both running", schema());
-    story.burst(&[&old_a, &new_b], &old_a, &a);
+    story.burst(&[&old_a, &new_b, &old_c], &old_a, &a);
     assert!(dispatches(&old_a) && !dispatches(&new_b), "a standby of another version waits like any other");
 
-    // Then the one that does, in order.
+    // Then the one that does, in order. The other older one does not look at that moment.
+    signal(&old_c, "-STOP");
     let took = story.change(|| assert_eq!(old_a.stop().0, 0), &new_b, &b2);
+    signal(&old_c, "-CONT");
     println!("older to newer, stopped in order: {took:?}");
-    story.burst(&[&new_b], &new_b, &b2);
+    story.burst(&[&old_c, &new_b], &new_b, &b2);
 
-    // The other way round: where the tables are the same, an older one still joins, and takes over from a newer one that dies.
-    let (last, site) = if migrated {
-        let said = a.try_start_as(&older, &[]).err().unwrap();
-        assert!(said.contains("was written by a newer unhang"), "{said}");
-        println!("the older one is refused beside the newer tables");
-        (new_b, &b2)
-    } else {
-        let old_a = begin(&a, &older);
-        story.burst(&[&old_a, &new_b], &new_b, &b2);
-        assert!(dispatches(&new_b) && !dispatches(&old_a));
-        let took = story.change(|| new_b.kill(), &old_a, &a);
-        println!("newer to older, killed: {took:?}");
-        let new_b = begin(&b2, &newer);
-        story.burst(&[&old_a, &new_b], &old_a, &a);
-        let took = story.change(|| old_a.kill(), &new_b, &b2);
-        println!("older to newer, killed: {took:?}");
-
-        // Tables that are further on: who runs goes on, who starts is refused.
-        let old_a = begin(&a, &older);
+    // The other way round, in the middle of the upgrade: the newer one dies, and the older one that is left takes over.
+    let took = story.change(|| new_b.kill(), &old_c, &c);
+    println!("newer to older, killed: {took:?}");
+    story.burst(&[&old_c], &old_c, &c);
+    let new_b = begin(&b2, &newer);
+    story.burst(&[&old_c, &new_b], &old_c, &c);
+    if !migrated {
         postgres::server().run(database, &format!("SET search_path = unhang; {FAR}"));
-        story.burst(&[&old_a, &new_b], &new_b, &b2);
-        assert_eq!(old_a.stop().0, 0);
-        let said = a.try_start_as(&older, &[]).err().unwrap();
-        assert!(said.contains("was written by a newer unhang (schema 9999)"), "{said}");
+        story.burst(&[&old_c], &old_c, &c);
+    }
+    let took = story.change(|| old_c.kill(), &new_b, &b2);
+    println!("older to newer, killed: {took:?}");
+
+    // Who ran went on over tables that are further on; who starts is refused.
+    let said = c.try_start_as(&older, &[]).err().unwrap();
+    assert!(said.contains(&format!("was written by a newer unhang (schema {})", schema())), "{said}");
+    if !migrated {
         postgres::server().run(database, "DELETE FROM unhang._sqlx_migrations WHERE version = 9999");
-        (new_b, &b2)
-    };
+    }
 
     // And done.
     let new_a = begin(&a2, &newer);
-    story.burst(&[&last, &new_a], &last, site);
+    story.burst(&[&new_b, &new_a], &new_b, &b2);
     // The first server of all: the newest one knows what the oldest one sent.
-    last.deliver(&one(&server(1))).unwrap();
-    assert_eq!((new_a.stop().0, last.stop().0), (0, 0));
-    assert_eq!(broken_laws(site, &cloud, &story.acknowledged), Vec::<String>::new());
+    new_b.deliver(&one(&server(1))).unwrap();
+    assert_eq!((new_a.stop().0, new_b.stop().0), (0, 0));
+    assert_eq!(broken_laws(&b2, &cloud, &story.acknowledged), Vec::<String>::new());
     let told_of = usize::try_from(story.next - 1).unwrap();
     println!(
         "{} deliveries for {told_of} servers, {} effects",
