@@ -31,7 +31,14 @@ const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_secs(2);
 pub enum JoinError {
     /// Two replicas that decide by different rules.
     #[error(
-        "replica {ours} has configuration {our_hash}, and {theirs}, which {did}, has {their_hash}; give both the same, {or}"
+        "replica {ours} has configuration {our_hash}, and {theirs}, which {did}, has {their_hash}; give both the same, \
+         or {cure}",
+        did = if *.is_live { "dispatches" } else { "dispatched last" },
+        cure = if *.is_live {
+            format!("stop {theirs} first")
+        } else {
+            format!("restart {ours} where its own is the right one")
+        }
     )]
     OtherConfig {
         /// This one.
@@ -42,10 +49,8 @@ pub enum JoinError {
         theirs: String,
         /// Begin of the holder's.
         their_hash: String,
-        /// It dispatches, or did last.
-        did: &'static str,
-        /// What else helps.
-        or: String,
+        /// The holder dispatches; otherwise it did last.
+        is_live: bool,
     },
     /// Two replicas that count time differently.
     #[error(
@@ -101,19 +106,12 @@ fn same_config(ours: &Replica, lease: &LeaseRow) -> Result<(), JoinError> {
         return Ok(());
     }
     let short = |hash: &str| hash.chars().take(12).collect();
-    let theirs = lease.replica.name.clone();
-    let (did, or) = if lease.is_live {
-        ("dispatches", format!("or stop {theirs} first"))
-    } else {
-        ("dispatched last", format!("or restart {} where its own is the right one", ours.name))
-    };
     Err(JoinError::OtherConfig {
         ours: ours.name.clone(),
         our_hash: short(&ours.config_hash),
-        theirs,
+        theirs: lease.replica.name.clone(),
         their_hash: short(&lease.replica.config_hash),
-        did,
-        or,
+        is_live: lease.is_live,
     })
 }
 
@@ -184,13 +182,16 @@ pub async fn win(service: &Arc<Service>) -> Option<Option<Timestamp>> {
 /// follow with it; whoever ran already and was given another one may not.
 #[derive(Debug, Default)]
 struct Found {
-    over: Option<Option<i64>>,
+    looked: bool,
+    over: Option<i64>,
 }
 
 impl Found {
     fn was_over(&mut self, lease: &LeaseRow) -> bool {
-        let over = *self.over.get_or_insert((!lease.is_live).then_some(lease.epoch));
-        !lease.is_live && over == Some(lease.epoch)
+        if !std::mem::replace(&mut self.looked, true) {
+            self.over = (!lease.is_live).then_some(lease.epoch);
+        }
+        !lease.is_live && self.over == Some(lease.epoch)
     }
 }
 
