@@ -16,7 +16,9 @@ use unhang::domain::ids::DeliveryId;
 use unhang::domain::remediation::{Event, State, transition};
 use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
-use unhang::store::{FactSource as _, FactsWanted, GuardsWanted, NewDelivery, OpenError, Store, StoreError};
+use unhang::store::{
+    FactSource as _, FactsWanted, GuardsWanted, NewDelivery, OpenError, Renewal, Store, StoreError,
+};
 
 #[path = "postgres/mod.rs"]
 #[expect(dead_code, reason = "each test program uses some of it")]
@@ -163,6 +165,15 @@ fn delivery(body: &str) -> NewDelivery {
     }
 }
 
+fn renewal() -> Renewal {
+    serde_json::from_value(serde_json::json!({
+        "idx": 0, "fingerprint": "f", "status": "firing", "alert": {}, "serverNo": "1", "regionCode": "KR", "policy": "p",
+        "decision": "duplicate", "reason": "duplicate", "until": null, "detail": "goes on", "trace": [], "incidentId": null,
+        "remediationId": null,
+    }))
+    .unwrap()
+}
+
 #[tokio::test]
 async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction() {
     for (place, _folder) in postgres::places() {
@@ -184,7 +195,7 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction_at(pla
             let unknown = tx.has_delivery(&DeliveryId::generate()).await?;
             let earlier = tx.earlier_delivery("s", "body", Timestamp::UNIX_EPOCH).await?;
             // It is written by now; the answer still finds it.
-            tx.set_answer(&other.id, "later", &[]).await?;
+            tx.set_answer(&other.id, "later", &[renewal()]).await?;
             Ok((known, unknown, earlier))
         })
     });
@@ -194,6 +205,9 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction_at(pla
     assert_eq!((earlier.id, earlier.answer.as_str(), earlier.same), (one.clone(), "answer", true));
     assert_eq!(store.delivery(&one).await.unwrap().unwrap().body, b"body");
     assert_eq!(store.delivery(&two).await.unwrap().unwrap().answer, "later");
+    let alerts = store.delivery_detail(two.as_str()).await.unwrap().unwrap().alerts;
+    assert_eq!(alerts.len(), 1, "renewed notices find it as well: {alerts:?}");
+    assert_eq!((alerts[0].fingerprint.as_deref(), alerts[0].detail.as_str()), (Some("f"), "goes on"));
 }
 
 #[tokio::test]

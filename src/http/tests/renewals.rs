@@ -127,3 +127,16 @@ async fn what_a_person_replays_is_recorded_in_full() {
     let kinds: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["kind"].clone()).collect();
     assert!(kinds.contains(&json!("alert_decided")), "{kinds:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_policy_in_shadow_would_have_done_is_recorded_each_time() {
+    let shadow = "[[policies]]\nname = \"watch\"\nmode = \"shadow\"\nmatch = { alertname = \"Watched\" }\n";
+    let rig = Rig::start_with("127.0.0.1:0", shadow).await;
+    rig.inventory().await;
+    for n in 0..3 {
+        let answer = rig.deliver(&notice(n).replace("WindowsVmHung", "Watched")).await.json();
+        assert_eq!(answer["alerts"][0]["reason"], "shadow", "{answer}");
+        let id = answer["deliveryId"].as_str().unwrap();
+        assert!(events(&rig, id).await.0.contains(&"alert_decided".to_owned()), "notice {n}");
+    }
+}
