@@ -157,9 +157,10 @@ impl Unhang {
                     strangers += 1;
                 }
             }
-            // Newest first: pages of strangers only mean that the rest is not there.
+            // Newest first: pages of strangers only mean that the rest is not there. A sender that does not read has many more
+            // accepted than it knows.
             let Some(next) = page["nextCursor"].as_str() else { break };
-            if strangers > 20_000 {
+            if strangers > 500_000 {
                 break;
             }
             cursor = format!("&cursor={next}");

@@ -119,13 +119,16 @@ async fn what_a_person_replays_is_recorded_in_full() {
     let (renewed, _) = told(&rig, 3).await;
     let replay = json!({ "mode": "execute", "reason": "to see it" });
     let path = format!("/api/v1/deliveries/{renewed}/replay");
-    let request = rig.request("POST", &path).bearer_auth(super::token("operator")).json(&replay);
-    let told = rig.send(request.header("idempotency-key", "one")).await;
-    assert!(told.status == 200 || told.status == 202, "{told:?}");
-    let id = told.json()["deliveryId"].as_str().unwrap().to_owned();
-    let page = rig.get(&format!("/api/v1/audit?deliveryId={id}&order=asc")).await.json();
-    let kinds: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["kind"].clone()).collect();
-    assert!(kinds.contains(&json!("alert_decided")), "{kinds:?}");
+    for key in ["one", "two"] {
+        let request = rig.request("POST", &path).bearer_auth(super::token("operator")).json(&replay);
+        let told = rig.send(request.header("idempotency-key", key)).await;
+        assert!(told.status == 200 || told.status == 202, "{told:?}");
+        let id = told.json()["deliveryId"].as_str().unwrap().to_owned();
+        let page = rig.get(&format!("/api/v1/audit?deliveryId={id}&order=asc")).await.json();
+        let kinds: Vec<_> =
+            page["items"].as_array().unwrap().iter().map(|item| item["kind"].clone()).collect();
+        assert!(kinds.contains(&json!("alert_decided")), "replay {key}: {kinds:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
