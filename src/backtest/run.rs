@@ -10,7 +10,7 @@ use super::report::Report;
 use super::{Replay, Wish};
 use crate::config::Config;
 use crate::domain::limits::{earlier, look_back};
-use crate::store::{Recorded, RecordedPage, Store, StoreError};
+use crate::store::{RecordPlace, RecordedPage, Store, StoreError};
 
 /// Alerts that are read at once.
 const PAGE: i64 = 4000;
@@ -71,7 +71,7 @@ pub async fn run(
     let (last, whole) = store.recorded_range(wanted.since).await?.unwrap_or((wanted.since, 0));
     let whole = u64::try_from(whole).unwrap_or(0);
     let (mut done, mut cut) = (0_u64, None);
-    let begin = Recorded { at: wanted.since, id: String::new(), last };
+    let begin = RecordPlace { at: wanted.since, id: String::new(), last };
     let mut page = store.recorded_alerts(&begin, PAGE).await?;
     while let Some(RecordedPage { after, alerts }) = page {
         cut = wanted.cut.now(done);

@@ -175,7 +175,7 @@ impl Tx {
         self.waiting.deliveries.push(WaitingDelivery {
             new,
             repeat_of: repeat_of.cloned(),
-            answer: String::new(),
+            answer: Packed::default(),
             renewals: Packed::default(),
             renewal_count: 0,
             all_read,
@@ -202,21 +202,21 @@ impl Tx {
         answer: &str,
         renewals: &[Renewal],
     ) -> Result<(), StoreError> {
+        let answer = Packed::of(answer.to_owned());
         let text = Packed::of(renewals::text_of(renewals)?);
         let count = i64::try_from(renewals.len()).unwrap_or(i64::MAX);
         if let Some(row) = self.waiting.deliveries.iter_mut().rev().find(|row| row.new.id == *id) {
-            answer.clone_into(&mut row.answer);
+            row.answer = answer;
             row.renewals = text;
             row.renewal_count = count;
             return Ok(());
         }
-        let (answer, answer_packed) = columns(answer);
         query(
             "UPDATE delivery SET answer = ?, answer_packed = ?, renewals = ?, renewals_packed = ?, renewal_count = ? \
              WHERE id = ?",
         )
-        .bind(answer)
-        .bind(answer_packed)
+        .bind(answer.plain.as_str())
+        .bind(answer.packed.as_deref())
         .bind(text.plain.as_str())
         .bind(text.packed.as_deref())
         .bind(count)

@@ -54,11 +54,11 @@ pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertCounts, AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail,
     DeliverySummary, IncidentRow, LastWord, MessageRow, MessageState, PAGE_MAX, Page, PageRequest,
-    ReceiverState, Record, Recorded, RecordedAlert, RecordedLife, RecordedPage, RemediationRow, ResetRow,
+    ReceiverState, Record, RecordPlace, RecordedAlert, RecordedLife, RecordedPage, RemediationRow, ResetRow,
     ServerMarks, ServerRow, Span, StoreCounts, StormRow, UnreadableDelivery,
 };
 pub use remediations::{Move, NewRemediation, Remediation};
-pub use renewals::{RENEWED_FOR, Renewal};
+pub use renewals::Renewal;
 pub use servers::{InventoryAge, PendingAlert};
 pub use transfer::MovedTable;
 pub use verify::{inspect, verify_chain};

@@ -22,7 +22,7 @@ use super::rows::{from_json, json, ms};
 use super::writer::Tx;
 
 /// An alert that goes on is recorded in full at least so often.
-pub const RENEWED_FOR: SignedDuration = SignedDuration::from_hours(1);
+const RENEWED_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// Alerts that are remembered; beyond it all are forgotten, and each is recorded in full once more.
 const ENTRIES_MAX: usize = 200_000;
 
@@ -35,7 +35,7 @@ pub(super) struct Recorded(BTreeMap<Mark, (Mark, i64)>);
 
 impl Recorded {
     /// Whether this alert got the same answer from every guard not long ago. What is new is remembered.
-    fn holds(&mut self, row: &AlertDecision<'_>, fingerprint: &str) -> bool {
+    fn knows(&mut self, row: &AlertDecision<'_>, fingerprint: &str) -> bool {
         let (alert, said, now) = (alert_mark(row.source, fingerprint), said(row), ms(row.decided_at));
         if let Some((before, at)) = self.0.get(&alert)
             && *before == said
@@ -134,7 +134,7 @@ impl Tx {
     /// The decision as a renewed notice, where it says no more than was recorded of this alert before.
     pub fn renewal(&mut self, row: &AlertDecision<'_>) -> Result<Option<Renewal>, StoreError> {
         let Some(fingerprint) = row.fingerprint else { return Ok(None) };
-        let known = self.image.recorded.holds(row, fingerprint);
+        let known = self.image.recorded.knows(row, fingerprint);
         let (Some(alert), Some(server_no), Some(reason)) = (row.alert, row.server_no, row.decided.reason)
         else {
             return Ok(None);
@@ -247,7 +247,7 @@ mod tests {
             incident_id: None,
             remediation_id: None,
         };
-        recorded.holds(&row, fingerprint)
+        recorded.knows(&row, fingerprint)
     }
 
     #[test]

@@ -28,7 +28,7 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 pub(super) struct DeliveryRow {
     pub(super) new: NewDelivery,
     pub(super) repeat_of: Option<DeliveryId>,
-    pub(super) answer: String,
+    pub(super) answer: Packed,
     /// Its renewed notices, packed already: as they are they take some hundred kilobytes.
     pub(super) renewals: Packed,
     /// How many they are.
@@ -308,7 +308,6 @@ async fn insert<'q, R>(
 
 fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
     let new = &row.new;
-    let (answer, answer_packed) = columns(&row.answer);
     into.push_bind(new.id.as_str())
         .push_bind(&new.trace_id)
         .push_bind(&new.source)
@@ -324,8 +323,8 @@ fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
         .push_bind(new.replay_of.as_ref().map(DeliveryId::as_str))
         .push_bind(&new.actor)
         .push_bind(&new.config_hash)
-        .push_bind(answer)
-        .push_bind(answer_packed)
+        .push_bind(row.answer.plain.as_str())
+        .push_bind(row.answer.packed.as_deref())
         .push_bind(row.renewals.plain.as_str())
         .push_bind(row.renewals.packed.as_deref())
         .push_bind(row.renewal_count);

@@ -26,8 +26,11 @@ plant renewal-not-counted src/store/renewals.rs \
   's/self.waiting.count_renewal\([^;]*;//' \
   --lib http::tests::renewals
 plant renewal-not-replayed src/store/query/record.rs \
-  's/            alerts.extend\(renewals::of_row\(delivery\)\?[^;]*;\n//' \
+  's/        alerts.extend\(self.renewed_alerts\(&ids\).await\?\);\n//' \
   --lib http::tests::renewals
 plant renewal-lost-where-it-was-written src/store/deliveries.rs \
   's/renewals = \?, renewals_packed = \?, renewal_count = \? /renewals = renewals || substr(?, 1, 0), renewals_packed = coalesce(renewals_packed, substr(?, 1, 0)), renewal_count = 0 * ? /' \
   --test store rows_that_wait
+plant renewal-not-in-the-list src/store/query/deliveries.rs \
+  's/AND renewal_count > 0/AND renewal_count < 0/' \
+  --lib http::tests::renewals

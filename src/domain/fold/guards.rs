@@ -31,8 +31,8 @@ fn joined(fold: &mut Fold, fact: &Fact<'_>) {
 
 /// Notices that said nothing new: the event of their delivery tells them, by their place in it.
 pub(super) fn renewed(fold: &mut Fold, fact: &Fact<'_>) {
-    let list = |key: &str| fact.detail.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let decisions = list("decisions");
+    let list = |key: &str| fact.detail.get(key).and_then(Value::as_array).into_iter().flatten();
+    let decisions: Vec<_> = list("decisions").collect();
     for one in list("renewed") {
         let place = one.get(0).and_then(Value::as_u64).and_then(|idx| usize::try_from(idx).ok());
         let decision = place.and_then(|place| decisions.get(place));

@@ -96,6 +96,14 @@ async fn renewed_notices_are_counted_replayed_and_folded_like_others() {
     assert_eq!(listed.status, 200);
 
     let service = rig.app.service();
+    let listed = rig.get("/api/v1/deliveries").await.json();
+    let items = listed["items"].as_array().unwrap();
+    let ids: Vec<_> = items.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    let counts = service.store.decisions_of(&ids).await.unwrap();
+    let server = "90000001".to_owned();
+    assert!(counts.iter().all(|one| one.servers == Some((server.clone(), server.clone()))), "{counts:?}");
+    assert_eq!(counts.iter().map(|one| one.alerts).collect::<Vec<_>>(), [1; 5], "{counts:?}");
+
     let wanted =
         Wanted { since: service.started_at, now: service.clock.now(), wish: None, cut: Cut::default() };
     let report = run(&service.store, &service.config(), &wanted, |_| {}).await.unwrap();

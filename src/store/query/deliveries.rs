@@ -2,6 +2,8 @@
 //!
 //! Never: a credential; none is stored.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -13,7 +15,7 @@ use crate::domain::ids::TraceId;
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::store::db::{QueryBuilder, Row, built, query};
 use crate::store::packed::Long as _;
-use crate::store::renewals::{self, Renewal};
+use crate::store::renewals;
 use crate::store::rows::{Columns, from_json, ms};
 use crate::store::{Doing, Store, StoreError};
 
@@ -215,33 +217,6 @@ fn renewed(delivery: &Row) -> Result<Vec<AlertRow>, StoreError> {
         .collect()
 }
 
-fn count_one(counts: &mut Vec<DecisionCount>, delivery_id: &str, one: Renewal) {
-    let same = |count: &&mut DecisionCount| {
-        count.delivery_id == delivery_id
-            && count.decision == one.decision
-            && count.reason.as_deref() == Some(&*one.reason)
-    };
-    let Some(count) = counts.iter_mut().rev().find(same) else {
-        counts.push(DecisionCount {
-            delivery_id: delivery_id.to_owned(),
-            decision: one.decision,
-            reason: Some(one.reason),
-            alerts: 1,
-            servers: Some((one.server_no.clone(), one.server_no)),
-        });
-        return;
-    };
-    count.alerts += 1;
-    let (least, greatest) =
-        count.servers.get_or_insert_with(|| (one.server_no.clone(), one.server_no.clone()));
-    if one.server_no < *least {
-        least.clone_from(&one.server_no);
-    }
-    if one.server_no > *greatest {
-        greatest.clone_from(&one.server_no);
-    }
-}
-
 impl Store {
     /// A page of deliveries.
     pub async fn deliveries(
@@ -290,24 +265,18 @@ impl Store {
         let rows = query(
             "SELECT delivery_id, decision, reason, count(*) AS alerts, min(server_no) AS least, \
              max(server_no) AS greatest FROM alert WHERE delivery_id IN (SELECT value FROM json_each(?)) \
-             GROUP BY delivery_id, decision, reason ORDER BY delivery_id, decision, reason",
+             GROUP BY delivery_id, decision, reason",
         )
         .bind(serde_json::json!(ids).to_string())
         .fetch_all(&self.readers)
         .await
         .doing("counting decisions")?;
-        let mut counts: Vec<DecisionCount> = rows
-            .iter()
-            .map(|row| {
-                Ok(DecisionCount {
-                    delivery_id: row.text("delivery_id")?,
-                    decision: row.text("decision")?,
-                    reason: row.text_opt("reason")?,
-                    alerts: row.int("alerts")?,
-                    servers: row.text_opt("least")?.zip(row.text_opt("greatest")?),
-                })
-            })
-            .collect::<Result<_, StoreError>>()?;
+        // In the order of their deliveries.
+        let mut counts = BTreeMap::new();
+        for row in &rows {
+            let key = (row.text("delivery_id")?, row.text("decision")?, row.text_opt("reason")?);
+            counts.insert(key, (row.int("alerts")?, row.text_opt("least")?.zip(row.text_opt("greatest")?)));
+        }
         let rows = query(
             "SELECT id, renewals, renewals_packed FROM delivery \
              WHERE id IN (SELECT value FROM json_each(?)) AND renewal_count > 0",
@@ -318,14 +287,25 @@ impl Store {
         .doing("counting renewed notices")?;
         for row in &rows {
             let id = row.text("id")?;
-            for renewal in renewals::of_row(row)? {
-                count_one(&mut counts, &id, renewal);
+            for one in renewals::of_row(row)? {
+                let (alerts, servers) =
+                    counts.entry((id.clone(), one.decision, Some(one.reason))).or_insert((0, None));
+                *alerts += 1;
+                let (no, other) = (one.server_no.clone(), one.server_no);
+                *servers = Some(match servers.take() {
+                    None => (no, other),
+                    Some((least, greatest)) => (least.min(no), greatest.max(other)),
+                });
             }
         }
-        counts.sort_by(|a, b| {
-            (&a.delivery_id, &a.decision, &a.reason).cmp(&(&b.delivery_id, &b.decision, &b.reason))
-        });
-        Ok(counts)
+        let told = |((delivery_id, decision, reason), (alerts, servers))| DecisionCount {
+            delivery_id,
+            decision,
+            reason,
+            alerts,
+            servers,
+        };
+        Ok(counts.into_iter().map(told).collect())
     }
 
     async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {

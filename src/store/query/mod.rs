@@ -21,7 +21,7 @@ pub use deliveries::{AlertRow, DecisionCount, DeliveryDetail, DeliverySummary};
 pub use figures::StoreCounts;
 pub use guards::{ResetRow, StormRow};
 pub use outbox::{MessageRow, MessageState, ReceiverState};
-pub use record::{Record, Recorded, RecordedAlert, RecordedLife, RecordedPage, Span};
+pub use record::{Record, RecordPlace, RecordedAlert, RecordedLife, RecordedPage, Span};
 pub use remediations::{AttemptRow, IncidentRow, RemediationRow};
 pub use servers::{ServerMarks, ServerRow};
 pub use trends::AlertCounts;

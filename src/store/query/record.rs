@@ -53,29 +53,29 @@ pub struct RecordedAlert {
 
 impl RecordedAlert {
     /// One that had no row of its own.
-    fn renewed(one: Renewal) -> Self {
+    fn renewed(one: Renewal, delivery: &Row) -> Result<Self, StoreError> {
         let tells_of_the_cloud = one.reason == Reason::NotEligible.as_str();
-        Self {
-            delivery_id: String::new(),
+        Ok(Self {
+            delivery_id: delivery.text("id")?,
             idx: one.idx,
-            source: String::new(),
+            source: delivery.text("source")?,
             alert: Some(one.alert.get().to_owned()),
-            received_at: Timestamp::UNIX_EPOCH,
+            received_at: delivery.time("received_at")?,
             server_no: Some(one.server_no),
             policy: one.policy,
             decision: one.decision,
             reason: Some(one.reason),
             trace: tells_of_the_cloud.then(|| one.trace.get().to_owned()),
             remediation_id: one.remediation_id,
-            truncated: false,
-            replayed: false,
-        }
+            truncated: delivery.int("truncated")? > 0,
+            replayed: delivery.int("replayed")? > 0,
+        })
     }
 }
 
 /// How far the record was read.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub struct RecordPlace {
     /// When the last delivery that was read came.
     pub at: Timestamp,
     /// Its identifier; empty before the first.
@@ -88,7 +88,7 @@ pub struct Recorded {
 #[derive(Debug)]
 pub struct RecordedPage {
     /// How far the record is read with them.
-    pub after: Recorded,
+    pub after: RecordPlace,
     /// The alerts.
     pub alerts: Vec<RecordedAlert>,
 }
@@ -167,11 +167,11 @@ impl Store {
     /// `enough`. `None` at the end.
     pub async fn recorded_alerts(
         &self,
-        after: &Recorded,
+        after: &RecordPlace,
         enough: i64,
     ) -> Result<Option<RecordedPage>, StoreError> {
         let next = query(
-            "SELECT id, alert_count FROM delivery WHERE (received_at, id) > (?, ?) AND received_at <= ? \
+            "SELECT id, received_at, alert_count FROM delivery WHERE (received_at, id) > (?, ?) AND received_at <= ? \
              ORDER BY received_at, id LIMIT ?",
         )
         .bind(ms(after.at))
@@ -181,78 +181,78 @@ impl Store {
         .fetch_all(&self.readers)
         .await
         .doing("looking for recorded deliveries")?;
-        let (mut ids, mut counted) = (Vec::new(), 0_i64);
+        let (mut ids, mut counted, mut place) = (Vec::new(), 0_i64, after.clone());
         for row in &next {
             if counted >= enough {
                 break;
             }
             counted = counted.saturating_add(row.int("alert_count")?);
-            ids.push(row.text("id")?);
+            place = RecordPlace { at: row.time("received_at")?, id: row.text("id")?, last: after.last };
+            ids.push(place.id.clone());
         }
         if ids.is_empty() {
             return Ok(None);
         }
-        let mut own = self.own_rows(&ids).await?;
-        let found = query(
-            "SELECT id, source, received_at, truncated, replay_of IS NOT NULL AS replayed, renewals, renewals_packed \
-             FROM delivery WHERE id IN (SELECT value FROM json_each(?)) ORDER BY received_at, id",
-        )
-        .bind(serde_json::json!(ids).to_string())
-        .fetch_all(&self.readers)
-        .await
-        .doing("reading recorded deliveries")?;
-        let mut page = RecordedPage { after: after.clone(), alerts: Vec::new() };
-        for delivery in &found {
-            let id = delivery.text("id")?;
-            let mut alerts = own.remove(&id).unwrap_or_default();
-            alerts.extend(renewals::of_row(delivery)?.into_iter().map(RecordedAlert::renewed));
-            alerts.sort_by_key(|alert| alert.idx);
-            page.after = Recorded { at: delivery.time("received_at")?, id: id.clone(), last: after.last };
-            let of =
-                (delivery.text("source")?, delivery.int("truncated")? > 0, delivery.int("replayed")? > 0);
-            for alert in &mut alerts {
-                alert.delivery_id.clone_from(&id);
-                alert.received_at = page.after.at;
-                alert.source.clone_from(&of.0);
-                (alert.truncated, alert.replayed) = (of.1, of.2);
-            }
-            page.alerts.append(&mut alerts);
-        }
-        Ok(Some(page))
+        let ids = serde_json::json!(ids).to_string();
+        let mut alerts = self.alerts_with_rows(&ids).await?;
+        alerts.extend(self.renewed_alerts(&ids).await?);
+        alerts.sort_by(|a, b| {
+            (a.received_at, &a.delivery_id, a.idx).cmp(&(b.received_at, &b.delivery_id, b.idx))
+        });
+        Ok(Some(RecordedPage { after: place, alerts }))
     }
 
     /// The alerts of deliveries that have rows of their own.
-    async fn own_rows(&self, ids: &[String]) -> Result<BTreeMap<String, Vec<RecordedAlert>>, StoreError> {
+    async fn alerts_with_rows(&self, ids: &str) -> Result<Vec<RecordedAlert>, StoreError> {
         let rows = query(
-            "SELECT delivery_id, idx, alert, alert_packed, server_no, policy, decision, reason, \
-             CASE WHEN reason = 'not_eligible' THEN trace END AS trace, \
-             CASE WHEN reason = 'not_eligible' THEN trace_packed END AS trace_packed, remediation_id \
-             FROM alert WHERE delivery_id IN (SELECT value FROM json_each(?))",
+            "SELECT a.delivery_id, a.idx, d.source, a.alert, a.alert_packed, d.received_at, a.server_no, a.policy, a.decision, \
+             a.reason, CASE WHEN a.reason = 'not_eligible' THEN a.trace END AS trace, \
+             CASE WHEN a.reason = 'not_eligible' THEN a.trace_packed END AS trace_packed, a.remediation_id, d.truncated, \
+             d.replay_of IS NOT NULL AS replayed \
+             FROM alert a JOIN delivery d ON d.id = a.delivery_id WHERE a.delivery_id IN (SELECT value FROM json_each(?))",
         )
-        .bind(serde_json::json!(ids).to_string())
+        .bind(ids)
         .fetch_all(&self.readers)
         .await
         .doing("reading recorded alerts")?;
-        let mut by_delivery: BTreeMap<String, Vec<RecordedAlert>> = BTreeMap::new();
-        for row in &rows {
-            let alert = RecordedAlert {
-                delivery_id: String::new(),
-                idx: row.int("idx")?,
-                source: String::new(),
-                alert: row.long_text_opt("alert", "alert_packed")?,
-                received_at: Timestamp::UNIX_EPOCH,
-                server_no: row.text_opt("server_no")?,
-                policy: row.text_opt("policy")?,
-                decision: row.text("decision")?,
-                reason: row.text_opt("reason")?,
-                trace: row.long_text_opt("trace", "trace_packed")?,
-                remediation_id: row.text_opt("remediation_id")?,
-                truncated: false,
-                replayed: false,
-            };
-            by_delivery.entry(row.text("delivery_id")?).or_default().push(alert);
+        rows.iter()
+            .map(|row| {
+                Ok(RecordedAlert {
+                    delivery_id: row.text("delivery_id")?,
+                    idx: row.int("idx")?,
+                    source: row.text("source")?,
+                    alert: row.long_text_opt("alert", "alert_packed")?,
+                    received_at: row.time("received_at")?,
+                    server_no: row.text_opt("server_no")?,
+                    policy: row.text_opt("policy")?,
+                    decision: row.text("decision")?,
+                    reason: row.text_opt("reason")?,
+                    trace: row.long_text_opt("trace", "trace_packed")?,
+                    remediation_id: row.text_opt("remediation_id")?,
+                    truncated: row.int("truncated")? > 0,
+                    replayed: row.int("replayed")? > 0,
+                })
+            })
+            .collect()
+    }
+
+    /// The alerts of deliveries that lie with them.
+    async fn renewed_alerts(&self, ids: &str) -> Result<Vec<RecordedAlert>, StoreError> {
+        let rows = query(
+            "SELECT id, source, received_at, truncated, replay_of IS NOT NULL AS replayed, renewals, renewals_packed \
+             FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND renewal_count > 0",
+        )
+        .bind(ids)
+        .fetch_all(&self.readers)
+        .await
+        .doing("reading renewed notices")?;
+        let mut alerts = Vec::new();
+        for delivery in &rows {
+            for one in renewals::of_row(delivery)? {
+                alerts.push(RecordedAlert::renewed(one, delivery)?);
+            }
         }
-        Ok(by_delivery)
+        Ok(alerts)
     }
 
     /// Everything beside the alerts since a time; attempts count from `attempts_since` on.
