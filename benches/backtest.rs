@@ -21,7 +21,7 @@ use unhang::domain::decision::{Decided, Decision};
 use unhang::domain::guard::{Reason, Trace};
 use unhang::domain::ids::DeliveryId;
 use unhang::domain::server::{RegionCode, Server, ServerNo};
-use unhang::store::{AlertDecision, NewDelivery, Store};
+use unhang::store::{AlertDecision, KeptBody, NewDelivery, Store};
 
 /// Servers that alerts name.
 const SERVERS: u64 = 500;
@@ -120,7 +120,7 @@ async fn fill(store: &Store, alerts: u64, since: Timestamp) {
                         peer: "127.0.0.1".into(),
                         credential: 0,
                         body_sha256: body.clone(),
-                        body: body.into_bytes().into(),
+                        body: KeptBody::Plain(body.into_bytes().into()),
                         sender_time: None,
                         alert_count: i64::try_from(GROUP).unwrap(),
                         truncated: 0,
@@ -129,7 +129,7 @@ async fn fill(store: &Store, alerts: u64, since: Timestamp) {
                         actor: "am".into(),
                         config_hash: String::new(),
                     };
-                    tx.insert_delivery(&new, None, true);
+                    tx.insert_delivery(&new, None);
                     let trace = serde_json::value::to_raw_value(&decided.trace).unwrap();
                     for idx in 0..GROUP {
                         let alert = alert(group * GROUP + idx, at);

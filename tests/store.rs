@@ -17,7 +17,7 @@ use unhang::domain::remediation::{Event, State, transition};
 use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
 use unhang::store::{
-    FactSource as _, FactsWanted, GuardsWanted, NewDelivery, OpenError, Renewal, Store, StoreError,
+    FactSource as _, FactsWanted, GuardsWanted, KeptBody, NewDelivery, OpenError, Renewal, Store, StoreError,
 };
 
 #[path = "postgres/mod.rs"]
@@ -154,7 +154,7 @@ fn delivery(body: &str) -> NewDelivery {
         peer: "127.0.0.1".to_owned(),
         credential: 0,
         body_sha256: body.to_owned(),
-        body: body.as_bytes().to_vec().into(),
+        body: KeptBody::Plain(body.as_bytes().to_vec().into()),
         sender_time: None,
         alert_count: 1,
         truncated: 0,
@@ -188,8 +188,8 @@ async fn rows_that_wait_are_found_by_whoever_asks_in_the_same_transaction_at(pla
     let told = store.write(move |tx| {
         let (first, other) = (first.clone(), other.clone());
         Box::pin(async move {
-            tx.insert_delivery(&first, None, true);
-            tx.insert_delivery(&other, None, true);
+            tx.insert_delivery(&first, None);
+            tx.insert_delivery(&other, None);
             tx.set_answer(&first.id, "answer", &[]).await?;
             let known = tx.has_delivery(&other.id).await?;
             let unknown = tx.has_delivery(&DeliveryId::generate()).await?;
@@ -225,8 +225,8 @@ async fn rows_that_were_lost_by_a_swallowed_error_are_not_answered_for_at(place:
     let told = store.write(move |tx| {
         let (good, orphan) = (good.clone(), orphan.clone());
         Box::pin(async move {
-            tx.insert_delivery(&good, None, true);
-            tx.insert_delivery(&orphan, Some(&DeliveryId::generate()), true);
+            tx.insert_delivery(&good, None);
+            tx.insert_delivery(&orphan, Some(&DeliveryId::generate()));
             // It repeats a delivery that is not there, and whoever asks next hears of it.
             assert!(tx.open_quarantine().await.is_err());
             Ok(())

@@ -220,7 +220,6 @@ async fn create(tx: &mut Tx, no: &str) -> Result<(), StoreError> {
         settle_until: at(900),
         episode_started_at: None,
     })
-    .await
 }
 
 async fn step(tx: &mut Tx, no: &str, event: Event) -> Result<(), StoreError> {
@@ -253,4 +252,19 @@ async fn a_remediation_is_seen_in_each_state_by_whoever_remembers_at(place: &Pla
     after!(store, "the end of another", |tx| step(tx, "2", Event::Rejected).await?);
     after!(store, "an accepted interrupt", |tx| step(tx, "1", Event::Accepted).await?);
     after!(store, "a reboot", |tx| step(tx, "1", Event::RebootSeen).await?);
+}
+
+#[tokio::test]
+async fn a_remediation_is_joined_by_the_next_alert_before_it_is_written() {
+    for (place, _folder) in postgres::places() {
+        let store = open(&place).await;
+        let told = store.write(|tx| {
+            Box::pin(async move {
+                create(tx, "1").await?;
+                create(tx, "2").await?;
+                tx.join_live(&server("1", "win"), "another", at(902)).await
+            })
+        });
+        assert_eq!(told.await.unwrap(), Some((RemediationId::from_text("1"), true)));
+    }
 }

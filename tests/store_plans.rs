@@ -31,7 +31,7 @@ const POSTGRES: [&str; 4] = ["lease.rs", "postgres.rs", "transfer.rs", "turn.rs"
 const OF_POSTGRES: &str = "size_of_the_store()";
 
 /// Walks that are known, by a piece of their text.
-const KNOWN: [(&str, &str); 9] = [
+const KNOWN: [(&str, &str); 8] = [
     ("ORDER BY seq DESC LIMIT 1", "stops at the first row, or at a start only"),
     ("SELECT nonce, id, remediation_id FROM attempt WHERE outcome IS NULL", "an index of few rows"),
     ("FROM attempt WHERE intent_at >= ? OR cooldown_until >= ?", "as many as budgets have let through"),
@@ -39,11 +39,7 @@ const KNOWN: [(&str, &str); 9] = [
     ("(SELECT count(*) FROM attempt)", "the same; at a start"),
     ("SELECT state, count(*) FROM remediation GROUP BY state", "a figure for a scrape"),
     ("SELECT DISTINCT receiver FROM outbox WHERE done_at IS NULL", "an index of what is not done"),
-    ("INSERT INTO owner (", "the same as the next"),
-    (
-        "INSERT INTO remediation (",
-        "children are looked through only while a reference is broken, which none is",
-    ),
+    ("INSERT INTO owner (", "children are looked through only while a reference is broken, which none is"),
 ];
 
 /// Texts that follow `query(`, `query_as(` or `query_scalar(`.

@@ -106,7 +106,8 @@ async fn settle(service: &Service, remediation: &Remediation) -> Result<bool, St
                 if remediation.state != State::Settling || now < remediation.settle_until {
                     return Ok(false);
                 }
-                let facts = facts_for(tx, &remediation, &config, now).await?;
+                // It leads to no more than a claim, which reads everything anew.
+                let facts = facts_for(&mut tx.remembered(), &remediation, &config, now).await?;
                 let waiting = &remediation.waiting;
                 let (verdict, trace) = claim::settled(waiting, &config.rules, &facts, now);
                 let (event, mut with) = match verdict {

@@ -40,9 +40,17 @@ impl Sightings {
         let counts = Arc::make_mut(&mut self.0);
         counts.len += 1;
         more(&mut counts.servers, &one.server_no);
-        *counts.policies.entry(one.policy.clone()).or_default() += 1;
+        // Thousands are counted at once where all is read anew: a name is copied only where it is new.
+        match counts.policies.get_mut(&one.policy) {
+            Some(known) => *known += 1,
+            None => drop(counts.policies.insert(one.policy.clone(), 1)),
+        }
         for (place, name) in one.places() {
-            more(counts.places.entry(place).or_default().entry(name.to_owned()).or_default(), &one.server_no);
+            let names = counts.places.entry(place).or_default();
+            match names.get_mut(name) {
+                Some(servers) => more(servers, &one.server_no),
+                None => drop(names.insert(name.to_owned(), Servers::from([(one.server_no.clone(), 1)]))),
+            }
         }
     }
 
@@ -181,6 +189,20 @@ impl<T: Ord + Copy> Dated<T> {
         self.known.insert(sighted, (sighting.clone(), at));
     }
 
+    /// Forgets a sighting.
+    pub fn remove(&mut self, sighted: &Sighted) {
+        let Some((sighting, at)) = self.known.remove(sighted) else { return };
+        if at > self.after {
+            self.counted.remove(&sighting);
+        }
+        if let Some(of_then) = self.by_time.get_mut(&at) {
+            of_then.remove(sighted);
+            if of_then.is_empty() {
+                self.by_time.remove(&at);
+            }
+        }
+    }
+
     /// Those that are later than `after`.
     pub fn later_than(&mut self, after: T) -> Sightings {
         let (from, to) = (after.min(self.after), after.max(self.after));
@@ -279,13 +301,19 @@ mod tests {
     proptest! {
         #[test]
         fn of_dated_ones_those_count_that_are_later(
-            steps in prop::collection::vec((sighting(), any::<bool>(), 0_i64..30, 0_i64..30), 1..40),
+            steps in prop::collection::vec((sighting(), any::<bool>(), any::<bool>(), 0_i64..30, 0_i64..30), 1..40),
         ) {
             let mut dated = Dated::new(0);
             let mut known = BTreeMap::new();
-            for (sighting, in_flight, at, after) in steps {
-                dated.put(&sighting, in_flight, at);
-                known.insert((sighting.server_no.clone(), sighting.policy.clone(), in_flight), (sighting, at));
+            for (sighting, in_flight, goes, at, after) in steps {
+                let sighted = (sighting.server_no.clone(), sighting.policy.clone(), in_flight);
+                if goes {
+                    dated.remove(&sighted);
+                    known.remove(&sighted);
+                } else {
+                    dated.put(&sighting, in_flight, at);
+                    known.insert(sighted, (sighting, at));
+                }
                 let counts = known.values().filter(|(_, at)| *at > after).map(|(sighting, _)| sighting);
                 prop_assert_eq!(dated.later_than(after), counts.collect::<Sightings>());
             }

@@ -1,6 +1,6 @@
 //! The guards that may change their mind while a remediation waits.
 //!
-//! Never: asked with remembered facts. Each caller reads them anew.
+//! Never: asked with remembered facts where an interrupt follows at once. A claim and an approval read them anew.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -20,7 +20,7 @@ use crate::domain::policy::Policy;
 use crate::intake::{self, AlertAnswer, Answer, Arrival, Order};
 use crate::service::Service;
 use crate::sources::{self, ParseLimits};
-use crate::store::{DeliveryRow, IdempotentAnswer, NewDelivery, StoreError, Tx};
+use crate::store::{DeliveryRow, IdempotentAnswer, KeptBody, NewDelivery, StoreError, Tx};
 
 /// A person's key for one request, with a hash of what it asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,7 +205,7 @@ fn arrival(
             peer: "replay".to_owned(),
             credential: -1,
             body_sha256: hex::encode(Sha256::digest(&stored.body)),
-            body: stored.body.clone().into(),
+            body: KeptBody::of(stored.body.clone().into(), envelope.all_read()),
             sender_time: stored.sender_time,
             alert_count: count(envelope.alerts.len()),
             truncated: i64::try_from(envelope.truncated).unwrap_or(i64::MAX),

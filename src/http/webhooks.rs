@@ -23,7 +23,7 @@ use crate::domain::alert::Envelope;
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::intake::{Answer, Arrival, Taken, keep_unreadable, take_in};
 use crate::sources::{Headers, ParseLimits, Unreadable, Verified, parse};
-use crate::store::{NewDelivery, StoreError};
+use crate::store::{KeptBody, NewDelivery, StoreError};
 use crate::telemetry::DeliveryLabels;
 
 /// Longest wait for the store, above its own wait for a lock (5 s) and below the patience of senders (10 s).
@@ -207,7 +207,7 @@ fn arrival(
         peer: peer.to_string(),
         credential: i64::try_from(verified.index).unwrap_or(i64::MAX),
         body_sha256: hex::encode(Sha256::digest(bytes)),
-        body: bytes.clone(),
+        body: KeptBody::of(bytes.clone(), envelope.all_read()),
         sender_time: verified.sender_time,
         alert_count: i64::try_from(envelope.alerts.len()).unwrap_or(i64::MAX),
         truncated: i64::try_from(envelope.truncated).unwrap_or(i64::MAX),

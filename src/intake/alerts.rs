@@ -377,8 +377,7 @@ async fn create(
         noticed_at: told.received_at,
         settle_until: later(now, settle),
         episode_started_at: alert.starts_at,
-    })
-    .await?;
+    })?;
     Ok(Some((id, policy_hash)))
 }
 

@@ -102,7 +102,7 @@ pub async fn take_in(service: &Service, arrival: Arrival) -> Result<Taken, Store
     let job = Arc::clone(&arrival);
     let (taken, outcomes) = service
         .store
-        .write(move |tx| {
+        .write_delivery(arrival.delivery.body_key(), move |tx| {
             let (arrival, config) = (Arc::clone(&job), Arc::clone(&config));
             Box::pin(async move { record(tx, &arrival, &config).await })
         })
@@ -124,7 +124,7 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                 if tx.was_unreadable(&delivery.source, &delivery.body_sha256).await? {
                     return Ok(());
                 }
-                tx.insert_delivery(delivery, None, false);
+                tx.insert_delivery(delivery, None);
                 let answer = serde_json::json!({ "deliveryId": delivery.id, "unreadable": why });
                 tx.set_answer(&delivery.id, &answer.to_string(), &[]).await?;
                 let actor = Actor::source(&delivery.source);
@@ -185,7 +185,7 @@ pub async fn record(
         return Ok((Taken { answer: stored.answer.clone(), same: true }, Vec::new()));
     }
     let repeat_of = earlier.as_ref().map(|stored| &stored.id);
-    tx.insert_delivery(delivery, repeat_of, arrival.envelope.all_read());
+    tx.insert_delivery(delivery, repeat_of);
     let mut answers = Vec::with_capacity(arrival.envelope.alerts.len());
     let mut outcomes = Vec::with_capacity(arrival.envelope.alerts.len());
     let (mut events, mut renewed) = (Vec::new(), Vec::new());

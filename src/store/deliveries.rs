@@ -11,9 +11,9 @@ use crate::domain::decision::Decided;
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::earlier;
 
-use super::db::{query, query_scalar};
+use super::db::{QueryBuilder, query, query_scalar};
 use super::open::Store;
-use super::packed::{Long as _, Packed, columns};
+use super::packed::{KeptBody, Long as _, Packed, columns};
 use super::renewals::{self, Renewal};
 use super::rows::{Columns, json, ms, ms_opt};
 use super::waiting::{AlertRow, DeliveryRow as WaitingDelivery};
@@ -41,7 +41,7 @@ pub struct NewDelivery {
     /// SHA-256 of the body, hex.
     pub body_sha256: String,
     /// The raw body; a clone shares it.
-    pub body: Bytes,
+    pub body: KeptBody,
     /// The sender's own signed time.
     pub sender_time: Option<Timestamp>,
     /// Alerts in it.
@@ -56,6 +56,16 @@ pub struct NewDelivery {
     pub actor: String,
     /// Hash of the active configuration.
     pub config_hash: String,
+}
+
+/// A body by its source and its SHA-256, hex.
+pub type BodyKey = (String, String);
+
+impl NewDelivery {
+    /// Which body of which source it is.
+    pub fn body_key(&self) -> BodyKey {
+        (self.source.clone(), self.body_sha256.clone())
+    }
 }
 
 /// A delivery that was already answered.
@@ -118,6 +128,28 @@ pub struct DeliveryRow {
 }
 
 impl Tx {
+    /// Looks for all of these at once. Those that no delivery had need not be looked for by their own.
+    pub(super) async fn look_for_bodies(&mut self, bodies: &[&BodyKey]) -> Result<(), StoreError> {
+        let Some(last) = bodies.last() else { return Ok(()) };
+        // The last one is asked for again, so that few statements are prepared.
+        let again = bodies.len().next_power_of_two() - bodies.len();
+        let asked: Vec<&BodyKey> = bodies.iter().chain(std::iter::repeat_n(last, again)).copied().collect();
+        let mut builder = QueryBuilder::new("SELECT wanted.column1, wanted.column2 FROM (");
+        builder.push_values(&asked, |into, (source, sha256)| {
+            into.push_bind(source).push_bind(sha256);
+        });
+        builder.push(
+            ") AS wanted WHERE EXISTS (SELECT 1 FROM delivery \
+             WHERE source = wanted.column1 AND body_sha256 = wanted.column2)",
+        );
+        let rows = builder.build().fetch_all(self.db().await?).await.doing("looking for known bodies")?;
+        self.first_of_body = asked.into_iter().cloned().collect();
+        for row in &rows {
+            self.first_of_body.remove(&(row.text("column1")?, row.text("column2")?));
+        }
+        Ok(())
+    }
+
     /// The newest delivery of the same body from the same source, if that body may be deduplicated.
     pub async fn earlier_delivery(
         &mut self,
@@ -125,6 +157,9 @@ impl Tx {
         body_sha256: &str,
         now: Timestamp,
     ) -> Result<Option<StoredAnswer>, StoreError> {
+        if self.first_of_body.contains(&(source.to_owned(), body_sha256.to_owned())) {
+            return Ok(None);
+        }
         let waits = |row: &WaitingDelivery| row.new.source == source && row.new.body_sha256 == body_sha256;
         let connection = if self.waiting.deliveries.iter().any(waits) {
             self.db().await?
@@ -164,21 +199,20 @@ impl Tx {
         Ok(count > 0)
     }
 
-    /// Records a delivery and its body. The answer follows with [`Tx::set_answer`]. `all_read`: no alert in it was
-    /// unreadable.
-    pub fn insert_delivery(&mut self, new: &NewDelivery, repeat_of: Option<&DeliveryId>, all_read: bool) {
+    /// Records a delivery and its body. The answer follows with [`Tx::set_answer`].
+    pub fn insert_delivery(&mut self, new: &NewDelivery, repeat_of: Option<&DeliveryId>) {
         let mut new = new.clone();
         if repeat_of.is_some() {
             // It is in the store.
-            new.body = Bytes::new();
+            new.body = KeptBody::Plain(Bytes::new());
         }
+        self.first_of_body.remove(&new.body_key());
         self.waiting.deliveries.push(WaitingDelivery {
             new,
             repeat_of: repeat_of.cloned(),
             answer: Packed::default(),
             renewals: Packed::default(),
             renewal_count: 0,
-            all_read,
         });
     }
 

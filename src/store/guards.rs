@@ -10,14 +10,13 @@ use crate::domain::ladder::Demotion;
 use crate::domain::limits::earlier;
 use crate::domain::policy::Rules;
 use crate::domain::remediation::State;
-use crate::domain::server::{RegionCode, ServerNo};
-use crate::domain::sightings::Dated;
-use crate::domain::storm::{Kind, Sighting, Storm, StormFacts, Trip};
+use crate::domain::server::RegionCode;
+use crate::domain::storm::{Sighting, Trip};
 
-use super::db::{Connection, Row, query, query_scalar};
+use super::db::{Connection, query, query_scalar};
 use super::facts::outcome;
 use super::image::Part;
-use super::rows::{Columns, from_json, json, ms};
+use super::rows::{Columns, json, ms};
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -66,185 +65,6 @@ pub struct StandingRow {
     pub reason: Option<String>,
 }
 
-/// What fires in a region, as it was read.
-#[derive(Debug)]
-pub(super) struct Fires {
-    /// The storm that is open; then nothing else is read.
-    open: Option<Storm>,
-    /// When the last storm was cleared; what was seen before was looked at by the person who cleared.
-    cleared_at: i64,
-    /// Everything seen later than this was read, or noted since; a question about an earlier time must read.
-    since: Timestamp,
-    /// Newest notice of each server and policy, and servers that were interrupted and of which nobody knows yet what
-    /// came of it.
-    seen: Dated<i64>,
-    /// The inventory, where that many servers fire that their share matters.
-    kinds: Option<Vec<Kind>>,
-}
-
-impl Fires {
-    /// The facts that are wanted, where they can be told from what was read.
-    pub(super) fn facts(&mut self, wanted: &GuardsWanted) -> Option<StormFacts> {
-        if let Some(open) = &self.open {
-            return Some(StormFacts { open: Some(open.clone()), ..StormFacts::default() });
-        }
-        if wanted.since < self.since {
-            return None;
-        }
-        let sightings = self.seen.later_than(ms(wanted.since).max(self.cleared_at));
-        // Up to `count` servers, the one that is decided included, are bearable whatever their share is.
-        let kinds = if sightings.len() < wanted.sightings_min { Vec::new() } else { self.kinds.clone()? };
-        Some(StormFacts { open: None, sightings, kinds })
-    }
-
-    /// Whether the inventory must be counted before the facts that are wanted can be told.
-    pub(super) fn lacks_kinds(&mut self, wanted: &GuardsWanted) -> bool {
-        self.open.is_none()
-            && self.kinds.is_none()
-            && wanted.since >= self.since
-            && self.seen.later_than(ms(wanted.since).max(self.cleared_at)).len() >= wanted.sightings_min
-    }
-
-    /// The inventory is not what it was.
-    pub(super) fn forget_kinds(&mut self) {
-        self.kinds = None;
-    }
-
-    /// The inventory, as it was counted now.
-    pub(super) fn keep_kinds(&mut self, kinds: Vec<Kind>) {
-        self.kinds = Some(kinds);
-    }
-
-    /// A server fires again. Only the newest notice is kept.
-    pub(super) fn note(&mut self, sighting: &Sighting, seen_at: i64) {
-        let sighted = (sighting.server_no.clone(), sighting.policy.clone(), false);
-        let newest = self.seen.time(&sighted).map_or(seen_at, |known| known.max(seen_at));
-        self.seen.put(sighting, false, newest);
-    }
-
-    /// The question that these facts answer.
-    #[cfg(debug_assertions)]
-    pub(super) fn as_wanted(&self, region: &RegionCode) -> GuardsWanted {
-        let sightings_min = if self.kinds.is_some() { 0 } else { usize::MAX };
-        let (policy, since) = (String::new(), self.since);
-        GuardsWanted { region: region.clone(), policy, since, sightings_min, tried_max: 0 }
-    }
-}
-
-pub(super) async fn fires(connection: &mut Connection, wanted: &GuardsWanted) -> Result<Fires, StoreError> {
-    let newest = query(
-        "SELECT id, opened_at, why, cleared_at FROM storm WHERE region_code = ? ORDER BY id DESC LIMIT 1",
-    )
-    .bind(wanted.region.as_str())
-    .fetch_optional(&mut *connection)
-    .await
-    .doing("reading the newest storm")?;
-    let mut fires = Fires {
-        open: None,
-        cleared_at: i64::MIN,
-        since: wanted.since,
-        seen: Dated::new(i64::MIN),
-        kinds: None,
-    };
-    if let Some(row) = newest {
-        match row.int_opt("cleared_at")? {
-            Some(at) => fires.cleared_at = at,
-            None => {
-                let open =
-                    Storm { id: row.int("id")?, opened_at: row.time("opened_at")?, why: row.text("why")? };
-                return Ok(Fires { open: Some(open), ..fires });
-            }
-        }
-    }
-    for (sighting, seen_at) in sightings(connection, &wanted.region, wanted.since).await? {
-        fires.note(&sighting, seen_at);
-    }
-    let rows = query(
-        "SELECT server_no, policy, json_extract(server, '$.zoneCode') AS zone_code, \
-         json_extract(server, '$.subnetNo') AS subnet_no, \
-         json_extract(server, '$.placementGroupNo') AS placement_group_no, created_at FROM remediation \
-         WHERE region_code = ? AND finished_at IS NULL \
-         AND state IN ('intent', 'accepted', 'unconfirmed', 'unknown')",
-    )
-    .bind(wanted.region.as_str())
-    .fetch_all(&mut *connection)
-    .await
-    .doing("reading the servers that were interrupted")?;
-    for row in &rows {
-        if row.int("created_at")? > fires.cleared_at {
-            fires.seen.put(&interrupted(row)?, true, i64::MAX);
-        }
-    }
-    let counting = fires.seen.later_than(ms(wanted.since).max(fires.cleared_at)).len();
-    if counting >= wanted.sightings_min {
-        fires.kinds = Some(kinds(connection, &wanted.region).await?);
-    }
-    Ok(fires)
-}
-
-/// Servers that fired later than a time. They come as one row: with thousands that is many times faster than a row each.
-async fn sightings(
-    connection: &mut Connection,
-    region: &RegionCode,
-    since: Timestamp,
-) -> Result<Vec<(Sighting, i64)>, StoreError> {
-    type Row = (String, String, String, String, String, i64);
-    // One text is read several times as fast as a row for each of them.
-    let sql = if connection.is_postgres() {
-        "SELECT coalesce(json_agg(json_build_array(server_no, policy, zone_code, subnet_no, placement_group_no, seen_at)), \
-         '[]')::text FROM sighting WHERE region_code = ? AND seen_at > ?"
-    } else {
-        "SELECT json_group_array(json_array(server_no, policy, zone_code, subnet_no, placement_group_no, seen_at)) \
-         FROM sighting WHERE region_code = ? AND seen_at > ?"
-    };
-    let all: String = query_scalar(sql)
-        .bind(region.as_str())
-        .bind(ms(since))
-        .fetch_one(connection)
-        .await
-        .doing("reading the servers that fire")?;
-    let rows: Vec<Row> = from_json(&all, "servers that fire")?;
-    rows.into_iter()
-        .map(|(no, policy, zone_code, subnet_no, placement_group_no, seen_at)| {
-            let server_no =
-                ServerNo::parse(&no).map_err(|_error| StoreError::Unreadable { what: "server_no" })?;
-            Ok((Sighting { server_no, policy, zone_code, subnet_no, placement_group_no }, seen_at))
-        })
-        .collect()
-}
-
-fn interrupted(row: &Row) -> Result<Sighting, StoreError> {
-    let unreadable = |_error| StoreError::Unreadable { what: "server_no" };
-    Ok(Sighting {
-        server_no: ServerNo::parse(&row.text("server_no")?).map_err(unreadable)?,
-        policy: row.text("policy")?,
-        zone_code: row.text_opt("zone_code")?.unwrap_or_default(),
-        subnet_no: row.text_opt("subnet_no")?.unwrap_or_default(),
-        placement_group_no: row.text_opt("placement_group_no")?.unwrap_or_default(),
-    })
-}
-
-pub(super) async fn kinds(connection: &mut Connection, region: &RegionCode) -> Result<Vec<Kind>, StoreError> {
-    let rows = query(
-        "SELECT json_extract(server, '$.hypervisorCode') AS hypervisor, \
-         json_extract(server, '$.platformCode') AS platform, count(*) AS servers \
-         FROM server WHERE region_code = ? GROUP BY 1, 2",
-    )
-    .bind(region.as_str())
-    .fetch_all(connection)
-    .await
-    .doing("counting the inventory")?;
-    rows.iter()
-        .map(|row| {
-            Ok(Kind {
-                hypervisor_code: row.text_opt("hypervisor")?.unwrap_or_default(),
-                platform_code: row.text_opt("platform")?.unwrap_or_default(),
-                count: u32::try_from(row.int("servers")?).unwrap_or(u32::MAX),
-            })
-        })
-        .collect()
-}
-
 /// Attempts that something was sent for, newest first, after the time that the last part of the text selects.
 macro_rules! tried_after {
     ($since:literal) => {
@@ -253,7 +73,7 @@ macro_rules! tried_after {
             "THEN 1 ELSE 0 END AS by_record FROM attempt a JOIN remediation r ON r.id = a.remediation_id ",
             "WHERE a.policy = ?1 AND a.outcome IS DISTINCT FROM 'not_sent' AND a.intent_at > coalesce((",
             $since,
-            "), -1) ORDER BY a.intent_at DESC, a.id DESC LIMIT ?2"
+            "), -1) ORDER BY a.intent_at DESC, a.id DESC LIMIT 0 + ?2"
         )
     };
 }

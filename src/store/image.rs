@@ -22,7 +22,8 @@ use crate::domain::storm::{Sighting, StormFacts};
 
 use super::db::Connection;
 use super::facts::{FactSource, FactsWanted};
-use super::guards::{self, Fires, GuardsWanted};
+use super::fires::{self, Fires};
+use super::guards::{self, GuardsWanted};
 use super::renewals::Recorded;
 use super::rows::ms;
 use super::servers::{Known, known_target};
@@ -115,7 +116,9 @@ impl Image {
             Part::Life(region, no) => self.forget_life(region, no),
             Part::Interrupted(region, no) => {
                 self.forget_life(region, no);
-                self.fires.remove(region);
+                if let Some(fires) = self.fires.get_mut(region) {
+                    fires.forget_interrupted();
+                }
                 self.tried.clear();
             }
             Part::Incident(id) => {
@@ -185,8 +188,18 @@ fn keep<K: Ord + Clone, T>(
 pub(super) trait Ground: Send {
     /// The connection. What was written before is in it.
     fn db(&mut self) -> impl Future<Output = Result<&mut Connection, StoreError>> + Send;
+    /// The connection, for tables of which no row waits.
+    fn aside(&mut self) -> &mut Connection;
+    /// The connection, to look for the live remediation of a server.
+    fn db_of(
+        &mut self,
+        region: &RegionCode,
+        no: &ServerNo,
+    ) -> impl Future<Output = Result<&mut Connection, StoreError>> + Send;
     /// What is remembered.
     fn image(&mut self) -> &mut Image;
+    /// Whether that lasts longer than one question.
+    fn remembers(&self) -> bool;
 }
 
 impl Ground for Tx {
@@ -194,8 +207,20 @@ impl Ground for Tx {
         Self::db(self).await
     }
 
+    fn aside(&mut self) -> &mut Connection {
+        self.behind_the_waiting()
+    }
+
+    async fn db_of(&mut self, region: &RegionCode, no: &ServerNo) -> Result<&mut Connection, StoreError> {
+        if self.waiting.opens_for(region, no) { Self::db(self).await } else { Ok(self.behind_the_waiting()) }
+    }
+
     fn image(&mut self) -> &mut Image {
         &mut self.image
+    }
+
+    fn remembers(&self) -> bool {
+        true
     }
 }
 
@@ -217,12 +242,24 @@ impl Ground for Fresh<'_> {
         Ok(self.connection)
     }
 
+    fn aside(&mut self) -> &mut Connection {
+        self.connection
+    }
+
+    async fn db_of(&mut self, _: &RegionCode, _: &ServerNo) -> Result<&mut Connection, StoreError> {
+        Ok(self.connection)
+    }
+
     fn image(&mut self) -> &mut Image {
         &mut self.image
     }
+
+    fn remembers(&self) -> bool {
+        false
+    }
 }
 
-/// A transaction whose facts may come from the image. For alerts only: a claim reads.
+/// A transaction whose facts may come from the image. For alerts and for the end of a hold-down: a claim reads.
 #[derive(Debug)]
 pub struct Remembered<'t> {
     tx: &'t mut Tx,
@@ -273,7 +310,7 @@ pub(super) async fn target(
     if let Some(known) = ground.image().targets.get(region).and_then(|names| names.get(name)) {
         return Ok(known.judge(name, now, fresh_for));
     }
-    let known = known_target(ground.db().await?, region, name).await?;
+    let known = known_target(ground.aside(), region, name).await?;
     let fact = known.judge(name, now, fresh_for);
     keep(&mut ground.image().targets, region, name, known);
     Ok(fact)
@@ -291,7 +328,7 @@ pub(super) async fn attempts(
     if let Some(known) = ground.image().attempts.as_ref().filter(|known| known.covers(since, now)) {
         return Ok(narrow(&known.value));
     }
-    let value = facts::attempts(ground.db().await?, since, now).await?;
+    let value = facts::attempts(ground.aside(), since, now).await?;
     ground.image().attempts = Some(AsOf { since, now, value: value.clone() });
     Ok(value)
 }
@@ -301,7 +338,7 @@ pub(super) async fn holds(ground: &mut impl Ground, now: Timestamp) -> Result<Ve
         let stands = |hold: &&Hold| hold.until.is_none_or(|until| ms(until) > ms(now));
         return Ok(known.value.iter().filter(stands).cloned().collect());
     }
-    let value = facts::holds(ground.db().await?, now).await?;
+    let value = facts::holds(ground.aside(), now).await?;
     ground.image().holds = Some(AsOf { since: now, now, value: value.clone() });
     Ok(value)
 }
@@ -311,7 +348,7 @@ pub(super) async fn silences(ground: &mut impl Ground, now: Timestamp) -> Result
         let lasts = |silence: &&Silence| ms(silence.ends_at) > ms(now);
         return Ok(known.value.iter().filter(lasts).cloned().collect());
     }
-    let value = facts::silences(ground.db().await?, now).await?;
+    let value = facts::silences(ground.aside(), now).await?;
     ground.image().silences = Some(AsOf { since: now, now, value: value.clone() });
     Ok(value)
 }
@@ -320,7 +357,7 @@ pub(super) async fn gaps(ground: &mut impl Ground, since: Timestamp) -> Result<V
     if let Some(known) = ground.image().gaps.as_ref().filter(|known| known.covers(since, since)) {
         return Ok(known.value.iter().filter(|gap| ms(gap.until) >= ms(since)).copied().collect());
     }
-    let value = quarantine::gaps(ground.db().await?, since).await?;
+    let value = quarantine::gaps(ground.aside(), since).await?;
     ground.image().gaps = Some(AsOf { since, now: since, value: value.clone() });
     Ok(value)
 }
@@ -329,7 +366,7 @@ pub(super) async fn open_quarantine(ground: &mut impl Ground) -> Result<Option<S
     if let Some(known) = &ground.image().quarantine {
         return Ok(known.clone());
     }
-    let open = quarantine::open_quarantine(ground.db().await?).await?;
+    let open = quarantine::open_quarantine(ground.aside()).await?;
     let value = open.map(|open| format!("quarantine {}: {}", open.id, open.why));
     ground.image().quarantine = Some(value.clone());
     Ok(value)
@@ -342,7 +379,7 @@ pub(super) async fn newest_end(
     if let Some(known) = ground.image().ends.get(fingerprint) {
         return Ok(*known);
     }
-    let value = facts::newest_resolved_end(ground.db().await?, fingerprint).await?;
+    let value = facts::newest_resolved_end(ground.aside(), fingerprint).await?;
     let ends = &mut ground.image().ends;
     if ends.len() >= ENTRIES_MAX {
         ends.clear();
@@ -359,7 +396,7 @@ pub(super) async fn live(
     if let Some(known) = ground.image().lives.get(region).and_then(|servers| servers.get(no)) {
         return Ok(known.clone());
     }
-    let value = facts::live(ground.db().await?, region, no).await?;
+    let value = facts::live(ground.db_of(region, no).await?, region, no).await?;
     keep(&mut ground.image().lives, region, no, value.clone());
     Ok(value)
 }
@@ -369,7 +406,7 @@ pub(super) async fn guest_facts(ground: &mut impl Ground, server: &Server) -> Re
     if let Some((_, said)) = known.filter(|(created_at, _)| *created_at == server.created_at) {
         return Ok(said.clone());
     }
-    let value = guest::guest_facts(ground.db().await?, &server.region, &server.no, server.created_at).await?;
+    let value = guest::guest_facts(ground.aside(), &server.region, &server.no, server.created_at).await?;
     keep(&mut ground.image().guests, &server.region, &server.no, (server.created_at, value.clone()));
     Ok(value)
 }
@@ -378,9 +415,19 @@ pub(super) async fn storm_facts(
     ground: &mut impl Ground,
     wanted: &GuardsWanted,
 ) -> Result<StormFacts, StoreError> {
+    if !ground.remembers() {
+        return fires::storm_facts(ground.db().await?, wanted).await;
+    }
+    let known = ground.image().fires.get(&wanted.region);
+    if known.is_some_and(Fires::lacks_interrupted) {
+        let interrupted = fires::interrupted(ground.db().await?, &wanted.region).await?;
+        if let Some(fires) = ground.image().fires.get_mut(&wanted.region) {
+            fires.keep_interrupted(interrupted);
+        }
+    }
     let known = ground.image().fires.get_mut(&wanted.region);
     if known.is_some_and(|fires| fires.lacks_kinds(wanted)) {
-        let kinds = guards::kinds(ground.db().await?, &wanted.region).await?;
+        let kinds = fires::kinds(ground.aside(), &wanted.region).await?;
         if let Some(fires) = ground.image().fires.get_mut(&wanted.region) {
             fires.keep_kinds(kinds);
         }
@@ -388,7 +435,7 @@ pub(super) async fn storm_facts(
     if let Some(known) = ground.image().fires.get_mut(&wanted.region).and_then(|fires| fires.facts(wanted)) {
         return Ok(known);
     }
-    let mut fires = guards::fires(ground.db().await?, wanted).await?;
+    let mut fires = fires::fires(ground.db().await?, wanted).await?;
     let value = fires.facts(wanted).ok_or(StoreError::Unreadable { what: "servers that fire" })?;
     ground.image().fires.insert(wanted.region.clone(), fires);
     Ok(value)
@@ -402,7 +449,7 @@ pub(super) async fn tried(
     if let Some((_, known)) = ground.image().tried.get(policy).filter(|(most, _)| *most == max) {
         return Ok(known.clone());
     }
-    let value = guards::tried(ground.db().await?, policy, max).await?;
+    let value = guards::tried(ground.aside(), policy, max).await?;
     ground.image().tried.insert(policy.to_owned(), (max, value.clone()));
     Ok(value)
 }
@@ -411,7 +458,7 @@ pub(super) async fn demoted(ground: &mut impl Ground, policy: &str) -> Result<Op
     if let Some(known) = ground.image().demoted.get(policy) {
         return Ok(known.clone());
     }
-    let value = guards::standing(ground.db().await?, policy).await?.demoted;
+    let value = guards::standing(ground.aside(), policy).await?.demoted;
     ground.image().demoted.insert(policy.to_owned(), value.clone());
     Ok(value)
 }
@@ -423,7 +470,7 @@ pub(super) async fn last_heartbeat(
     if let Some(known) = ground.image().heartbeats.get(source) {
         return Ok(*known);
     }
-    let value = heartbeat::last(ground.db().await?, source).await?;
+    let value = heartbeat::last(ground.aside(), source).await?;
     ground.image().heartbeats.insert(source.to_owned(), value);
     Ok(value)
 }
@@ -464,8 +511,10 @@ impl Tx {
         }
         for (region, fires) in &mut known.fires {
             let wanted = fires.as_wanted(region);
-            let mut read = guards::fires(self.db().await?, &wanted).await?;
-            assert_eq!(fires.facts(&wanted), read.facts(&wanted), "what fires in {region}");
+            let read = fires::storm_facts(self.db().await?, &wanted).await?;
+            if let Some(known) = fires.facts(&wanted) {
+                assert_eq!(known, read, "what fires in {region}");
+            }
         }
         for (region, servers) in &known.lives {
             for (no, value) in servers.iter().take(LOOKED_AT) {

@@ -9,6 +9,7 @@ mod db;
 mod deliveries;
 mod disk;
 mod facts;
+mod fires;
 mod guards;
 mod guest;
 mod hands;
@@ -37,7 +38,7 @@ mod writer;
 
 pub use activity::ActivitySeen;
 pub use attempts::{AttemptOutcome, Intent, OpenAttempt};
-pub use deliveries::{AlertDecision, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
+pub use deliveries::{AlertDecision, BodyKey, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
 pub use disk::{Ballast, free_bytes};
 pub use facts::{FactSource, FactsWanted};
 pub use guards::{GuardsWanted, StandingRow};
@@ -49,7 +50,7 @@ pub use lease::{LeaseRow, Replica};
 pub use lock::{DataLock, LockError};
 pub use open::{OpenError, Store};
 pub use outbox::{ForReceiver, NewMessage, Tried, Waiting};
-pub use packed::unpack;
+pub use packed::{KeptBody, unpack};
 pub use quarantine::{Forgotten, History, OpenQuarantine, StoreIdentity};
 pub use query::{
     AlertCounts, AlertRow, AttemptRow, AuditFilter, AuditItem, DecisionCount, DeliveryDetail,

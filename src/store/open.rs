@@ -15,8 +15,9 @@ use sqlx::{Connection, Row};
 use tokio::sync::watch;
 
 use super::db::{Pool, query, query_scalar};
+use super::deliveries::BodyKey;
 use super::wal::Wal;
-use super::writer::{CommitStats, Tx, TxFuture, Writer};
+use super::writer::{Announced, CommitStats, Tx, TxFuture, Writer};
 use super::{Doing, StoreError, postgres};
 use crate::config::Place;
 use crate::domain::audit_key::AuditKey;
@@ -241,7 +242,18 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
     {
-        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, false).await
+        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, Announced::default()).await
+    }
+
+    /// As [`Store::write`], for a job that will ask whether this body came before: that is asked for all that wait at
+    /// once.
+    pub async fn write_delivery<T, F>(&self, body: BodyKey, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
+    {
+        let announced = Announced { body: Some(body), ..Announced::default() };
+        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, announced).await
     }
 
     /// As [`Store::write`], for a job that takes as long as it takes: the move of a whole store.
@@ -250,7 +262,8 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
     {
-        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, true).await
+        let announced = Announced { takes_long: true, ..Announced::default() };
+        self.writer.as_ref().ok_or(StoreError::Stopped)?.write(job, announced).await
     }
 
     /// Whether nothing can be written any more: the writer has ended, as it does when the store is in doubt.
@@ -313,6 +326,8 @@ fn pool(size: u32) -> SqlitePoolOptions {
         .max_connections(size)
         .idle_timeout(None)
         .max_lifetime(None)
+        // A file does not hang up.
+        .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 

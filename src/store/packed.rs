@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
@@ -66,6 +67,39 @@ pub(super) fn pack(text: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn columns(text: &str) -> (&str, Option<Vec<u8>>) {
     let packed = pack(text.as_bytes());
     (if packed.is_some() { "" } else { text }, packed)
+}
+
+/// A raw body as it goes into its two columns. Made before its delivery waits for the writer, who has enough to do.
+#[derive(Debug, Clone)]
+pub enum KeptBody {
+    /// As it came.
+    Plain(Bytes),
+    /// Packed.
+    Packed(Bytes),
+}
+
+impl KeptBody {
+    /// Packs a body where that is worth it. `all_read`: every alert in it could be read; the body of another is searched
+    /// for names, by SQL, and stays as it came.
+    pub fn of(body: Bytes, all_read: bool) -> Self {
+        let packed = if all_read { pack(&body) } else { None };
+        packed.map_or(Self::Plain(body), |packed| Self::Packed(packed.into()))
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Plain(bytes) | Self::Packed(bytes) => bytes.len(),
+        }
+    }
+
+    /// Its two columns.
+    pub(super) fn columns(&self) -> (&[u8], Option<&[u8]>) {
+        match self {
+            Self::Plain(bytes) => (bytes, None),
+            Self::Packed(packed) => (&[], Some(packed)),
+        }
+    }
 }
 
 /// A text as it goes into its two columns.

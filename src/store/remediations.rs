@@ -15,6 +15,7 @@ use super::db::{Row, built, query, query_scalar};
 use super::image::{self, Part};
 use super::open::Store;
 use super::rows::{Columns, decision_hash, json, ms, ms_opt};
+use super::waiting::RemediationRow;
 use super::writer::Tx;
 use super::{Doing, StoreError};
 
@@ -141,38 +142,30 @@ fn read(row: &Row) -> Result<Remediation, StoreError> {
 
 impl Tx {
     /// Creates a remediation.
-    pub async fn insert_remediation(&mut self, new: &NewRemediation<'_>) -> Result<(), StoreError> {
-        query(
-            "INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, \
-             config_hash, source, alert, needs_person, reason, requested_by, replay_of, delivery_id, trace_id, \
-             created_at, settle_until, not_before, episode_started_at, last_notice_at, waiting_since) \
-             VALUES (?, ?, 'settling', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(new.id.as_str())
-        .bind(new.incident_id.as_str())
-        .bind(new.server.no.as_str())
-        .bind(new.server.region.as_str())
-        .bind(json(new.server)?)
-        .bind(new.policy)
-        .bind(new.policy_hash)
-        .bind(new.config_hash)
-        .bind(new.source)
-        .bind(json(new.alert)?)
-        .bind(i64::from(new.needs_person))
-        .bind(new.reason.map(Reason::as_str))
-        .bind(new.requested_by)
-        .bind(new.replay_of.map(DeliveryId::as_str))
-        .bind(new.delivery_id.map(DeliveryId::as_str))
-        .bind(new.trace_id)
-        .bind(ms(new.now))
-        .bind(ms(new.settle_until))
-        .bind(ms(new.settle_until))
-        .bind(ms_opt(new.episode_started_at))
-        .bind(ms(new.noticed_at))
-        .bind(ms(new.now))
-        .execute(self.changing(Part::Life(&new.server.region, &new.server.no)).await?)
-        .await
-        .doing("creating a remediation")?;
+    pub fn insert_remediation(&mut self, new: &NewRemediation<'_>) -> Result<(), StoreError> {
+        self.image.forget(Part::Life(&new.server.region, &new.server.no));
+        self.waiting.remediations.push(RemediationRow {
+            id: new.id.to_string(),
+            incident_id: new.incident_id.to_string(),
+            server_no: new.server.no.to_string(),
+            region_code: new.server.region.to_string(),
+            server: json(new.server)?,
+            policy: new.policy.to_owned(),
+            policy_hash: new.policy_hash.to_owned(),
+            config_hash: new.config_hash.to_owned(),
+            source: new.source.to_owned(),
+            alert: json(new.alert)?,
+            needs_person: new.needs_person,
+            reason: new.reason.map(Reason::as_str),
+            requested_by: new.requested_by.map(str::to_owned),
+            replay_of: new.replay_of.map(DeliveryId::to_string),
+            delivery_id: new.delivery_id.map(DeliveryId::to_string),
+            trace_id: new.trace_id.to_owned(),
+            created_at: ms(new.now),
+            settle_until: ms(new.settle_until),
+            episode_started_at: ms_opt(new.episode_started_at),
+            last_notice_at: ms(new.noticed_at),
+        });
         self.join_remediation(new.id, &new.alert.fingerprint, new.noticed_at);
         Ok(())
     }

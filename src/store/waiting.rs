@@ -4,16 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::audit::AuditEvent;
-use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
-use crate::domain::server::RegionCode;
+use crate::domain::ids::{IncidentId, RemediationId};
+use crate::domain::server::{RegionCode, ServerNo};
 use crate::domain::storm::Sighting;
 
 use super::db::{Binds, Connection, QueryBuilder};
-use super::deliveries::NewDelivery;
-use super::packed::{Packed, columns, pack};
-use super::rows::{ms, ms_opt};
 use super::{Doing, StoreError};
+
+mod rows;
+
+pub(super) use rows::{AlertRow, AuditRow, DeliveryRow, RemediationRow};
+use rows::{bind_alert, bind_delivery, bind_event, bind_remediation};
 
 /// Most rows of one statement. A statement is made for each power of two up to it, so that few are prepared.
 const ROWS_MAX: usize = 64;
@@ -23,60 +24,13 @@ const ALERTS_MAX: usize = 512;
 /// Bytes of bodies that wait at most.
 const BODY_BYTES_MAX: usize = 8 << 20;
 
-/// A delivery that waits.
-#[derive(Debug)]
-pub(super) struct DeliveryRow {
-    pub(super) new: NewDelivery,
-    pub(super) repeat_of: Option<DeliveryId>,
-    pub(super) answer: Packed,
-    /// Its renewed notices, packed already: as they are they take some hundred kilobytes.
-    pub(super) renewals: Packed,
-    /// How many they are.
-    pub(super) renewal_count: i64,
-    /// Every alert in it could be read. The body of another is searched for names, by SQL, and kept as it is.
-    pub(super) all_read: bool,
-}
-
-/// A decision that waits.
-#[derive(Debug)]
-pub(super) struct AlertRow {
-    pub(super) delivery_id: String,
-    pub(super) idx: i64,
-    pub(super) source: String,
-    pub(super) fingerprint: Option<String>,
-    pub(super) status: Option<&'static str>,
-    pub(super) alert: Option<String>,
-    pub(super) received_at: i64,
-    pub(super) server_no: Option<String>,
-    pub(super) region_code: Option<String>,
-    pub(super) policy: Option<String>,
-    pub(super) decision: &'static str,
-    pub(super) reason: Option<&'static str>,
-    pub(super) until: Option<i64>,
-    pub(super) detail: String,
-    pub(super) trace: String,
-    pub(super) config_hash: String,
-    pub(super) decided_at: i64,
-    pub(super) incident_id: Option<String>,
-    pub(super) remediation_id: Option<String>,
-}
-
-/// An event that waits, with its place in the chain.
-#[derive(Debug)]
-pub(super) struct AuditRow {
-    pub(super) seq: i64,
-    pub(super) event: AuditEvent,
-    pub(super) prev_hash: String,
-    pub(super) hash: String,
-    pub(super) key_id: Option<String>,
-}
-
 /// All that waits.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) deliveries: Vec<DeliveryRow>,
     pub(super) alerts: Vec<AlertRow>,
     pub(super) events: Vec<AuditRow>,
+    pub(super) remediations: Vec<RemediationRow>,
     /// Incidents that were heard of again, and when last.
     seen: BTreeMap<IncidentId, i64>,
     /// Alerts that fire, by incident, source and fingerprint, and when they last did.
@@ -97,6 +51,7 @@ impl Waiting {
         self.deliveries.is_empty()
             && self.alerts.is_empty()
             && self.events.is_empty()
+            && self.remediations.is_empty()
             && self.seen.is_empty()
             && self.firing.is_empty()
             && self.sightings.is_empty()
@@ -135,6 +90,12 @@ impl Waiting {
         *count = count.saturating_add(1);
     }
 
+    /// Whether a remediation of this server is among it.
+    pub(super) fn opens_for(&self, region: &RegionCode, no: &ServerNo) -> bool {
+        let mut all = self.remediations.iter();
+        all.any(|row| row.server_no == no.as_str() && row.region_code == region.as_str())
+    }
+
     /// Writes all of it, what is referred to first.
     pub(super) async fn write(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
         if self.is_empty() {
@@ -167,10 +128,8 @@ impl Waiting {
             .collect();
         let bodies: Vec<&DeliveryRow> = bodies.into_values().collect();
         insert(connection, &BODIES, &bodies, |into, row| {
-            let new = &row.new;
-            let packed = if row.all_read { pack(&new.body) } else { None };
-            let plain: &[u8] = if packed.is_some() { &[] } else { &new.body };
-            into.push_bind(&new.body_sha256).push_bind(plain).push_bind(packed);
+            let (plain, packed) = row.new.body.columns();
+            into.push_bind(&row.new.body_sha256).push_bind(plain).push_bind(packed);
         })
         .await?;
         insert(connection, &DELIVERIES, &self.deliveries, bind_delivery).await?;
@@ -194,6 +153,7 @@ impl Waiting {
             into.push_bind(&sighting.subnet_no).push_bind(&sighting.placement_group_no).push_bind(*at);
         })
         .await?;
+        insert(connection, &REMEDIATIONS, &self.remediations, bind_remediation).await?;
         let joins: Vec<_> = self.joins.iter().collect();
         insert(connection, &JOINS, &joins, |into, ((id, fingerprint), at)| {
             into.push_bind(id.as_str()).push_bind(fingerprint).push_bind(**at);
@@ -256,6 +216,13 @@ const SIGHTINGS: Statement = Statement {
             subnet_no = excluded.subnet_no, placement_group_no = excluded.placement_group_no, \
             seen_at = max(sighting.seen_at, excluded.seen_at)",
 };
+const REMEDIATIONS: Statement = Statement {
+    doing: "creating a remediation",
+    before: "INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, \
+             config_hash, source, alert, needs_person, reason, requested_by, replay_of, delivery_id, trace_id, \
+             created_at, settle_until, not_before, episode_started_at, last_notice_at, waiting_since) ",
+    after: "",
+};
 const JOINS: Statement = Statement {
     doing: "joining a remediation",
     before: "INSERT INTO remediation_alert (remediation_id, fingerprint, joined_at) ",
@@ -304,86 +271,4 @@ async fn insert<'q, R>(
         query.build().execute(&mut *connection).await.doing(statement.doing)?;
     }
     Ok(())
-}
-
-fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
-    let new = &row.new;
-    into.push_bind(new.id.as_str())
-        .push_bind(&new.trace_id)
-        .push_bind(&new.source)
-        .push_bind(ms(new.received_at))
-        .push_bind(&new.peer)
-        .push_bind(new.credential)
-        .push_bind(&new.body_sha256)
-        .push_bind(ms_opt(new.sender_time))
-        .push_bind(new.alert_count)
-        .push_bind(new.truncated)
-        .push_bind(i64::from(new.dedupable))
-        .push_bind(row.repeat_of.as_ref().map(DeliveryId::as_str))
-        .push_bind(new.replay_of.as_ref().map(DeliveryId::as_str))
-        .push_bind(&new.actor)
-        .push_bind(&new.config_hash)
-        .push_bind(row.answer.plain.as_str())
-        .push_bind(row.answer.packed.as_deref())
-        .push_bind(row.renewals.plain.as_str())
-        .push_bind(row.renewals.packed.as_deref())
-        .push_bind(row.renewal_count);
-}
-
-fn bind_alert<'q>(into: &mut Binds<'_, 'q>, row: &'q AlertRow) {
-    // An alert without a server is searched for the names in its labels, by SQL.
-    let alert = row.alert.as_ref().filter(|_| row.server_no.is_some()).and_then(|text| pack(text.as_bytes()));
-    let (trace, trace_packed) = columns(&row.trace);
-    into.push_bind(&row.delivery_id)
-        .push_bind(row.idx)
-        .push_bind(&row.source)
-        .push_bind(&row.fingerprint)
-        .push_bind(row.status)
-        .push_bind(if alert.is_some() { None } else { row.alert.as_deref() })
-        .push_bind(alert)
-        .push_bind(row.received_at)
-        .push_bind(&row.server_no)
-        .push_bind(&row.region_code)
-        .push_bind(&row.policy)
-        .push_bind(row.decision)
-        .push_bind(row.reason)
-        .push_bind(row.until)
-        .push_bind(&row.detail)
-        .push_bind(trace)
-        .push_bind(trace_packed)
-        .push_bind(&row.config_hash)
-        .push_bind(row.decided_at)
-        .push_bind(&row.incident_id)
-        .push_bind(&row.remediation_id);
-}
-
-fn bind_event<'q>(into: &mut Binds<'_, 'q>, row: &'q AuditRow) {
-    let event = &row.event;
-    let (detail, detail_packed) = columns(&event.detail);
-    into.push_bind(row.seq)
-        .push_bind(ms(event.at))
-        .push_bind(&event.kind)
-        .push_bind(event.actor.kind.as_str())
-        .push_bind(&event.actor.name)
-        .push_bind(&event.trace_id)
-        .push_bind(&event.delivery_id)
-        .push_bind(&event.incident_id)
-        .push_bind(&event.remediation_id)
-        .push_bind(event.attempt_id)
-        .push_bind(&event.server_instance_no)
-        .push_bind(&event.region_code)
-        .push_bind(&event.source)
-        .push_bind(&event.policy)
-        .push_bind(&event.decision)
-        .push_bind(&event.reason)
-        .push_bind(&event.outcome)
-        .push_bind(&event.request_id)
-        .push_bind(&event.return_code)
-        .push_bind(&event.return_message)
-        .push_bind(event.http_status.map(i64::from))
-        .push_bind(detail)
-        .push_bind(detail_packed)
-        .push_bind(&row.prev_hash)
-        .push_bind(&row.hash)
-        .push_bind(&row.key_id);
 }

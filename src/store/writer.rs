@@ -3,6 +3,7 @@
 //! Never: answers before the commit, or leaves one job's failure to another. A batch that fails is run again
 //! job by job.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
 use super::db::{Connection, Pool};
+use super::deliveries::BodyKey;
 use super::image::{Image, Part};
 use super::turn::{self, Turn};
 use super::waiting::Waiting;
@@ -41,6 +43,8 @@ pub struct Tx {
     pub(super) audit_head: Option<(i64, String)>,
     /// What the audit is hashed with.
     pub(super) audit_key: Option<AuditKey>,
+    /// Bodies that no delivery had, as far as this transaction knows.
+    pub(super) first_of_body: BTreeSet<BodyKey>,
 }
 
 impl Tx {
@@ -65,10 +69,18 @@ impl Tx {
 
 type Run = Box<dyn for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, ()> + Send>;
 
+/// What is told of a job before it runs.
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    /// It moves a whole store.
+    pub(super) takes_long: bool,
+    /// It will ask whether this body came before.
+    pub(super) body: Option<BodyKey>,
+}
+
 struct Job {
     run: Run,
-    /// It moves a whole store.
-    takes_long: bool,
+    announced: Announced,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -114,8 +126,8 @@ impl Writer {
     }
 
     /// Runs a job in the next transaction and answers after the commit. The job may run twice, so it must make
-    /// its changes from what it owns and from what it reads inside. `takes_long`: no server is too slow for it.
-    pub(super) async fn write<T, F>(&self, mut job: F, takes_long: bool) -> Result<T, StoreError>
+    /// its changes from what it owns and from what it reads inside.
+    pub(super) async fn write<T, F>(&self, mut job: F, announced: Announced) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Tx) -> TxFuture<'c, T> + Send + 'static,
@@ -135,7 +147,7 @@ impl Writer {
         // Counted only once it is in the queue: a caller that gives up while waiting for a place leaves no count.
         let Ok(place) = self.jobs.reserve().await else { return Err(StoreError::Stopped) };
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        place.send(Job { run, takes_long, done });
+        place.send(Job { run, announced, done });
         answer.await.unwrap_or(Err(StoreError::Stopped))?;
         let value = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         value.ok_or(StoreError::Stopped)
@@ -251,7 +263,9 @@ async fn in_time(
 ) -> Result<Option<i64>, StoreError> {
     match pool {
         Pool::Sqlite(_) => commit(pool, key, kept, jobs).await,
-        Pool::Postgres(_) if jobs.iter().any(|job| job.takes_long) => commit(pool, key, kept, jobs).await,
+        Pool::Postgres(_) if jobs.iter().any(|job| job.announced.takes_long) => {
+            commit(pool, key, kept, jobs).await
+        }
         Pool::Postgres(_) => match tokio::time::timeout(ANSWER_MAX, commit(pool, key, kept, jobs)).await {
             Ok(done) => done,
             Err(_elapsed) => Err(StoreError::InDoubt { source: sqlx::Error::PoolTimedOut }),
@@ -281,7 +295,14 @@ async fn commit(
     kept.turn = before.ended_badly();
     let (inner, turn) = turn::take(pool, &before).await?;
     let image = if turn.follows(&before) { image } else { Image::default() };
-    let mut tx = Tx { inner, image, waiting: Waiting::default(), audit_head: None, audit_key: key.cloned() };
+    let mut tx = Tx {
+        inner,
+        image,
+        waiting: Waiting::default(),
+        audit_head: None,
+        audit_key: key.cloned(),
+        first_of_body: BTreeSet::new(),
+    };
     if let Err(error) = run_all(&mut tx, jobs).await {
         drop(tx.inner.rollback().await);
         return Err(error);
@@ -294,6 +315,11 @@ async fn commit(
 }
 
 async fn run_all(tx: &mut Tx, jobs: &mut [Job]) -> Result<(), StoreError> {
+    let bodies: Vec<&BodyKey> = jobs.iter().filter_map(|job| job.announced.body.as_ref()).collect();
+    // One alone asks as fast by itself.
+    if bodies.len() > 1 {
+        tx.look_for_bodies(&bodies).await?;
+    }
     for job in jobs {
         (job.run)(tx).await?;
         if tx.waiting.is_much() {

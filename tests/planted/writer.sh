@@ -8,7 +8,7 @@ plant remediation-not-forgotten src/store/remediations.rs \
   's/self.changing\(part\)/self.db()/g' \
   --test core store_model
 plant new-remediation-not-forgotten src/store/remediations.rs \
-  's/self.changing\(Part::Life\(&new.server.region, &new.server.no\)\)/self.db()/g' \
+  's/self.image.forget\(Part::Life\(&new.server.region, &new.server.no\)\);//' \
   --test core store_model
 plant intent-does-not-fire src/store/remediations.rs \
   's/ && to != State::Intent \{/ {/' \
@@ -64,12 +64,27 @@ plant lost-rows-committed src/store/writer.rs \
 plant packed-without-a-checksum src/store/packed.rs \
   's/include_checksum\(true\)/include_checksum(false)/' \
   --lib store::packed
-plant searched-alert-packed src/store/waiting.rs \
+plant searched-alert-packed src/store/waiting/rows.rs \
   's/row.alert.as_ref\(\).filter\(\|_\| row.server_no.is_some\(\)\)/row.alert.as_ref()/' \
   --test service why::
-plant searched-body-packed src/store/waiting.rs \
-  's/if row.all_read \{ pack\(&new.body\) \} else \{ None \}/pack(\&new.body)/' \
+plant searched-body-packed src/store/packed.rs \
+  's/if all_read \{ pack\(&body\) \} else \{ None \}/pack(\&body)/' \
   --test service why::
 plant damaged-detail-ends-the-verifying src/store/query/audit.rs \
   's/\.unwrap_or_else\(\|_error\| DAMAGED.to_owned\(\)\)/?/' \
   --test cli tampering
+plant known-body-taken-for-new src/store/deliveries.rs \
+  's/self.first_of_body.remove\(&\(row.text/let _ = (\&(row.text/' \
+  --test store_bodies bodies_that_wait
+plant new-body-new-for-ever src/store/deliveries.rs \
+  's/        self.first_of_body.remove\(&new.body_key\(\)\);\n//' \
+  --test store_bodies bodies_that_wait
+plant interrupted-not-forgotten src/store/image.rs \
+  's/fires.forget_interrupted\(\);/let _ = fires;/' \
+  --test store_memory a_remediation_is_seen
+plant waiting-remediation-passed-over src/store/image.rs \
+  's/if self.waiting.opens_for\(region, no\)/if false \&\& self.waiting.opens_for(region, no)/' \
+  --test store_memory a_remediation_is_joined
+plant old-bodies-lost migrations/sqlite/0015_bodies.sql \
+  's/INSERT INTO body_in_order \(sha256, bytes, packed\) SELECT sha256, bytes, packed FROM body;//' \
+  --test store_bodies bodies_of_an_older

@@ -15,8 +15,9 @@ use unhang::domain::matcher::{Matcher, Matchers};
 use unhang::domain::remediation::{Event, Outcome, State};
 use unhang::moves::move_with_event;
 use unhang::store::{
-    AttemptOutcome, AuditFilter, FactSource, FactsWanted, GuardsWanted, Intent, Move, NewDelivery, NewHold,
-    NewRemediation, NewSilence, PageRequest, Remediation, SettlementRow, Store, StoreError, Tx, verify_chain,
+    AttemptOutcome, AuditFilter, FactSource, FactsWanted, GuardsWanted, Intent, KeptBody, Move, NewDelivery,
+    NewHold, NewRemediation, NewSilence, PageRequest, Remediation, SettlementRow, Store, StoreError, Tx,
+    verify_chain,
 };
 
 use super::Op;
@@ -137,7 +138,7 @@ impl Case {
                 if let Some(same) = earlier.as_ref().filter(|earlier| earlier.same) {
                     return Ok(Some(same.id.to_string()));
                 }
-                tx.insert_delivery(&new, earlier.as_ref().map(|one| &one.id), true);
+                tx.insert_delivery(&new, earlier.as_ref().map(|one| &one.id));
                 tx.set_answer(&new.id, new.id.as_str(), &[]).await?;
                 let mut event = note("delivery_received", now);
                 event.delivery_id = Some(new.id.to_string());
@@ -164,7 +165,7 @@ impl Case {
             peer: "127.0.0.1".to_owned(),
             credential: 0,
             body_sha256: format!("hash-{body}"),
-            body: vec![body].into(),
+            body: KeptBody::Plain(vec![body].into()),
             sender_time: None,
             alert_count: 1,
             truncated: 0,
@@ -387,7 +388,7 @@ impl Case {
         let done = self.store.write::<(), _>(move |tx| {
             let new = new.clone();
             Box::pin(async move {
-                tx.insert_delivery(&new, None, true);
+                tx.insert_delivery(&new, None);
                 tx.append(&note("lost", now)).await?;
                 let hold = NewHold {
                     scope: HoldScope::Global,
@@ -591,8 +592,7 @@ async fn insert(
         noticed_at: now,
         settle_until: now,
         episode_started_at: None,
-    })
-    .await?;
+    })?;
     let mut event = note("remediation_opened", now);
     event.remediation_id = Some(id.to_string());
     tx.append(&event).await.map(|_| ())
