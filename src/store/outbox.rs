@@ -322,7 +322,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let given_up = query(
             "UPDATE outbox SET given_up_at = ?1, done_at = ?1 WHERE id IN (SELECT id FROM outbox WHERE receiver = ?2 \
-             AND done_at IS NULL AND made_at < ?3 AND (standing = 0 OR ends_at < ?3) ORDER BY id LIMIT ?4)",
+             AND done_at IS NULL AND made_at < ?3 AND (standing = 0 OR ends_at < ?3) ORDER BY id LIMIT 0 + ?4)",
         )
         .bind(ms(now))
         .bind(receiver)
@@ -337,7 +337,7 @@ impl Tx {
     /// Removes messages that were done before a time. Returns how many; there may be more.
     pub async fn prune_outbox(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         let removed = query(
-            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < ? ORDER BY done_at LIMIT ?)",
+            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < ? ORDER BY done_at LIMIT 0 + ?)",
         )
         .bind(ms(before))
         .bind(PRUNE_MAX)

@@ -122,7 +122,7 @@ pub(in crate::store) async fn audit_after(
     seq: i64,
     limit: i64,
 ) -> Result<Vec<AuditItem>, StoreError> {
-    let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?");
+    let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? ORDER BY seq LIMIT 0 + ?");
     let rows = built(sql).bind(seq).bind(limit).fetch_all(db).await.doing("reading the audit")?;
     rows.iter().map(audit_item).collect()
 }
@@ -135,7 +135,7 @@ pub(in crate::store) async fn audit_of_kinds(
     limit: i64,
 ) -> Result<Vec<AuditItem>, StoreError> {
     let sql = format!(
-        "{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? AND (kind || '') IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
+        "{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? AND (kind || '') IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 0 + ?"
     );
     let rows = built(sql)
         .bind(after)
@@ -156,7 +156,7 @@ impl Store {
         last: i64,
         limit: i64,
     ) -> Result<Vec<AuditItem>, StoreError> {
-        let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?");
+        let sql = format!("{AUDIT_COLUMNS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 0 + ?");
         let rows = built(sql)
             .bind(after)
             .bind(last)
@@ -214,7 +214,11 @@ impl Store {
         if let Some(cursor) = page.cursor.as_ref().and_then(|text| text.parse::<i64>().ok()) {
             query.push(if page.ascending { " AND seq > " } else { " AND seq < " }).push_bind(cursor);
         }
-        query.push(if page.ascending { " ORDER BY seq ASC LIMIT " } else { " ORDER BY seq DESC LIMIT " });
+        query.push(if page.ascending {
+            " ORDER BY seq ASC LIMIT 0 + "
+        } else {
+            " ORDER BY seq DESC LIMIT 0 + "
+        });
         let limit = limit_of(page);
         query.push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await.doing("reading the audit")?;

@@ -233,7 +233,7 @@ impl Store {
             query.push(" AND d.id < ").push_bind(cursor.clone());
         }
         let limit = limit_of(page);
-        query.push(" ORDER BY d.id DESC LIMIT ").push_bind(limit + 1);
+        query.push(" ORDER BY d.id DESC LIMIT 0 + ").push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await.doing("reading deliveries")?;
         let items = rows.iter().map(delivery_summary).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.id.clone()))
@@ -319,7 +319,7 @@ impl Store {
 
     /// Newest decisions of an incident.
     pub async fn alerts_of_incident(&self, id: &str, limit: i64) -> Result<Vec<AlertRow>, StoreError> {
-        let sql = format!("{ALERT_COLUMNS} WHERE incident_id = ? ORDER BY alert.id DESC LIMIT ?");
+        let sql = format!("{ALERT_COLUMNS} WHERE incident_id = ? ORDER BY alert.id DESC LIMIT 0 + ?");
         let rows = built(sql)
             .bind(id)
             .bind(limit)

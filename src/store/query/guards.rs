@@ -56,12 +56,13 @@ pub struct ResetRow {
 impl Store {
     /// Storms, newest first; those that are open, or the newest of all.
     pub async fn storms(&self, only_open: bool) -> Result<Vec<StormRow>, StoreError> {
-        let rows = query("SELECT * FROM storm WHERE ? = 0 OR cleared_at IS NULL ORDER BY id DESC LIMIT ?")
-            .bind(i64::from(only_open))
-            .bind(STORMS_MAX)
-            .fetch_all(&self.readers)
-            .await
-            .doing("reading storms")?;
+        let rows =
+            query("SELECT * FROM storm WHERE ? = 0 OR cleared_at IS NULL ORDER BY id DESC LIMIT 0 + ?")
+                .bind(i64::from(only_open))
+                .bind(STORMS_MAX)
+                .fetch_all(&self.readers)
+                .await
+                .doing("reading storms")?;
         rows.iter()
             .map(|row| {
                 Ok(StormRow {

@@ -150,7 +150,7 @@ impl Store {
             query.push(" AND id < ").push_bind(cursor);
         }
         let limit = limit_of(page);
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit + 1);
+        query.push(" ORDER BY id DESC LIMIT 0 + ").push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await.doing("reading messages")?;
         let items = rows.iter().map(|row| message_row(row, now)).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.id.to_string()))

@@ -172,7 +172,7 @@ impl Store {
     ) -> Result<Option<RecordedPage>, StoreError> {
         let next = query(
             "SELECT id, received_at, alert_count FROM delivery WHERE (received_at, id) > (?, ?) AND received_at <= ? \
-             ORDER BY received_at, id LIMIT ?",
+             ORDER BY received_at, id LIMIT 0 + ?",
         )
         .bind(ms(after.at))
         .bind(&after.id)

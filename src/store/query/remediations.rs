@@ -234,7 +234,7 @@ impl Store {
             query.push(" AND id < ").push_bind(cursor.clone());
         }
         let limit = limit_of(page);
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit + 1);
+        query.push(" ORDER BY id DESC LIMIT 0 + ").push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await.doing("reading incidents")?;
         let items = rows.iter().map(incident_row).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.id.clone()))
@@ -274,7 +274,7 @@ impl Store {
             query.push(" AND id < ").push_bind(cursor.clone());
         }
         let limit = limit_of(page);
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit + 1);
+        query.push(" ORDER BY id DESC LIMIT 0 + ").push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await.doing("reading remediations")?;
         let items = rows.iter().map(remediation_row).collect::<Result<Vec<_>, _>>()?;
         let mut page = cut(items, limit, |item| item.id.clone());

@@ -68,7 +68,7 @@ impl Store {
             query.push_bind(pattern.to_lowercase()).push(" ESCAPE '\\')");
         }
         let limit = limit_of(page);
-        query.push(" ORDER BY region_code, server_no LIMIT ").push_bind(limit + 1);
+        query.push(" ORDER BY region_code, server_no LIMIT 0 + ").push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await.doing("reading servers")?;
         let items = rows
             .iter()
@@ -106,7 +106,7 @@ impl Store {
     /// The newest incidents of a server, newest first.
     pub async fn incidents_on(&self, server: &Server, limit: i64) -> Result<Vec<IncidentRow>, StoreError> {
         let rows = query(
-            "SELECT * FROM incident WHERE server_no = ? AND region_code = ? ORDER BY opened_at DESC LIMIT ?",
+            "SELECT * FROM incident WHERE server_no = ? AND region_code = ? ORDER BY opened_at DESC LIMIT 0 + ?",
         )
         .bind(server.no.as_str())
         .bind(server.region.as_str())
@@ -124,7 +124,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<RemediationRow>, StoreError> {
         let rows = query(
-            "SELECT * FROM remediation WHERE server_no = ? AND region_code = ? ORDER BY created_at DESC LIMIT ?",
+            "SELECT * FROM remediation WHERE server_no = ? AND region_code = ? ORDER BY created_at DESC LIMIT 0 + ?",
         )
         .bind(server.no.as_str())
         .bind(server.region.as_str())
@@ -157,7 +157,7 @@ async fn attempts_on(connection: &mut Connection, server: &Server) -> Result<Vec
          WHERE r.server_no = ?1 AND r.region_code = ?2 UNION ALL \
          SELECT 'journal-' || attempt_id, intent_at, server_no, region_code, policy, outcome, memory_bytes, \
          cooldown_until FROM forgotten_attempt WHERE server_no = ?1 AND region_code = ?2 \
-         ORDER BY 2 DESC LIMIT ?3",
+         ORDER BY 2 DESC LIMIT 0 + ?3",
     )
     .bind(server.no.as_str())
     .bind(server.region.as_str())

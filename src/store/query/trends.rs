@@ -31,10 +31,10 @@ pub(in crate::store) const COUNTS: &str = "SELECT CAST(p.key AS BIGINT) AS pair,
      FROM json_each(?1) p, json_each(?2) s";
 /// Attempts since a time.
 pub(in crate::store) const ATTEMPTS: &str =
-    "SELECT intent_at, outcome FROM attempt WHERE intent_at >= ? ORDER BY intent_at DESC LIMIT ?";
+    "SELECT intent_at, outcome FROM attempt WHERE intent_at >= ? ORDER BY intent_at DESC LIMIT 0 + ?";
 /// Recoveries since a time.
 pub(in crate::store) const RECOVERIES: &str = "SELECT created_at, finished_at FROM remediation WHERE created_at >= ? \
-     AND state IN ('confirmed', 'closed_happened') ORDER BY created_at DESC LIMIT ?";
+     AND state IN ('confirmed', 'closed_happened') ORDER BY created_at DESC LIMIT 0 + ?";
 
 /// Alerts of one decision and reason in each span.
 #[derive(Debug, Clone, PartialEq, Eq)]

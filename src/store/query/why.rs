@@ -92,7 +92,7 @@ impl Store {
             )
             .push_bind(names)
             .push(") n WHERE l.value = n.value OR substr(l.value, 1, length(n.value) + 1) = n.value || ':') END");
-        query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(ROWS_MAX);
+        query.push(" ORDER BY received_at DESC, id DESC LIMIT 0 + ").push_bind(ROWS_MAX);
         let rows = query.build().fetch_all(&self.readers).await.doing("searching alerts")?;
         rows.iter().map(alert_row).collect()
     }
@@ -107,7 +107,7 @@ impl Store {
             "SELECT d.id, d.source, d.received_at FROM delivery d JOIN body b ON b.sha256 = d.body_sha256 \
              WHERE d.received_at <= ? AND d.received_at > ? AND d.alert_count = 0 AND EXISTS \
              (SELECT 1 FROM json_each(?) n WHERE instr(b.bytes, n.value) > 0) \
-             ORDER BY d.received_at DESC LIMIT ?",
+             ORDER BY d.received_at DESC LIMIT 0 + ?",
         )
         .bind(ms(at))
         .bind(ms(earlier(at, SEARCH_BACK)))
