@@ -105,23 +105,35 @@ impl Fires {
     }
 }
 
-/// The newest storm of a region where it is open, or else when it was cleared.
-async fn newest_storm(
-    connection: &mut Connection,
-    region: &RegionCode,
-) -> Result<Result<Storm, i64>, StoreError> {
+/// A region as it is in the store.
+enum Region {
+    /// A storm is open; then nothing else is read.
+    Storm(Storm),
+    /// What fires there, and what was interrupted, each with its time.
+    Quiet { cleared_at: i64, fired: Vec<(Sighting, i64)>, interrupted: Vec<(Sighting, i64)> },
+}
+
+async fn region(connection: &mut Connection, wanted: &GuardsWanted) -> Result<Region, StoreError> {
     let newest = query(
         "SELECT id, opened_at, why, cleared_at FROM storm WHERE region_code = ? ORDER BY id DESC LIMIT 1",
     )
-    .bind(region.as_str())
-    .fetch_optional(connection)
+    .bind(wanted.region.as_str())
+    .fetch_optional(&mut *connection)
     .await
     .doing("reading the newest storm")?;
-    let Some(row) = newest else { return Ok(Err(i64::MIN)) };
-    Ok(match row.int_opt("cleared_at")? {
-        Some(at) => Err(at),
-        None => Ok(Storm { id: row.int("id")?, opened_at: row.time("opened_at")?, why: row.text("why")? }),
-    })
+    let mut cleared_at = i64::MIN;
+    if let Some(row) = newest {
+        match row.int_opt("cleared_at")? {
+            Some(at) => cleared_at = at,
+            None => {
+                let (id, opened_at) = (row.int("id")?, row.time("opened_at")?);
+                return Ok(Region::Storm(Storm { id, opened_at, why: row.text("why")? }));
+            }
+        }
+    }
+    let fired = sightings(&mut *connection, &wanted.region, wanted.since).await?;
+    let interrupted = interrupted(connection, &wanted.region).await?;
+    Ok(Region::Quiet { cleared_at, fired, interrupted })
 }
 
 /// What fires in a region, to be remembered.
@@ -134,14 +146,16 @@ pub(super) async fn fires(connection: &mut Connection, wanted: &GuardsWanted) ->
         interrupted: None,
         kinds: None,
     };
-    match newest_storm(connection, &wanted.region).await? {
-        Ok(open) => return Ok(Fires { open: Some(open), ..fires }),
-        Err(cleared_at) => fires.cleared_at = cleared_at,
+    match region(connection, wanted).await? {
+        Region::Storm(open) => fires.open = Some(open),
+        Region::Quiet { cleared_at, fired, interrupted } => {
+            fires.cleared_at = cleared_at;
+            for (sighting, seen_at) in fired {
+                fires.note(&sighting, seen_at);
+            }
+            fires.keep_interrupted(interrupted);
+        }
     }
-    for (sighting, seen_at) in sightings(connection, &wanted.region, wanted.since).await? {
-        fires.note(&sighting, seen_at);
-    }
-    fires.keep_interrupted(interrupted(connection, &wanted.region).await?);
     if fires.lacks_kinds(wanted) {
         fires.kinds = Some(kinds(connection, &wanted.region).await?);
     }
@@ -153,12 +167,10 @@ pub(super) async fn storm_facts(
     connection: &mut Connection,
     wanted: &GuardsWanted,
 ) -> Result<StormFacts, StoreError> {
-    let cleared_at = match newest_storm(connection, &wanted.region).await? {
-        Ok(open) => return Ok(StormFacts { open: Some(open), ..StormFacts::default() }),
-        Err(cleared_at) => cleared_at,
+    let (cleared_at, fired, interrupted) = match region(connection, wanted).await? {
+        Region::Storm(open) => return Ok(StormFacts { open: Some(open), ..StormFacts::default() }),
+        Region::Quiet { cleared_at, fired, interrupted } => (cleared_at, fired, interrupted),
     };
-    let fired = sightings(connection, &wanted.region, wanted.since).await?;
-    let interrupted = interrupted(connection, &wanted.region).await?;
     let counts = fired.iter().chain(&interrupted).filter(|(_, at)| *at > cleared_at);
     let sightings: Sightings = counts.map(|(sighting, _)| sighting).collect();
     let kinds = if sightings.len() < wanted.sightings_min {
@@ -195,7 +207,6 @@ async fn sightings(
     since: Timestamp,
 ) -> Result<Vec<(Sighting, i64)>, StoreError> {
     type Row = (String, String, String, String, String, i64);
-    // One text is read several times as fast as a row for each of them.
     let sql = if connection.is_postgres() {
         "SELECT coalesce(json_agg(json_build_array(server_no, policy, zone_code, subnet_no, placement_group_no, seen_at)), \
          '[]')::text FROM sighting WHERE region_code = ? AND seen_at > ?"

@@ -189,7 +189,7 @@ pub(super) trait Ground: Send {
     /// The connection. What was written before is in it.
     fn db(&mut self) -> impl Future<Output = Result<&mut Connection, StoreError>> + Send;
     /// The connection, for tables of which no row waits.
-    fn aside(&mut self) -> &mut Connection;
+    fn behind_the_waiting(&mut self) -> &mut Connection;
     /// The connection, to look for the live remediation of a server.
     fn db_of(
         &mut self,
@@ -207,8 +207,8 @@ impl Ground for Tx {
         Self::db(self).await
     }
 
-    fn aside(&mut self) -> &mut Connection {
-        self.behind_the_waiting()
+    fn behind_the_waiting(&mut self) -> &mut Connection {
+        Self::behind_the_waiting(self)
     }
 
     async fn db_of(&mut self, region: &RegionCode, no: &ServerNo) -> Result<&mut Connection, StoreError> {
@@ -242,7 +242,7 @@ impl Ground for Fresh<'_> {
         Ok(self.connection)
     }
 
-    fn aside(&mut self) -> &mut Connection {
+    fn behind_the_waiting(&mut self) -> &mut Connection {
         self.connection
     }
 
@@ -310,7 +310,7 @@ pub(super) async fn target(
     if let Some(known) = ground.image().targets.get(region).and_then(|names| names.get(name)) {
         return Ok(known.judge(name, now, fresh_for));
     }
-    let known = known_target(ground.aside(), region, name).await?;
+    let known = known_target(ground.behind_the_waiting(), region, name).await?;
     let fact = known.judge(name, now, fresh_for);
     keep(&mut ground.image().targets, region, name, known);
     Ok(fact)
@@ -328,7 +328,7 @@ pub(super) async fn attempts(
     if let Some(known) = ground.image().attempts.as_ref().filter(|known| known.covers(since, now)) {
         return Ok(narrow(&known.value));
     }
-    let value = facts::attempts(ground.aside(), since, now).await?;
+    let value = facts::attempts(ground.behind_the_waiting(), since, now).await?;
     ground.image().attempts = Some(AsOf { since, now, value: value.clone() });
     Ok(value)
 }
@@ -338,7 +338,7 @@ pub(super) async fn holds(ground: &mut impl Ground, now: Timestamp) -> Result<Ve
         let stands = |hold: &&Hold| hold.until.is_none_or(|until| ms(until) > ms(now));
         return Ok(known.value.iter().filter(stands).cloned().collect());
     }
-    let value = facts::holds(ground.aside(), now).await?;
+    let value = facts::holds(ground.behind_the_waiting(), now).await?;
     ground.image().holds = Some(AsOf { since: now, now, value: value.clone() });
     Ok(value)
 }
@@ -348,7 +348,7 @@ pub(super) async fn silences(ground: &mut impl Ground, now: Timestamp) -> Result
         let lasts = |silence: &&Silence| ms(silence.ends_at) > ms(now);
         return Ok(known.value.iter().filter(lasts).cloned().collect());
     }
-    let value = facts::silences(ground.aside(), now).await?;
+    let value = facts::silences(ground.behind_the_waiting(), now).await?;
     ground.image().silences = Some(AsOf { since: now, now, value: value.clone() });
     Ok(value)
 }
@@ -357,7 +357,7 @@ pub(super) async fn gaps(ground: &mut impl Ground, since: Timestamp) -> Result<V
     if let Some(known) = ground.image().gaps.as_ref().filter(|known| known.covers(since, since)) {
         return Ok(known.value.iter().filter(|gap| ms(gap.until) >= ms(since)).copied().collect());
     }
-    let value = quarantine::gaps(ground.aside(), since).await?;
+    let value = quarantine::gaps(ground.behind_the_waiting(), since).await?;
     ground.image().gaps = Some(AsOf { since, now: since, value: value.clone() });
     Ok(value)
 }
@@ -366,7 +366,7 @@ pub(super) async fn open_quarantine(ground: &mut impl Ground) -> Result<Option<S
     if let Some(known) = &ground.image().quarantine {
         return Ok(known.clone());
     }
-    let open = quarantine::open_quarantine(ground.aside()).await?;
+    let open = quarantine::open_quarantine(ground.behind_the_waiting()).await?;
     let value = open.map(|open| format!("quarantine {}: {}", open.id, open.why));
     ground.image().quarantine = Some(value.clone());
     Ok(value)
@@ -379,7 +379,7 @@ pub(super) async fn newest_end(
     if let Some(known) = ground.image().ends.get(fingerprint) {
         return Ok(*known);
     }
-    let value = facts::newest_resolved_end(ground.aside(), fingerprint).await?;
+    let value = facts::newest_resolved_end(ground.behind_the_waiting(), fingerprint).await?;
     let ends = &mut ground.image().ends;
     if ends.len() >= ENTRIES_MAX {
         ends.clear();
@@ -406,7 +406,9 @@ pub(super) async fn guest_facts(ground: &mut impl Ground, server: &Server) -> Re
     if let Some((_, said)) = known.filter(|(created_at, _)| *created_at == server.created_at) {
         return Ok(said.clone());
     }
-    let value = guest::guest_facts(ground.aside(), &server.region, &server.no, server.created_at).await?;
+    let value =
+        guest::guest_facts(ground.behind_the_waiting(), &server.region, &server.no, server.created_at)
+            .await?;
     keep(&mut ground.image().guests, &server.region, &server.no, (server.created_at, value.clone()));
     Ok(value)
 }
@@ -427,7 +429,7 @@ pub(super) async fn storm_facts(
     }
     let known = ground.image().fires.get_mut(&wanted.region);
     if known.is_some_and(|fires| fires.lacks_kinds(wanted)) {
-        let kinds = fires::kinds(ground.aside(), &wanted.region).await?;
+        let kinds = fires::kinds(ground.behind_the_waiting(), &wanted.region).await?;
         if let Some(fires) = ground.image().fires.get_mut(&wanted.region) {
             fires.keep_kinds(kinds);
         }
@@ -449,7 +451,7 @@ pub(super) async fn tried(
     if let Some((_, known)) = ground.image().tried.get(policy).filter(|(most, _)| *most == max) {
         return Ok(known.clone());
     }
-    let value = guards::tried(ground.aside(), policy, max).await?;
+    let value = guards::tried(ground.behind_the_waiting(), policy, max).await?;
     ground.image().tried.insert(policy.to_owned(), (max, value.clone()));
     Ok(value)
 }
@@ -458,7 +460,7 @@ pub(super) async fn demoted(ground: &mut impl Ground, policy: &str) -> Result<Op
     if let Some(known) = ground.image().demoted.get(policy) {
         return Ok(known.clone());
     }
-    let value = guards::standing(ground.aside(), policy).await?.demoted;
+    let value = guards::standing(ground.behind_the_waiting(), policy).await?.demoted;
     ground.image().demoted.insert(policy.to_owned(), value.clone());
     Ok(value)
 }
@@ -470,7 +472,7 @@ pub(super) async fn last_heartbeat(
     if let Some(known) = ground.image().heartbeats.get(source) {
         return Ok(*known);
     }
-    let value = heartbeat::last(ground.aside(), source).await?;
+    let value = heartbeat::last(ground.behind_the_waiting(), source).await?;
     ground.image().heartbeats.insert(source.to_owned(), value);
     Ok(value)
 }

@@ -316,10 +316,7 @@ async fn commit(
 
 async fn run_all(tx: &mut Tx, jobs: &mut [Job]) -> Result<(), StoreError> {
     let bodies: Vec<&BodyKey> = jobs.iter().filter_map(|job| job.announced.body.as_ref()).collect();
-    // One alone asks as fast by itself.
-    if bodies.len() > 1 {
-        tx.look_for_bodies(&bodies).await?;
-    }
+    tx.look_for_bodies(&bodies).await?;
     for job in jobs {
         (job.run)(tx).await?;
         if tx.waiting.is_much() {

@@ -88,3 +88,12 @@ plant waiting-remediation-passed-over src/store/image.rs \
 plant old-bodies-lost migrations/sqlite/0015_bodies.sql \
   's/INSERT INTO body_in_order \(sha256, bytes, packed\) SELECT sha256, bytes, packed FROM body;//' \
   --test store_bodies bodies_of_an_older
+plant references-stay-off migrations/sqlite/0015_bodies.sql \
+  's/PRAGMA foreign_keys = ON;//' \
+  --test store_bodies bodies_of_an_older
+plant forgotten-sighting-counts src/domain/sightings.rs \
+  's/self.counted.remove\(&sighting\);/let _ = \&sighting;/' \
+  --lib domain::sightings
+plant limit-compiled-anew src/store/query/audit.rs \
+  's/ORDER BY seq LIMIT 0 \+ \?/ORDER BY seq LIMIT ?/' \
+  --test store_plans no_limit
