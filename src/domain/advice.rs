@@ -32,8 +32,18 @@ pub fn what_would_change(check: &Check, about: About<'_>) -> String {
         Reason::TargetUnknown => {
             "the label's value or the policy's region: the cloud knows no such server there".to_owned()
         }
-        Reason::TargetAmbiguous => "the label: name the server by its number".to_owned(),
+        Reason::TargetAmbiguous => "the labels: name one server, by its number".to_owned(),
+        Reason::TargetChanged => {
+            "the alert's address or name: it must lead to the same server again, then a new notice".to_owned()
+        }
+        Reason::RegionUnknown => {
+            format!("the alert's region_code or the policy's region: {}; expected {limit}", check.seen)
+        }
         Reason::NotEligible => not_eligible(check, server),
+        Reason::Rebooted => format!(
+            "look at {server}: it was started after this alert began. If it hangs again, approve the next notice with \
+             --confirm-still-hung, or wait for an alert that begins after the boot"
+        ),
         Reason::DeniedServer => "deny_servers of the policy, which names this server".to_owned(),
         Reason::Stale => format!("a fresh notice, or a person's approval; wanted was {limit}"),
         Reason::FromFuture => "the clock of the sender: the alert claims to begin in the future".to_owned(),
@@ -43,16 +53,7 @@ pub fn what_would_change(check: &Check, about: About<'_>) -> String {
             format!("wait until {until}, or `unhang silence end {id} --reason TEXT`")
         }
         Reason::Maintenance => format!("wait until {until} and for a new notice, or change the window"),
-        Reason::Hold if check.seen.contains("hold file") => "`unhang hold clear --file`".to_owned(),
-        Reason::Hold if check.seen.starts_with("quarantine ") => {
-            "`unhang quarantine show`: look at the servers it names, then `unhang quarantine clear --reason TEXT`"
-                .to_owned()
-        }
-        Reason::Hold => {
-            let id = number_after(&check.seen, "hold");
-            let wait = check.until.map_or_else(String::new, |until| format!("wait until {until}, or "));
-            format!("{wait}`unhang hold clear {id} --reason TEXT`")
-        }
+        Reason::Hold => hold(check),
         Reason::Storm if check.seen.contains("left alerts out") => {
             "the sender must send complete groups: max_alerts 0 and a finer group_by".to_owned()
         }
@@ -94,6 +95,20 @@ pub fn what_would_change(check: &Check, about: About<'_>) -> String {
         Reason::Superseded => "nothing: something newer took its place".to_owned(),
         Reason::QuarantinedAlert => format!("the payload of the sender: {}", check.seen),
     }
+}
+
+/// A hold ends by the one who set it, a quarantine by a person who has reconciled.
+fn hold(check: &Check) -> String {
+    if check.seen.contains("hold file") {
+        return "`unhang hold clear --file`".to_owned();
+    }
+    if check.seen.starts_with("quarantine ") {
+        return "`unhang quarantine show`: look at the servers it names, then `unhang quarantine clear --reason TEXT`"
+            .to_owned();
+    }
+    let id = number_after(&check.seen, "hold");
+    let wait = check.until.map_or_else(String::new, |until| format!("wait until {until}, or "));
+    format!("{wait}`unhang hold clear {id} --reason TEXT`")
 }
 
 /// What we cannot see has many causes, and each is put right elsewhere.

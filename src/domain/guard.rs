@@ -40,10 +40,16 @@ reasons! {
     TargetMissing = "target_missing",
     /// The cloud does not know the target.
     TargetUnknown = "target_unknown",
-    /// The cloud knows more than one such target.
+    /// The alert's labels, or the cloud's answer, name more than one server.
     TargetAmbiguous = "target_ambiguous",
+    /// What named the server names another one now, none, or several.
+    TargetChanged = "target_changed",
+    /// The alert names another region than the policy's, or one that the account does not have.
+    RegionUnknown = "region_unknown",
     /// Hypervisor, system, status, operation or identity forbid it.
     NotEligible = "not_eligible",
+    /// The server was started after the alert began, or again after the decision.
+    Rebooted = "rebooted",
     /// The policy's deny list names the server.
     DeniedServer = "denied_server",
     /// The notice is too old.
