@@ -1,6 +1,7 @@
 use std::io::Write as _;
 
 use super::*;
+use crate::domain::answer::CloudAnswer;
 use crate::domain::remediation::Outcome;
 
 fn at(seconds: i64) -> Timestamp {
@@ -33,6 +34,7 @@ fn answer(attempt_id: i64, outcome: Outcome) -> Entry {
         http_status: Some(200),
         body_sha256: None,
         raises_hold: false,
+        answer: None,
     })
 }
 
@@ -138,6 +140,30 @@ fn a_long_file_is_shortened() {
     journal.shorten(at(20)).unwrap();
     assert!(std::fs::metadata(&path).unwrap().len() < 10_000);
     assert_eq!((journal.known().high_water, journal.known().head.unwrap().seq), (3, 41));
+}
+
+#[test]
+fn a_shortened_file_keeps_the_newest_answers_whole_and_the_verdict_of_all() {
+    let (_dir, path) = journal();
+    let journal = Journal::open(&path);
+    // Twenty answers of 64 KiB each, none of them text.
+    for id in 10..30 {
+        journal.append(intent(id, at(id))).unwrap();
+        let mut line = answer(id, Outcome::Accepted);
+        if let Entry::Answer(line) = &mut line {
+            line.answer = Some(CloudAnswer { bytes: vec![0xff; 64 << 10], ..CloudAnswer::default() });
+        }
+        journal.append(line).unwrap();
+    }
+    assert!(std::fs::metadata(&path).unwrap().len() > 1 << 20);
+    journal.shorten(at(40)).unwrap();
+    drop(journal);
+    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
+    let known = Journal::open(&path).known();
+    let whole =
+        |id: i64| known.answers[&format!("nonce-{id}")].answer.as_ref().map(|answer| answer.bytes.len());
+    assert_eq!((whole(29), whole(22), whole(21), whole(10)), (Some(64 << 10), Some(64 << 10), None, None));
+    assert_eq!((known.answers.len(), known.faults.len()), (21, 0));
 }
 
 #[test]

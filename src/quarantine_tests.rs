@@ -35,6 +35,7 @@ fn known() -> Known {
         http_status: None,
         body_sha256: None,
         raises_hold: false,
+        answer: None,
     };
     Known {
         identity: Some(Identity { store_id: "a".to_owned(), machine_id: Some("here".to_owned()) }),

@@ -38,6 +38,7 @@ pub(super) async fn hand_over(
         http_status: report.http_status,
         body_sha256: report.body_sha256.clone(),
         raises_hold: report.raises_hold,
+        answer: report.answer.clone(),
     };
     if let Err(error) = service.journal.write(Entry::Answer(answer)).await {
         tracing::error!(error = %chain(&error), "the answer is not in the attempt journal; it is stored all the same");

@@ -66,6 +66,7 @@ async fn intent_and_answer_are_in_the_journal() {
     assert_eq!(known.intents.len(), 1);
     let answer = known.answers.get("nonce-1").unwrap();
     assert_eq!((answer.outcome, &answer.request_id), (Outcome::Accepted, &report.request_id));
+    assert!(report.answer.is_some() && answer.answer == report.answer, "{answer:?}");
 }
 
 #[tokio::test]

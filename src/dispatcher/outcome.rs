@@ -175,9 +175,14 @@ async fn write_outcome(
         return Ok(());
     }
     let actor = Actor::service("dispatcher");
-    let mut event = event_about(&remediation, "attempt_outcome", actor.clone(), now).with_detail(&json!({
-        "try": number, "cause": with.cause, "bodySha256": with.body_sha256, "answer": with.answer,
-    }));
+    let mut detail = serde_json::Map::new();
+    detail.insert("try".to_owned(), number.into());
+    detail.insert("cause".to_owned(), with.cause.clone().into());
+    detail.insert("bodySha256".to_owned(), with.body_sha256.clone().into());
+    if let Some(answer) = &with.answer {
+        answer.tell(&mut detail);
+    }
+    let mut event = event_about(&remediation, "attempt_outcome", actor.clone(), now).with_detail(&detail);
     event.attempt_id = Some(attempt_id);
     event.outcome = Some(outcome.as_str().to_owned());
     event.request_id.clone_from(&with.request_id);
@@ -240,8 +245,7 @@ fn from_journal(answer: &AnswerLine) -> AttemptOutcome {
         return_message: answer.return_message.clone(),
         http_status: answer.http_status,
         body_sha256: answer.body_sha256.clone(),
-        // The journal keeps the verdict and the hash, not the text.
-        answer: None,
+        answer: answer.answer.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod activity;
 pub mod advice;
 pub mod alert;
+pub mod answer;
 pub mod audit;
 pub mod audit_head;
 pub mod audit_key;

@@ -2,14 +2,18 @@
 //!
 //! Never: I/O, or a line taken for whole whose checksum does not agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::answer::CloudAnswer;
 use crate::domain::remediation::Outcome;
+
+/// Bytes of answers that stay when the file is written anew: the newest, as only those may not be stored yet.
+const ANSWER_BYTES_KEPT: usize = 512 << 10;
 
 /// Hex digits of SHA-256 that guard a line.
 const SUM_LENGTH: usize = 16;
@@ -92,6 +96,9 @@ pub struct AnswerLine {
     pub body_sha256: Option<String>,
     /// Whether it refuses our credentials, which holds everything.
     pub raises_hold: bool,
+    /// The body itself; left out of the lines of older answers when the file is written anew.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<CloudAnswer>,
 }
 
 /// A place of the audit chain.
@@ -259,15 +266,32 @@ impl Known {
         }
     }
 
-    /// The lines that say the same with intents older than `since` left out. The highest number stays.
+    /// Newest first, the answers whose bodies stay.
+    fn whole_answers(&self) -> BTreeSet<&str> {
+        let newest = self.intents.iter().rev().filter_map(|known| self.answers.get(&known.intent.nonce));
+        let with_length = newest.scan(0, |total, line| {
+            *total += line.answer.as_ref().map_or(0, |answer| answer.bytes.len());
+            (*total <= ANSWER_BYTES_KEPT).then_some(line.nonce.as_str())
+        });
+        with_length.collect()
+    }
+
+    /// The lines that say the same with intents older than `since` left out, and the bodies of older answers. The highest
+    /// number stays.
     pub(super) fn lines(&self, since: Timestamp, now: Timestamp) -> Vec<Entry> {
+        let whole = self.whole_answers();
+        let answered = |nonce: &str| {
+            let mut line = self.answers.get(nonce)?.clone();
+            line.answer = line.answer.filter(|_| whole.contains(nonce));
+            Some(Entry::Answer(line))
+        };
         let kept = |accepted: bool| {
             let young =
                 move |known: &&KnownIntent| known.accepted == accepted && known.intent.signed_at >= since;
-            self.intents.iter().filter(young).flat_map(|known| {
-                let answer = self.answers.get(&known.intent.nonce).cloned().map(Entry::Answer);
-                [Entry::Intent(known.intent.clone())].into_iter().chain(answer)
-            })
+            let both = |known: &KnownIntent| {
+                [Some(Entry::Intent(known.intent.clone())), answered(&known.intent.nonce)]
+            };
+            self.intents.iter().filter(young).flat_map(both).flatten()
         };
         let opened = self.identity.clone().map(|identity| {
             let version = env!("CARGO_PKG_VERSION").to_owned();

@@ -112,10 +112,8 @@ impl InterruptClient {
     pub async fn send(&self, prepared: PreparedInterrupt, send_before: Instant) -> AttemptReport {
         let asked = prepared.asked.clone();
         let exchange = self.exchange(prepared, send_before).await;
-        let mut report = outcome::classify(&exchange, &asked);
         // A gateway may repeat what it refuses; a key must not get into the audit that way.
-        report.answer = report.answer.map(|text| self.cloud.without_keys(&text));
-        report
+        outcome::classify(&exchange, &asked).without_keys(|bytes| self.cloud.without_keys(bytes))
     }
 
     async fn exchange(&self, prepared: PreparedInterrupt, send_before: Instant) -> Exchange {

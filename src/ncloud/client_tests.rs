@@ -1,3 +1,4 @@
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -219,14 +220,47 @@ async fn bad_configuration_is_refused() {
     }
 }
 
+/// What is kept of an answer with this body; its hash is that of what is kept.
+async fn kept(status: &str, body: &[u8], expected: Outcome) -> AttemptReport {
+    let peer = Peer::start().await;
+    let client = InterruptClient::new(&peer.config()).unwrap();
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+    let (report, _seen) = tokio::join!(send(&client), peer.answer([head.as_bytes(), body].concat()));
+    assert_eq!(report.outcome, expected, "{report:?}");
+    let answer = report.answer.as_ref().unwrap();
+    assert_eq!(report.body_sha256, Some(hex::encode(Sha256::digest(&answer.bytes))));
+    report
+}
+
 #[tokio::test]
-async fn the_answer_is_kept_as_it_came_but_for_our_keys() {
-    let body = "{\"error\":{\"errorCode\":\"200\",\"message\":\"no such key EXAMPLE-ACCESS-KEY-0001\"}}";
-    let report =
-        check(&http("401 Unauthorized", "content-type: application/json\r\n", body), Outcome::Rejected).await;
-    let kept = report.answer.unwrap();
-    assert!(kept.contains("no such key [key]") && !kept.contains("EXAMPLE-ACCESS-KEY"), "{kept}");
-    let long = format!("<html>{}", "x".repeat(10_000));
-    let report = check(&http("500 Oops", "", &long), Outcome::Unknown).await;
-    assert_eq!(report.answer.unwrap().chars().count(), outcome::ANSWER_CHARS_MAX);
+async fn the_whole_answer_is_kept_as_it_came() {
+    let vendor = ["interrupt-success-windows-xen.json", "interrupt-success-vpc.xml"].map(sample);
+    let odd = b"\xef\xbb\xbf{\r\n\t\"a\":\"\xff\xfe\x00\x1b[31m\"}  \n".to_vec();
+    let long = vec![b'x'; ANSWER_BYTES_MAX];
+    for (body, expected) in [
+        (vendor[0].clone().into_bytes(), Outcome::Accepted),
+        (vendor[1].clone().into_bytes(), Outcome::Accepted),
+        (odd, Outcome::Unknown),
+        (long, Outcome::Unknown),
+    ] {
+        let answer = kept("200 OK", &body, expected).await.answer.unwrap();
+        assert!(answer.bytes == body, "{} of {} bytes", answer.bytes.len(), body.len());
+        assert!(!answer.incomplete && !answer.key_removed);
+    }
+    let answer = kept("200 OK", &vec![b'x'; ANSWER_BYTES_MAX + 1], Outcome::Unknown).await.answer.unwrap();
+    assert_eq!((answer.bytes.len(), answer.incomplete), (ANSWER_BYTES_MAX, true));
+}
+
+#[tokio::test]
+async fn no_key_of_ours_is_kept() {
+    let body = b"{\"error\":{\"errorCode\":\"200\",\"message\":\"no such key EXAMPLE-ACCESS-KEY-0001\"}}\xff";
+    let text = &body[..body.len() - 1];
+    for (body, expected) in [(text, Outcome::Rejected), (body, Outcome::Unknown)] {
+        let report = kept("401 Unauthorized", body, expected).await;
+        assert!(!format!("{report:?}").contains("EXAMPLE-ACCESS-KEY"), "{report:?}");
+        let answer = report.answer.unwrap();
+        let shown = String::from_utf8_lossy(&answer.bytes);
+        assert!(answer.key_removed && shown.contains("no such key [key]\""), "{shown}");
+        assert!(!shown.contains("EXAMPLE-ACCESS-KEY"), "{shown}");
+    }
 }

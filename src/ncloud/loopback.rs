@@ -65,10 +65,10 @@ impl Peer {
 
     /// Accepts, reads one request, writes the answer, and waits until the client has closed. Panics if the
     /// client says anything more on the connection.
-    pub(super) async fn answer(&self, answer: &str) -> Seen {
+    pub(super) async fn answer(&self, answer: impl AsRef<[u8]>) -> Seen {
         let mut stream = self.accept().await;
         let seen = read_request(&mut stream).await;
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.write_all(answer.as_ref()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut rest = Vec::new();
         match stream.read_to_end(&mut rest).await {

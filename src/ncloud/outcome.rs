@@ -6,8 +6,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::text::{safe, shown};
+use super::text::safe;
 use super::wire::{self, Answer, CloudError, Layer, WireError};
+use crate::domain::answer::CloudAnswer;
 use crate::domain::remediation::Outcome;
 use crate::domain::server::{RegionCode, ServerNo};
 
@@ -96,10 +97,7 @@ impl AnswerBody {
     }
 }
 
-/// Most characters of an answer that the audit keeps; its hash is that of the whole.
-pub const ANSWER_CHARS_MAX: usize = 2048;
-
-/// What is remembered of one attempt. All texts are safe to print.
+/// What is remembered of one attempt. All texts but the answer are safe to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptReport {
     /// How it ended.
@@ -114,14 +112,35 @@ pub struct AttemptReport {
     pub return_message: Option<String>,
     /// HTTP status, if the head of an answer came.
     pub http_status: Option<u16>,
-    /// SHA-256 (hex) of the bytes of the body that were read, if the head of an answer came.
+    /// SHA-256 (hex) of the body as it is kept, if the head of an answer came.
     pub body_sha256: Option<String>,
-    /// The body itself, its first [`ANSWER_CHARS_MAX`] characters, without characters that could harm a terminal.
-    pub answer: Option<String>,
+    /// The body itself, if the head of an answer came.
+    pub answer: Option<CloudAnswer>,
     /// The cloud refuses our keys (401, 403 or the gateway's codes for it): nothing more may be sent.
     pub raises_hold: bool,
     /// `Date` header in epoch milliseconds.
     pub server_date_ms: Option<i64>,
+}
+
+impl AttemptReport {
+    /// The same with no key of ours in it. `without` gives the bytes without keys, where any stood in them.
+    pub(super) fn without_keys(mut self, without: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Self {
+        let clean = |text: &mut String| {
+            if let Some(bytes) = without(text.as_bytes()) {
+                *text = String::from_utf8_lossy(&bytes).into_owned();
+            }
+        };
+        clean(&mut self.cause);
+        let said = [&mut self.request_id, &mut self.return_code, &mut self.return_message];
+        said.into_iter().flatten().for_each(clean);
+        if let Some(answer) = &mut self.answer
+            && let Some(bytes) = without(&answer.bytes)
+        {
+            self.body_sha256 = Some(sha256(&bytes));
+            (answer.bytes, answer.key_removed) = (bytes, true);
+        }
+        self
+    }
 }
 
 /// Judges one exchange.
@@ -182,12 +201,19 @@ fn answered(status: u16, server_date_ms: Option<i64>, body: &AnswerBody, asked: 
         return_code,
         return_message,
         http_status: Some(status),
-        body_sha256: Some(hex::encode(Sha256::digest(body.bytes()))),
-        answer: Some(shown(&String::from_utf8_lossy(body.bytes()), ANSWER_CHARS_MAX))
-            .filter(|text| !text.is_empty()),
+        body_sha256: Some(sha256(body.bytes())),
+        answer: Some(CloudAnswer {
+            bytes: body.bytes().to_vec(),
+            incomplete: !matches!(body, AnswerBody::Complete(_)),
+            key_removed: false,
+        }),
         raises_hold: auth_refused || matches!(status, 401 | 403),
         server_date_ms,
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn unreadable(status: u16, error: &WireError) -> String {

@@ -98,13 +98,13 @@ impl Cloud {
         Self::at(&config.endpoint, config)
     }
 
-    /// A text of the cloud in which neither key stands.
-    pub(super) fn without_keys(&self, text: &str) -> String {
+    /// Bytes of the cloud in which neither key stands; `None` where none did.
+    pub(super) fn without_keys(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let keys = self.keys.load();
         let before = keys.before.iter().flat_map(|(access, secret)| [access, secret]);
         let all = [&keys.access, &keys.secret].into_iter().chain(before);
-        let all = all.filter(|key| !key.expose_secret().is_empty());
-        all.fold(text.to_owned(), |text, key| text.replace(key.expose_secret(), "[key]"))
+        let all = all.map(|key| key.expose_secret().as_bytes()).filter(|key| !key.is_empty());
+        all.fold(None, |kept, key| without(kept.as_deref().unwrap_or(bytes), key).or(kept))
     }
 
     /// Signs with these keys from now on. What is signed already goes as it is.
@@ -183,6 +183,22 @@ impl Cloud {
             signature: SecretString::from(signature),
         }
     }
+}
+
+/// Bytes with `[key]` wherever the key stood; `None` where it did not.
+fn without(bytes: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let (mut rest, mut found) = (bytes, false);
+    while let Some((first, behind)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(key) {
+            kept.extend_from_slice(b"[key]");
+            (rest, found) = (after, true);
+        } else {
+            kept.push(*first);
+            rest = behind;
+        }
+    }
+    found.then_some(kept)
 }
 
 fn check_keys(config: &CloudConfig) -> Result<(), ClientError> {

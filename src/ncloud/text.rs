@@ -16,12 +16,6 @@ pub fn safe(raw: &str) -> String {
     kept.take(TEXT_CHARS_MAX).collect::<String>().trim().to_owned()
 }
 
-/// Keeps the lines of a text: control, direction and invisible characters vanish, the rest is cut at `chars_max`.
-pub fn shown(raw: &str, chars_max: usize) -> String {
-    let kept = raw.chars().filter(|&c| c == '\n' || !(c.is_control() || is_invisible(c)));
-    kept.take(chars_max).collect::<String>().trim().to_owned()
-}
-
 /// Characters that change direction, join, hide or tag other characters.
 fn is_invisible(c: char) -> bool {
     matches!(
@@ -53,7 +47,5 @@ mod tests {
             assert_eq!(safe(raw), expected, "{raw:?}");
         }
         assert_eq!(safe(&"é".repeat(5_000)).chars().count(), TEXT_CHARS_MAX);
-        assert_eq!(shown("{\r\n \"a\":\u{1b}[31m 1,\u{202e}\n}\n", 100), "{\n \"a\":[31m 1,\n}");
-        assert_eq!(shown(&"é".repeat(5_000), 2048).chars().count(), 2048);
     }
 }

@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::domain::answer::CloudAnswer;
 use crate::domain::evidence::Baseline;
 use crate::domain::ids::RemediationId;
 use crate::domain::limits::later;
@@ -57,8 +58,8 @@ pub struct AttemptOutcome {
     pub http_status: Option<u16>,
     /// SHA-256 of the answer's body.
     pub body_sha256: Option<String>,
-    /// The body itself, as much of it as is kept; told in the audit only.
-    pub answer: Option<String>,
+    /// The body itself; told in the audit only.
+    pub answer: Option<CloudAnswer>,
 }
 
 /// An attempt that somebody still looks at.

@@ -34,3 +34,9 @@ plant vanished-heads-begun-anew src/heads.rs \
 plant pruned-rows-not-asked-for src/cli/audit/verify.rs \
   's/\|_\| !args\.allow_gaps/|_| false/' \
   --test cli tampering::
+plant answer-of-the-cloud-cut src/ncloud/outcome.rs \
+  's/bytes: body\.bytes\(\)\.to_vec\(\)/bytes: body.bytes().iter().take(2048).copied().collect()/' \
+  --lib ncloud::client::
+plant answer-not-taken-from-the-journal src/dispatcher/outcome.rs \
+  's/answer: answer\.answer\.clone\(\)/answer: None/' \
+  --test service journal::an_answer_that_was_read

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use simulator::{Behaviour, Script};
 use sqlx::Connection as _;
+use unhang::domain::answer::CloudAnswer;
 use unhang::domain::remediation::Outcome;
 use unhang::journal::{AnswerLine, Entry, Journal, Stamp};
 
@@ -275,6 +277,11 @@ fn a_store_of_the_version_before_the_journal_is_taken_over() {
     assert_eq!(broken_laws(&site, &cloud, &[]), Vec::<String>::new());
 }
 
+/// The vendor's own example, longer than 2,048 characters.
+fn vendor_answer() -> Vec<u8> {
+    std::fs::read("tests/samples/ncloud/interrupt-success-windows-xen.json").unwrap()
+}
+
 /// The answer of an attempt, as the service writes it.
 fn answer(nonce: &str, request_id: &str) -> Entry {
     Entry::Answer(AnswerLine {
@@ -285,8 +292,9 @@ fn answer(nonce: &str, request_id: &str) -> Entry {
         return_code: Some("0".to_owned()),
         return_message: Some("success".to_owned()),
         http_status: Some(200),
-        body_sha256: Some("00".repeat(32)),
+        body_sha256: Some(hex::encode(Sha256::digest(vendor_answer()))),
         raises_hold: false,
+        answer: Some(CloudAnswer { bytes: vendor_answer(), ..CloudAnswer::default() }),
     })
 }
 
@@ -325,6 +333,7 @@ fn an_answer_that_was_read_and_not_stored_is_taken_from_the_journal_for_its_own_
         (&json!("accepted"), &json!("request-of-the-first"))
     );
     assert!(first["detail"]["cause"].as_str().unwrap().starts_with("from the attempt journal"), "{first}");
+    assert_eq!(first["detail"]["answer"], String::from_utf8(vendor_answer()).unwrap(), "{first}");
     assert_eq!(outcome(&service, SECOND)["outcome"], "unknown");
     service.wait_for(FIRST, &["accepted", "confirmed"]);
 

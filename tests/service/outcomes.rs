@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use simulator::{Behaviour, Script};
 
+use unhang::domain::answer::agrees;
+
 use crate::support::{
     Cloud, LEAD, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually, fleet, now_text,
 };
@@ -92,6 +94,12 @@ fn every_behaviour_of_the_cloud_is_classed_and_never_answered_by_a_second_reques
         let items = page["items"].as_array().unwrap();
         assert_eq!(items.len(), 1, "{} {page}", row.behaviour);
         assert_eq!(items[0]["outcome"], row.outcome, "{} {}", row.behaviour, items[0]);
+        let detail = &items[0]["detail"];
+        let answered = items[0]["httpStatus"].is_number();
+        assert_eq!(agrees(detail), answered.then_some(true), "{} {detail}", row.behaviour);
+        let incomplete =
+            ["ok_truncated", "ok_oversize", "ok_dripped"].iter().any(|kind| row.behaviour["kind"] == *kind);
+        assert_eq!(detail["answerIncomplete"] == true, incomplete, "{} {detail}", row.behaviour);
         assert_eq!(cloud.requests(&server(n)), 1, "{}", row.behaviour);
         assert_eq!(cloud.effects().get(&server(n)).copied().unwrap_or(0), row.effects, "{}", row.behaviour);
         let no_request_id = ["ok_without_request_id"].iter().any(|kind| row.behaviour["kind"] == *kind);

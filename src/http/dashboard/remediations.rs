@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::door::Door;
 use super::super::problem::Problem;
 use super::now::Line;
+use super::plain::{laid_out, visible};
 use super::view::View;
 use super::{Sent, enter, login, page, see_other, sent, typed_token};
 use crate::config::Role;
@@ -54,8 +55,10 @@ pub(super) struct Told {
     pub(super) word: Option<String>,
     pub(super) says: String,
     pub(super) trace: Vec<Check>,
-    /// What the cloud answered, as it came.
+    /// What the cloud answered: as it came, JSON in lines.
     pub(super) answer: Option<String>,
+    /// What of the answer is not as it came, as keys of words.
+    pub(super) answer_notes: Vec<&'static str>,
     /// All that was recorded of it.
     pub(super) raw: String,
 }
@@ -68,8 +71,20 @@ impl Told {
         let trace: Option<Trace> =
             detail.get("trace").and_then(|trace| serde_json::from_value(trace.clone()).ok());
         let raw = serde_json::to_string_pretty(&detail).unwrap_or_default();
+        let notes = [
+            ("answerIncomplete", "answer-incomplete"),
+            ("answerKeyRemoved", "answer-key-removed"),
+            ("answerBase64", "answer-not-text"),
+        ];
         Self {
-            answer: text("answer"),
+            answer: text("answer")
+                .filter(|answer| !answer.is_empty())
+                .map(|answer| visible(&laid_out(&answer).unwrap_or(answer))),
+            answer_notes: notes
+                .iter()
+                .filter(|(field, _)| detail.get(field).is_some())
+                .map(|(_, note)| *note)
+                .collect(),
             word: text("to").or_else(|| item.event.decision.clone()),
             says,
             trace: trace.unwrap_or_default().0,
