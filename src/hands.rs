@@ -114,15 +114,33 @@ pub enum Refusal {
 /// Result of an order: done, refused, or the store failed.
 pub type Hand<T> = Result<Result<T, Refusal>, StoreError>;
 
+/// What an approver looked at: it must be what is decided about now.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    version: Option<i64>,
+    decision_hash: Option<String>,
+}
+
+impl Seen {
+    /// By the version of the remediation, by the hash of what is decided about, or by both; `None` for neither.
+    pub fn new(version: Option<i64>, decision_hash: Option<String>) -> Option<Self> {
+        (version.is_some() || decision_hash.is_some()).then_some(Self { version, decision_hash })
+    }
+
+    /// Whether it is still what a remediation of this version and hash shows.
+    fn is_still(&self, version: i64, decision_hash: &str) -> bool {
+        self.version.is_none_or(|seen| seen == version)
+            && self.decision_hash.as_deref().is_none_or(|seen| seen == decision_hash)
+    }
+}
+
 /// An approval.
 #[derive(Debug, Clone)]
 pub struct Approval {
     /// Why.
     pub reason: String,
-    /// Version of the remediation that the person looked at.
-    pub version: Option<i64>,
-    /// Hash of what the person decided about, as it was shown.
-    pub decision_hash: Option<String>,
+    /// What the person looked at.
+    pub seen: Seen,
     /// The person looked at the server and it still hangs.
     pub confirm_still_hung: bool,
 }
@@ -177,11 +195,10 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
             Box::pin(async move {
                 let (id, person, approval) = job.as_ref();
                 let Some(remediation) = tx.remediation(id).await? else { return Ok(Err(Refusal::NotFound)) };
-                if let Some(refusal) = not_approvable_by(&remediation, person, approval) {
+                let decision_hash = tx.decision_hash(id).await?.unwrap_or_default();
+                if let Some(refusal) = not_approvable_by(&remediation, person, &approval.seen, &decision_hash)
+                {
                     return Ok(Err(refusal));
-                }
-                if approval.decision_hash.is_some() && approval.decision_hash != tx.decision_hash(id).await? {
-                    return Ok(Err(Refusal::VersionChanged { current: remediation.version }));
                 }
                 let facts = facts_for(tx, &remediation, &config, now).await?;
                 let (verdict, trace) = claim::approvable(&remediation.waiting, &config.rules, &facts, now);
@@ -217,7 +234,12 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
     Ok(done)
 }
 
-fn not_approvable_by(remediation: &Remediation, person: &str, approval: &Approval) -> Option<Refusal> {
+fn not_approvable_by(
+    remediation: &Remediation,
+    person: &str,
+    seen: &Seen,
+    decision_hash: &str,
+) -> Option<Refusal> {
     if remediation.state != State::AwaitingApproval {
         return Some(Refusal::WrongState { state: remediation.state });
     }
@@ -225,7 +247,7 @@ fn not_approvable_by(remediation: &Remediation, person: &str, approval: &Approva
         return Some(Refusal::SamePerson);
     }
     let current = remediation.version;
-    approval.version.filter(|seen| *seen != current).map(|_| Refusal::VersionChanged { current })
+    (!seen.is_still(current, decision_hash)).then_some(Refusal::VersionChanged { current })
 }
 
 /// Denies a remediation that waits for a person.

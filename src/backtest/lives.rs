@@ -223,12 +223,7 @@ impl Replay {
                         life.stage = Stage::Queued;
                         self.claim(life, place, &rules, policy, now);
                     }
-                    Settled::AskPerson(_) => {
-                        life.stage = Stage::Asking;
-                        life.asked = true;
-                        life.waiting.waiting_since = now;
-                        self.ask(life, place, policy, now);
-                    }
+                    Settled::AskPerson(_) => self.ask(life, place, policy, now),
                     Settled::Cancel(check) => self.refuse(&life, End::Cancelled, &check, &rules, now),
                     Settled::Expire(check) => self.refuse(&life, End::Expired, &check, &rules, now),
                 }
@@ -239,6 +234,9 @@ impl Replay {
     }
 
     fn ask(&mut self, mut life: Life, place: usize, policy: &Policy, now: Timestamp) {
+        life.stage = Stage::Asking;
+        life.asked = true;
+        life.waiting.waiting_since = now;
         let approved = life.recorded.as_ref().and_then(|(_, then)| then.approved_at);
         let until = approved.unwrap_or_else(|| later(now, policy.approval_wait)).max(now);
         self.wait(&mut life, place, until, now);
@@ -289,6 +287,7 @@ impl Replay {
                 self.wait(&mut life, place, later(now, ASK_AGAIN), now);
                 self.lives.insert(place, life);
             }
+            Claim::AskPerson(_) => self.ask(life, place, policy, now),
             Claim::Cancel(check) => self.refuse(&life, End::Cancelled, &check, rules, now),
             Claim::Expire(check) => self.refuse(&life, End::Expired, &check, rules, now),
         }

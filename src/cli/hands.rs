@@ -2,10 +2,12 @@
 //!
 //! Never: acts without a reason, or by default where a dry run would tell.
 
+use std::io::{BufRead, IsTerminal};
+
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, ServiceArgs, print_answer};
+use super::client::{Client, ServiceArgs, print_answer, text_of};
 use super::failure::Failure;
 use super::out::{Format, Out};
 use crate::domain::server::{RegionCode, ServerNo};
@@ -51,6 +53,8 @@ Examples:
   unhang approve 0193a1b2-… --reason \"seen on the console, it hangs\"
   unhang approve 0193a1b2-… --confirm-still-hung --version 3 --reason \"looked a minute ago\"
 
+Shows what would be approved and asks. A script names what it looked at instead, by
+--decision-hash or --version; if that has changed since, nothing is approved.
 Needs a token with role approver, of another person than the one who asked.")]
 pub(super) struct ApproveArgs {
     /// The remediation
@@ -58,6 +62,9 @@ pub(super) struct ApproveArgs {
     /// Version that you looked at; refused when it has changed since
     #[arg(long, value_name = "N")]
     version: Option<i64>,
+    /// `decisionHash` that you looked at; refused when something else would be approved now
+    #[arg(long, value_name = "HASH")]
+    decision_hash: Option<String>,
     /// You have seen that the server still hangs; needed when the last notice is old
     #[arg(long)]
     confirm_still_hung: bool,
@@ -162,7 +169,15 @@ pub(super) async fn replay(args: ReplayArgs, out: &mut Out) -> Result<(), Failur
 
 /// `approve`
 pub(super) async fn approve(args: ApproveArgs, out: &mut Out) -> Result<(), Failure> {
+    said_why(&args.common)?;
     let mut body = Map::from_iter([("reason".to_owned(), json!(args.common.reason))]);
+    let decision_hash = match (args.decision_hash, args.version) {
+        (None, None) => Some(looked_at(&args.common, &args.remediation_id).await?),
+        (named, _) => named,
+    };
+    if let Some(hash) = decision_hash {
+        body.insert("decisionHash".to_owned(), json!(hash));
+    }
     if let Some(version) = args.version {
         body.insert("version".to_owned(), json!(version));
     }
@@ -170,6 +185,40 @@ pub(super) async fn approve(args: ApproveArgs, out: &mut Out) -> Result<(), Fail
         body.insert("confirmStillHung".to_owned(), json!(true));
     }
     on_remediation(&args.common, &args.remediation_id, "approve", &Value::Object(body), out).await
+}
+
+/// Shows what would be approved and asks the person; returns its hash. Where nobody can answer, nothing is approved.
+async fn looked_at(common: &Common, id: &str) -> Result<String, Failure> {
+    let one = Client::new(&common.service)?.get(&["remediations", id], &[]).await?;
+    let (field, hash) = (|name: &str| text_of(&one, name), text_of(&one, "decisionHash"));
+    let mut err = Out::stderr();
+    let name = one.pointer("/server/name").and_then(Value::as_str).unwrap_or("?");
+    err.line(format_args!(
+        "interrupt {name} ({}, {}): it stops with a blue screen, writes its memory to disk and starts again",
+        field("serverInstanceNo"),
+        field("regionCode")
+    ))?;
+    let shown =
+        [("state", "state"), ("policy", "policy"), ("source", "source"), ("requested by", "requestedBy")];
+    let times = [("first alert", "createdAt"), ("last notice", "lastNoticeAt"), ("reason", "reason")];
+    for (title, name) in shown.into_iter().chain(times).chain([("detail", "detail")]) {
+        if !field(name).is_empty() {
+            err.line(format_args!("{title:>12}: {}", field(name)))?;
+        }
+    }
+    err.line(format_args!("{:>12}: {hash}", "decisionHash"))?;
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(Failure::usage(format!(
+            "nothing was approved: name what you looked at with --decision-hash {hash}"
+        )));
+    }
+    err.line("Approve this? Type yes:")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(hash);
+    }
+    Err(Failure::not_so("nothing was approved"))
 }
 
 /// `deny`
@@ -227,11 +276,16 @@ async fn act(
     key: Option<&str>,
     out: &mut Out,
 ) -> Result<(), Failure> {
+    said_why(common)?;
+    let answer = Client::new(&common.service)?.post(path, body, key).await?;
+    print_answer(&answer, common.output, out)
+}
+
+fn said_why(common: &Common) -> Result<(), Failure> {
     if common.reason.trim().is_empty() {
         return Err(Failure::usage("--reason must say something; it is kept in the audit"));
     }
-    let answer = Client::new(&common.service)?.post(path, body, key).await?;
-    print_answer(&answer, common.output, out)
+    Ok(())
 }
 
 fn mode(execute: bool) -> &'static str {

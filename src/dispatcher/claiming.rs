@@ -250,6 +250,11 @@ impl ClaimJob {
                 move_with_event(tx, &remediation, Event::Cancelled, &with, actor, Some(&trace), now).await?;
                 Ok(Claimed::Done)
             }
+            Claim::AskPerson(check) => {
+                let (event, with) = (Event::NeedsApproval, self.asks(&check));
+                move_with_event(tx, &remediation, event, &with, actor, Some(&trace), now).await?;
+                Ok(Claimed::Done)
+            }
             Claim::Expire(check) => {
                 let with = Move { config_hash: Some(self.config.hash.clone()), ..move_for(&check) };
                 move_with_event(tx, &remediation, Event::Expired, &with, actor, Some(&trace), now).await?;
@@ -269,6 +274,13 @@ impl ClaimJob {
         let policy = self.config.rules.policies.iter().find(|one| one.name == policy);
         // The claim has just found this policy unchanged; should it be gone, the longest cooldown is the safe one.
         policy.map_or(COOLDOWN_MAX, |policy| policy.cooldown)
+    }
+
+    /// The move of a queued remediation to a person. The mode is no reason worth a word, as at the decision.
+    fn asks(&self, check: &Check) -> Move {
+        let plain = move_for(check);
+        let reason = plain.reason.filter(|reason| *reason != Reason::Shadow);
+        Move { reason, config_hash: Some(self.config.hash.clone()), ..plain }
     }
 
     async fn note_wait(

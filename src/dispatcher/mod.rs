@@ -115,7 +115,7 @@ async fn settle(service: &Service, remediation: &Remediation) -> Result<bool, St
                     Settled::AskPerson(reason) => {
                         let reason = reason.or_else(|| word(remediation.reason.as_deref()));
                         let detail = "waits for a person".to_owned();
-                        (Event::SettledNeedsApproval, Move { reason, detail, ..Move::default() })
+                        (Event::NeedsApproval, Move { reason, detail, ..Move::default() })
                     }
                     Settled::Cancel(check) => {
                         if check.guard == Reason::Storm {

@@ -97,6 +97,8 @@ pub enum Claim {
     NeedPreflight,
     /// Stay queued and ask again.
     Wait(Check),
+    /// It may no longer go on alone: a person is asked.
+    AskPerson(Check),
     /// Take it back.
     Cancel(Check),
     /// Too old.
@@ -246,7 +248,7 @@ pub fn approvable(
 }
 
 /// The intent transaction's question: every guard, on the server as the pre-flight saw it.
-/// Stops win over ages, ages over waits.
+/// Stops win over ages, ages over questions to a person, those over waits.
 pub fn claim(
     waiting: &Waiting,
     rules: &Rules,
@@ -278,6 +280,8 @@ pub fn claim(
         Claim::Cancel(stop.clone())
     } else if let Some(old) = trace.first(Verdict::Expire) {
         Claim::Expire(old.clone())
+    } else if let Some(asks) = trace.first(Verdict::AskPerson) {
+        Claim::AskPerson(asks.clone())
     } else if let Some(wait) = first_wait(&trace, fresh.is_none(), server) {
         let busy = !server.is_idle();
         let read_before =
@@ -340,18 +344,23 @@ fn ask_approval(
         let limit = format!("≤ {APPROVAL_AGE_MAX:#}");
         trace.note(Reason::Expired, verdict, format!("approved {age:#} ago"), limit, None);
     } else {
-        let asked = needs_person(waiting, facts);
+        let asked = waiting.needs_person;
         let verdict = if asked { Verdict::Stop } else { Verdict::Pass };
         let seen = if asked { "nobody approved" } else { "no approval needed" };
         trace.note(Reason::Cancelled, verdict, seen, "an approval where one is needed", None);
-        if is_demoted(policy, facts) {
-            let seen = "the policy was demoted; a person must approve";
-            trace.note(Reason::Cancelled, Verdict::Stop, seen, "a policy that may act alone", None);
-        }
-        // It was young when its hold-down ended, and grew old in the queue: a later notice asks a person.
-        let verdict = if episode_is_old(waiting, policy, now) { Verdict::Expire } else { Verdict::Pass };
+        // What has changed since the hold-down ended takes nothing back: it asks a person.
+        let mut ask = |guard, asks, seen: &str, limit: &str| {
+            let verdict = if asks { Verdict::AskPerson } else { Verdict::Pass };
+            trace.note(guard, verdict, seen, limit, None);
+        };
+        let proposes = facts.trust == Some(Trust::Propose);
+        ask(Reason::ProposeOnly, proposes, if proposes { "trust propose" } else { "trust act" }, "trust act");
+        let demoted = is_demoted(policy, facts);
+        let seen = if demoted { "the policy was demoted" } else { "not demoted" };
+        ask(Reason::Shadow, demoted, seen, "a policy that may act alone");
+        let old = episode_is_old(waiting, policy, now);
         let limit = format!("≤ {:#} without a person", policy.episode_age_max);
-        trace.note(Reason::Stale, verdict, "age of the episode", limit, None);
+        ask(Reason::Stale, old, "age of the episode", &limit);
     }
 }
 

@@ -49,6 +49,7 @@ fn check_at(seconds: i64, case: Case, expected: &str) {
         Claim::NeedPreflight => "read".to_owned(),
         Claim::Wait(check) => format!("wait {}", check.guard.as_str()),
         Claim::Cancel(check) => format!("cancel {}", check.guard.as_str()),
+        Claim::AskPerson(check) => format!("ask {}", check.guard.as_str()),
         Claim::Expire(check) => format!("expire {}", check.guard.as_str()),
     };
     assert_eq!(said, expected, "{trace:#?}");
@@ -140,7 +141,7 @@ fn nobody_is_asked_twice_but_somebody_must_have_been_asked() {
     check(case(Mode::Auto).with(|c| c.waiting.needs_person = true), "cancel cancelled");
     // What grows old in the queue does not act without a person; what a person approved does.
     let old = |mode| case(mode).with(|c| c.waiting.episode_started_at = Some(at(-6 * 3600 - 1)));
-    check(old(Mode::Auto), "expire stale");
+    check(old(Mode::Auto), "ask stale");
     check(old(Mode::Approve).with(|c| c.waiting.approved_at = Some(at(0))), "go");
 }
 
@@ -249,9 +250,14 @@ fn an_open_breaker_takes_back() {
 }
 
 #[test]
-fn a_demotion_takes_back_what_nobody_approved() {
+fn a_demotion_asks_a_person_about_what_nobody_approved() {
     let demoted = || Some(Demotion { at: at(-9), why: "x".into() });
-    check(case(Mode::Auto).with(|c| c.facts.demoted = demoted()), "cancel cancelled");
+    check(case(Mode::Auto).with(|c| c.facts.demoted = demoted()), "ask shadow");
+    let held = case(Mode::Auto).with(|c| {
+        c.facts.demoted = demoted();
+        c.facts.quarantine = Some("quarantine 1: a copy".into());
+    });
+    check(held, "cancel hold");
     check(
         case(Mode::Auto).with(|c| {
             c.waiting.approved_at = Some(at(0));
@@ -451,7 +457,7 @@ fn leap_days_year_ends_and_changes_of_summer_time_are_days_like_any_other() {
 fn a_source_that_is_gone_takes_it_back_and_one_that_is_believed_less_needs_a_person() {
     check(case(Mode::Auto).with(|c| c.facts.trust = None), "cancel cancelled");
     let lowered = || case(Mode::Auto).with(|c| c.facts.trust = Some(Trust::Propose));
-    check(lowered(), "cancel cancelled");
+    check(lowered(), "ask propose_only");
     check(lowered().with(|c| c.waiting.approved_at = Some(at(0))), "go");
     let (verdict, _) = settled(&lowered().waiting, &lowered().rules, &lowered().facts, at(0));
     assert!(matches!(verdict, Settled::AskPerson(_)), "{verdict:?}");
@@ -517,5 +523,5 @@ fn an_end_at_the_very_start_of_the_episode_is_its_end() {
 fn an_episode_of_exactly_its_age_is_not_old() {
     let of = |seconds: i64| case(Mode::Auto).with(|c| c.waiting.episode_started_at = Some(at(-seconds)));
     check(of(6 * 3600), "go");
-    check(of(6 * 3600 + 1), "expire stale");
+    check(of(6 * 3600 + 1), "ask stale");
 }

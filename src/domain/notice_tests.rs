@@ -32,6 +32,7 @@ fn moves_are_told_by_where_they_lead_and_conditions_last_as_long_as_the_state() 
         ("awaiting_approval", "queued", None, None, Some("approval/r-1")),
         ("awaiting_approval", "cancelled", Some(Kind::Withdrawn), None, Some("approval/r-1")),
         ("awaiting_approval", "expired", Some(Kind::Withdrawn), None, Some("approval/r-1")),
+        ("queued", "awaiting_approval", Some(Kind::Proposed), Some("approval/r-1"), None),
         ("queued", "expired", None, None, None),
         ("queued", "intent", None, None, None),
         ("intent", "queued", None, None, None),

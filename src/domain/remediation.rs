@@ -42,8 +42,8 @@ pub enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The hold-down is over and a person must be asked.
-    SettledNeedsApproval,
+    /// A person must be asked: after the hold-down, or because the queue may no longer act alone.
+    NeedsApproval,
     /// The hold-down is over and the policy may act.
     Settled,
     /// A person approved.
@@ -79,7 +79,7 @@ pub enum Event {
 impl Event {
     /// All events.
     pub const ALL: [Self; 16] = [
-        Self::SettledNeedsApproval,
+        Self::NeedsApproval,
         Self::Settled,
         Self::Approved,
         Self::Claimed,
@@ -113,7 +113,7 @@ pub fn transition(from: State, event: Event) -> Result<State, IllegalTransition>
     use Event as E;
     use State as S;
     match (from, event) {
-        (S::Settling, E::SettledNeedsApproval) => Ok(S::AwaitingApproval),
+        (S::Settling | S::Queued, E::NeedsApproval) => Ok(S::AwaitingApproval),
         (S::Settling, E::Settled) | (S::AwaitingApproval, E::Approved) | (S::Intent, E::NotSentTryAgain) => {
             Ok(S::Queued)
         }
@@ -307,7 +307,8 @@ mod tests {
         use Event as E;
         use State as S;
         let moves = [
-            (S::Settling, E::SettledNeedsApproval, S::AwaitingApproval),
+            (S::Settling, E::NeedsApproval, S::AwaitingApproval),
+            (S::Queued, E::NeedsApproval, S::AwaitingApproval),
             (S::Settling, E::Settled, S::Queued),
             (S::Settling, E::Cancelled, S::Cancelled),
             (S::Settling, E::Expired, S::Expired),

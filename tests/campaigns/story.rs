@@ -189,6 +189,5 @@ pub(crate) fn state_of(service: &Service, server: &str) -> Option<(String, Strin
 
 fn approve(service: &Service, id: &str) {
     let body = json!({ "reason": "it hangs", "confirmStillHung": true });
-    let _asked_again_if_it_failed =
-        service.try_post(&format!("/api/v1/remediations/{id}/approve"), LEAD, &body);
+    let _asked_again_if_it_failed = service.try_approve(id, LEAD, body);
 }

@@ -68,6 +68,7 @@ fn an_unreachable_service_is_exit_three_on_one_line() {
     for args in [
         &["why", "90000001"][..],
         &["approve", "id", "--reason", "r"],
+        &["approve", "id", "--version", "2", "--reason", "r"],
         &["deny", "id", "--reason", "r"],
         &["cancel", "id", "--reason", "r"],
         &["settle", "id", "--verdict", "happened", "--reason", "r"],

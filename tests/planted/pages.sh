@@ -2,10 +2,13 @@
 # What is ordered at the pages: an approval of what was shown, and a hold when the store takes none.
 
 plant approval-of-another-decision src/hands.rs \
-  's/if approval.decision_hash.is_some\(\) && approval.decision_hash != tx.decision_hash\(id\).await\? \{/if approval.decision_hash.is_none() \&\& tx.decision_hash(id).await?.is_none() {/' \
+  's/decision_hash.as_deref\(\).is_none_or\(\|seen\| seen == decision_hash\)/decision_hash.as_deref().is_none_or(|_| true)/' \
   --test service pages::an_approval
+plant approval-of-what-nobody-saw src/hands.rs \
+  's/\(version.is_some\(\) \|\| decision_hash.is_some\(\)\).then_some/(true).then_some/' \
+  --lib http::tests::api::bodies_are_checked
 plant page-that-names-no-decision src/http/dashboard/remediations.rs \
-  's/decision_hash: Some\(form.text\("decision"\).to_owned\(\)\),/decision_hash: None,/' \
+  's/Seen::new\(Some\(version\), Some\(decision\)\)/Seen::new(Some(version), Some(decision).filter(|_| false))/' \
   --test service pages::an_approval
 plant hold-button-without-its-file src/http/dashboard/holds.rs \
   's/problem.code\(\) == Code::StoreFailed && /problem.code() == Code::NotFound \&\& /' \

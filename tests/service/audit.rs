@@ -56,9 +56,10 @@ fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
     fire(&service, &firing, "three");
     fire(&service, &firing, "three");
     for n in [0, 1] {
-        let path = format!("remediations/{}/approve", id(n, "awaiting_approval"));
+        let id = id(n, "awaiting_approval");
         // Of the second one the person says that it still hangs: that counts as a notice.
-        act(&service, LEAD, &path, &json!({ "reason": "hung", "confirmStillHung": n == 1 }));
+        let said = service.approve(&id, LEAD, json!({ "reason": "hung", "confirmStillHung": n == 1 }));
+        assert_eq!(said.0, 200, "{said:?}");
     }
     act(&service, LEAD, &format!("remediations/{}/deny", id(2, "awaiting_approval")), &reason("a test"));
     service.wait_for(&server(0), &["confirmed"]);
@@ -67,7 +68,8 @@ fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
 
     let order = json!({ "serverInstanceNo": server(3), "regionCode": "KR", "policy": "hung-windows", "reason": "frozen console", "mode": "execute" });
     act(&service, OPERATOR, "remediations", &order);
-    act(&service, LEAD2, &format!("remediations/{}/approve", id(3, "awaiting_approval")), &reason("looked"));
+    let said = service.approve(&id(3, "awaiting_approval"), LEAD2, reason("looked"));
+    assert_eq!(said.0, 200, "{said:?}");
     service.wait_for(&server(3), &["accepted", "confirmed"]);
 
     let hold = act(&service, OPERATOR, "holds", &json!({ "scope": "global", "reason": "looking" }));

@@ -55,10 +55,41 @@ fn an_approval_is_by_an_approver_once_and_for_the_version_they_saw() {
     assert_eq!(status, 409, "it moved from version 1 when its hold-down ended: {said}");
     let (status, said) = on.act(LEAD, &path, &json!({ "reason": "" }));
     assert_eq!(status, 400, "{said}");
+    let (status, said) = on.act(LEAD, &path, &json!({ "reason": "hung" }));
+    assert_eq!(
+        (status, &said["field"]),
+        (400, &json!("decisionHash")),
+        "it names nothing that was seen: {said}"
+    );
     let (status, said) = on.act(LEAD, &path, &json!({ "reason": "hung", "version": 2 }));
     assert_eq!(status, 200, "{said}");
-    let (status, said) = on.act(LEAD, &path, &json!({ "reason": "hung" }));
+    let (status, said) = on.act(LEAD, &path, &json!({ "reason": "hung", "version": 3 }));
     assert_eq!(status, 409, "an approval is single-use: {said}");
+    on.service.wait_for(FIRST, &["accepted", "confirmed"]);
+    assert_eq!(on.cloud.requests(FIRST), 1);
+}
+
+#[test]
+fn the_command_line_approves_only_what_was_seen() {
+    let on = stage("approve", "0s");
+    on.site.secret("lead-token", LEAD);
+    on.fire(FIRST, "one");
+    let id = on.service.wait_for(FIRST, &["awaiting_approval"])["id"].as_str().unwrap().to_owned();
+    let approve = |more: &[&str]| {
+        let args =
+            ["approve", &id, "--reason", "hung", "--url", &on.service.url, "--token-file", "lead-token"];
+        on.site.run(&[&args, more].concat())
+    };
+    let (code, _, shown) = approve(&[]);
+    assert_eq!(code, 2, "nobody can be asked here: {shown}");
+    assert!(shown.contains("win-") && shown.contains(FIRST) && shown.contains("hung-windows"), "{shown}");
+    let hash = shown.split_once("decisionHash: ").unwrap().1.lines().next().unwrap().to_owned();
+    assert!(shown.contains(&format!("--decision-hash {hash}")), "{shown}");
+    assert_eq!(on.service.wait_for(FIRST, &["awaiting_approval"])["approvedBy"], Value::Null);
+    let (code, out, trouble) = approve(&["--decision-hash", &"0".repeat(64)]);
+    assert_eq!(code, 1, "{out}{trouble}");
+    let (code, out, trouble) = approve(&["--decision-hash", &hash]);
+    assert_eq!(code, 0, "{out}{trouble}");
     on.service.wait_for(FIRST, &["accepted", "confirmed"]);
     assert_eq!(on.cloud.requests(FIRST), 1);
 }
@@ -76,7 +107,7 @@ fn a_denied_and_a_cancelled_one_never_send() {
     let id = on.service.wait_for(SECOND, &["awaiting_approval"])["id"].as_str().unwrap().to_owned();
     let (status, said) = on.act(OPERATOR, &format!("remediations/{id}/cancel"), &json!({ "reason": "mine" }));
     assert_eq!(status, 200, "{said}");
-    let (status, said) = on.act(LEAD, &format!("remediations/{id}/approve"), &json!({ "reason": "late" }));
+    let (status, said) = on.service.approve(&id, LEAD, json!({ "reason": "late" }));
     assert_eq!(status, 409, "{said}");
     assert_eq!(on.cloud.running.ledger().len(), 0);
 }
@@ -247,9 +278,9 @@ fn nobody_approves_what_they_replayed() {
     let (status, said) = on.act(LEAD, &format!("deliveries/{delivery}/replay"), &body);
     assert!(status == 200 || status == 202, "{said}");
     let id = on.service.wait_for(FIRST, &["awaiting_approval"])["id"].as_str().unwrap().to_owned();
-    let (status, said) = on.act(LEAD, &format!("remediations/{id}/approve"), &json!({ "reason": "mine" }));
+    let (status, said) = on.service.approve(&id, LEAD, json!({ "reason": "mine" }));
     assert_eq!(status, 403, "{said}");
-    let (status, said) = on.act(LEAD2, &format!("remediations/{id}/approve"), &json!({ "reason": "looked" }));
+    let (status, said) = on.service.approve(&id, LEAD2, json!({ "reason": "looked" }));
     assert_eq!(status, 200, "{said}");
     on.service.wait_for(FIRST, &["accepted", "confirmed"]);
 }

@@ -72,8 +72,7 @@ fn every_behaviour_of_the_cloud_is_classed_and_never_answered_by_a_second_reques
 
     for n in 0..table.len() {
         let id = service.wait_for(&server(n), &["awaiting_approval"])["id"].as_str().unwrap().to_owned();
-        let path = format!("/api/v1/remediations/{id}/approve");
-        let (status, said) = service.post(&path, LEAD, &json!({ "reason": "a trial" }));
+        let (status, said) = service.approve(&id, LEAD, json!({ "reason": "a trial" }));
         assert_eq!(status, 200, "{said}");
     }
 

@@ -383,6 +383,19 @@ impl Service {
         read_answer(asking.header("content-type", "application/json").body(body.to_string()))
     }
 
+    /// Approves a remediation as it is shown now; `None` when the connection broke.
+    pub(crate) fn try_approve(&self, id: &str, token: &str, mut body: Value) -> Option<(u16, Value)> {
+        let path = format!("/api/v1/remediations/{id}");
+        let (_, shown) = self.try_get(&path, token)?;
+        body["decisionHash"] = shown["decisionHash"].clone();
+        self.try_post(&format!("{path}/approve"), token, &body)
+    }
+
+    /// Approves a remediation as it is shown now.
+    pub(crate) fn approve(&self, id: &str, token: &str, body: Value) -> (u16, Value) {
+        self.try_approve(id, token, body).unwrap()
+    }
+
     /// Takes back a demotion of the policy, as a person does after an unknown.
     pub(crate) fn promote(&self) {
         let body = json!({ "reason": "looked at it" });

@@ -219,8 +219,7 @@ fn a_reused_number_is_another_machine_and_is_left_alone() {
         simulator::ServerPatch { create_date: Some("2026-11-01T10:00:00+0900".into()), ..Default::default() };
     on.cloud.running.patch(FIRST, created).unwrap();
     let body = json!({ "reason": "it hangs", "confirmStillHung": true });
-    let (status, said) =
-        on.service.post(&format!("/api/v1/remediations/{id}/approve"), crate::support::LEAD, &body);
+    let (status, said) = on.service.approve(&id, crate::support::LEAD, body);
     assert!(status == 200 || status == 409, "{said}");
     let ended = on.service.wait_for(FIRST, &["cancelled"]);
     assert_eq!(ended["reason"], "not_eligible", "{ended}");

@@ -169,10 +169,7 @@ fn the_trace_goes_on_after_a_kill_in_the_middle() {
     // The next process does not take what is older for its own: one story, one trace.
     let service = site.start();
     let id = waiting["id"].as_str().unwrap();
-    let approve = || {
-        let body = json!({ "reason": "it hangs" });
-        (service.post(&format!("/api/v1/remediations/{id}/approve"), LEAD, &body).0 == 200).then_some(())
-    };
+    let approve = || (service.approve(id, LEAD, json!({ "reason": "it hangs" })).0 == 200).then_some(());
     eventually("the approval", approve);
     service.wait_for(SERVER, &["confirmed"]);
     wait_for(&collector, &trace, "remediation");

@@ -15,7 +15,7 @@ use super::{Mode, done, idempotency, no_params, why, words};
 use crate::domain::ids::RemediationId;
 use crate::domain::remediation::State;
 use crate::domain::server::{RegionCode, ServerNo};
-use crate::hands::{self, Approval, Settled, Settlement, Verdict};
+use crate::hands::{self, Approval, Seen, Settled, Settlement, Verdict};
 use crate::intake::Order;
 use crate::store::RemediationRow;
 
@@ -112,12 +112,11 @@ pub(in super::super) async fn approve(
 ) -> Result<HttpResponse, Problem> {
     no_params(&req)?;
     let wanted: Approve = body::json(&req, payload).await?;
-    let approval = Approval {
-        reason: words(&wanted.reason)?,
-        version: wanted.version,
-        decision_hash: wanted.decision_hash,
-        confirm_still_hung: wanted.confirm_still_hung,
-    };
+    let reason = words(&wanted.reason)?;
+    let seen = Seen::new(wanted.version, wanted.decision_hash).ok_or_else(|| {
+        Problem::body("decisionHash", "expected the decisionHash or the version that you looked at")
+    })?;
+    let approval = Approval { reason, seen, confirm_still_hung: wanted.confirm_still_hung };
     let id = RemediationId::from_text(id.into_inner());
     done(hands::approve(&door.service, &id, &person.0.name, approval).await)?;
     Ok(HttpResponse::Ok().json(row(&door, id.as_str()).await?))

@@ -18,7 +18,7 @@ use crate::domain::guard::{Check, Trace};
 use crate::domain::ids::RemediationId;
 use crate::domain::remediation::State;
 use crate::domain::server::ServerNo;
-use crate::hands::{self, Approval, Settled, Settlement, Verdict};
+use crate::hands::{self, Approval, Seen, Settled, Settlement, Verdict};
 use crate::store::{
     AlertRow, AuditFilter, AuditItem, PAGE_MAX, PageRequest, RemediationRow, ServerRow, Store, StoreError,
 };
@@ -170,12 +170,11 @@ pub(in super::super) async fn approve(
     let done = async {
         typed_token(&req, &door, &sent)?;
         let form = &sent.form;
-        // A page always names what it showed: an approval without it is refused.
-        let version = form.text("version").parse().map_err(|_bad| Problem::body("version", "missing"))?;
+        let shown = || Some((form.text("version").parse().ok()?, form.text("decision").to_owned()));
+        let seen = shown().and_then(|(version, decision)| Seen::new(Some(version), Some(decision)));
         let approval = Approval {
             reason: form.reason()?,
-            version: Some(version),
-            decision_hash: Some(form.text("decision").to_owned()),
+            seen: seen.ok_or_else(|| Problem::body("version", "missing"))?,
             confirm_still_hung: form.ticked("still_hung"),
         };
         let id = RemediationId::from_text(id.as_str());

@@ -63,10 +63,13 @@ fn order() -> Operation {
 fn approve() -> Operation {
     Operation::new("post", "/api/v1/remediations/{id}/approve", "approve", "Approve a remediation")
         .about(
-            "From `awaiting_approval` only, good for 10 minutes; every guard is asked again when it is used. For a \
-             replay or an order by hand another person is needed than the one who asked.",
+            "From `awaiting_approval` only, good for 10 minutes; every guard is asked again when it is used. \
+             `decisionHash` or `version` says what the approver looked at; one is required. \
+             For a replay or an order by hand another person is needed than the one who asked.",
         )
-        .reads::<Approve>(&json!({ "reason": "looked at the console", "version": 2, "confirmStillHung": true }))
+        .reads::<Approve>(
+            &json!({ "reason": "looked at the console", "version": 2, "confirmStillHung": true }),
+        )
         .answers::<RemediationRow>(200, "The remediation as it is now.", &seen("remediation"))
         .refuses(&[
             Code::NotFound,

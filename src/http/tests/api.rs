@@ -97,6 +97,7 @@ async fn bodies_are_checked_field_by_field() {
         (approve, json!({ "reason": "x".repeat(501) }), "reason"),
         (approve, json!({ "reason": "x", "force": true }), "force"),
         (approve, json!({ "reason": "x", "version": "1" }), "version"),
+        (approve, json!({ "reason": "x", "confirmStillHung": true }), "decisionHash"),
         ("/api/v1/remediations/none/settle", json!({ "reason": "x", "verdict": "maybe" }), "verdict"),
         (by_hand, json!({ "serverInstanceNo": "1", "policy": "p", "reason": "x" }), "regionCode"),
         (
@@ -116,7 +117,7 @@ async fn bodies_are_checked_field_by_field() {
         assert_eq!((told.status, told.code().as_str()), (400, "invalid_body"), "{path} {body} {told:?}");
         assert!(told.json()["detail"].as_str().unwrap().contains(word), "{path} {body} {told:?}");
     }
-    let told = rig.post("approver", approve, &json!({ "reason": "x" })).await;
+    let told = rig.post("approver", approve, &json!({ "reason": "x", "version": 1 })).await;
     assert_eq!((told.status, told.code().as_str()), (404, "not_found"));
     let request =
         rig.request("POST", by_hand).bearer_auth(token("operator")).header("idempotency-key", "a b");

@@ -213,6 +213,7 @@ impl Judge {
                 Claim::Go(_) => Answer::Go,
                 Claim::NeedPreflight => Answer::Read,
                 Claim::Wait(_) => Answer::Wait,
+                Claim::AskPerson(_) => Answer::Move(Event::NeedsApproval),
                 Claim::Cancel(_) => Answer::Move(Event::Cancelled),
                 Claim::Expire(_) => Answer::Move(Event::Expired),
             }
@@ -226,7 +227,7 @@ impl Judge {
             let waiting = judge.waiting(state, rem);
             match settled(&waiting, judge.rules(state), &facts, instant(state.now, 0)).0 {
                 Settled::Queue => Answer::Move(Event::Settled),
-                Settled::AskPerson(_) => Answer::Move(Event::SettledNeedsApproval),
+                Settled::AskPerson(_) => Answer::Move(Event::NeedsApproval),
                 Settled::Cancel(_) => Answer::Move(Event::Cancelled),
                 Settled::Expire(_) => Answer::Move(Event::Expired),
             }

@@ -25,10 +25,11 @@ const SIGNATURE: i64 = 5 * MINUTE;
 const ENDED_STALLS_COUNT: bool = false;
 
 /// The legal moves, as the contract lists them.
-pub(crate) const LEGAL: [(State, State); 25] = [
+pub(crate) const LEGAL: [(State, State); 26] = [
     (State::Settling, State::AwaitingApproval),
     (State::Settling, State::Queued),
     (State::AwaitingApproval, State::Queued),
+    (State::Queued, State::AwaitingApproval),
     (State::Settling, State::Cancelled),
     (State::Settling, State::Expired),
     (State::AwaitingApproval, State::Cancelled),

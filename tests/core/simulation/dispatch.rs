@@ -75,7 +75,7 @@ impl World {
         let storm = matches!(&verdict, Settled::Cancel(check) if check.guard == Reason::Storm);
         let event = match verdict {
             Settled::Queue => Event::Settled,
-            Settled::AskPerson(_) => Event::SettledNeedsApproval,
+            Settled::AskPerson(_) => Event::NeedsApproval,
             Settled::Cancel(check) => {
                 self.tally.cancelled(check.guard);
                 Event::Cancelled
@@ -123,6 +123,12 @@ impl World {
             Claim::Wait(check) => {
                 self.tally.waited(check.guard);
                 self.say(12, rem, |_| format!("r{rem} waits: {} {}", check.guard.as_str(), check.seen));
+            }
+            Claim::AskPerson(check) => {
+                self.tally.asked(check.guard);
+                let fate = self.fate();
+                self.commit(fate, now, |world| world.shift(rem, Event::NeedsApproval, now));
+                self.say(13, rem, |_| format!("r{rem} asks a person: {} ({fate:?})", check.guard.as_str()));
             }
             Claim::Cancel(check) | Claim::Expire(check) => {
                 let expire = check.verdict == Verdict::Expire;

@@ -25,6 +25,10 @@ impl Tally {
         self.add("cancelled", guard.as_str(), "-");
     }
 
+    pub(crate) fn asked(&mut self, guard: Reason) {
+        self.add("asked", guard.as_str(), "-");
+    }
+
     pub(crate) fn waited(&mut self, guard: Reason) {
         self.add("waited", guard.as_str(), "-");
     }
@@ -55,7 +59,7 @@ impl Tally {
 }
 
 /// What a run of some size must have reached, or it proves nothing.
-const REACHED: [&str; 53] = [
+const REACHED: [&str; 54] = [
     "state settling",
     "state awaiting_approval",
     "state queued",
@@ -93,6 +97,7 @@ const REACHED: [&str; 53] = [
     "cancelled silenced",
     "cancelled maintenance",
     "cancelled expired",
+    "asked shadow",
     "waited spacing",
     "waited blind",
     "waited budget_policy",
