@@ -182,6 +182,8 @@ fn facts() -> Facts {
         demoted: None,
         quarantine: None,
         unwatched: Vec::new(),
+        listed_uptime_at: None,
+        incident_opened_at: None,
         heartbeats: Vec::new(),
         guest: GuestFacts::default(),
     }

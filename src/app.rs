@@ -313,6 +313,7 @@ impl App {
         if written && let Err(error) = self.cloud.renew_keys(&config.cloud) {
             tracing::error!(error = %chain(&error), "the new cloud keys are not used");
         }
+        config.rules.clock_skew_max = config.cloud.clock_skew_max;
         config.server.queue_max = old.server.queue_max;
         let (hash, now) = (config.hash.clone(), self.service.clock.now());
         self.service.config.store(Arc::new(config));

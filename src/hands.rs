@@ -19,7 +19,7 @@ pub use replay::{Idempotency, Ordered, ReplayTried, Replayed, order, replay};
 
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::claim;
-use crate::domain::guard::Verdict::Stop;
+use crate::domain::guard::Verdict::{AskPerson, Stop};
 use crate::domain::guard::{Check, Reason, Trace};
 use crate::domain::hold::HoldScope;
 use crate::domain::ids::RemediationId;
@@ -58,6 +58,12 @@ pub enum Refusal {
     ConfirmStillHung {
         /// When.
         last_notice_at: Timestamp,
+    },
+    /// A guard wants a person who vouches.
+    #[error("{}: {} (wanted: {}); look at the server, then confirm that it hangs", check.guard.as_str(), check.seen, check.limit)]
+    ConfirmFirst {
+        /// Which.
+        check: Check,
     },
     /// Too early to say that nothing happened.
     #[error("a late request could still take effect; say so after {until}")]
@@ -194,13 +200,18 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
             let (job, config) = (Arc::clone(&job), Arc::clone(&config));
             Box::pin(async move {
                 let (id, person, approval) = job.as_ref();
-                let Some(remediation) = tx.remediation(id).await? else { return Ok(Err(Refusal::NotFound)) };
+                let Some(mut remediation) = tx.remediation(id).await? else {
+                    return Ok(Err(Refusal::NotFound));
+                };
                 let decision_hash = tx.decision_hash(id).await?.unwrap_or_default();
                 if let Some(refusal) = not_approvable_by(&remediation, person, &approval.seen, &decision_hash)
                 {
                     return Ok(Err(refusal));
                 }
                 let facts = facts_for(tx, &remediation, &config, now).await?;
+                if approval.confirm_still_hung {
+                    remediation.waiting.confirmed_at = Some(now);
+                }
                 let (verdict, trace) = claim::approvable(&remediation.waiting, &config.rules, &facts, now);
                 if let Err(check) = verdict {
                     if check.guard == Reason::Storm {
@@ -208,6 +219,9 @@ pub async fn approve(service: &Service, id: &RemediationId, person: &str, approv
                         open_storm_if_seen(tx, &remediation, server, &facts, &config, now).await?;
                     }
                     return Ok(Err(Refusal::Guard { check, trace }));
+                }
+                if let Some(check) = trace.first(AskPerson).cloned() {
+                    return Ok(Err(Refusal::ConfirmFirst { check }));
                 }
                 let last_notice_at = remediation.waiting.last_notice_at;
                 let policies = &config.rules.policies;

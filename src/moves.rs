@@ -37,6 +37,7 @@ pub async fn facts_for(
         fingerprint: waiting.alert.fingerprint.clone(),
         trust: trust_now(config, &waiting.source),
         remediation: Some(remediation.id.clone()),
+        starts_at: waiting.alert.starts_at,
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
         hold_file: hold_file(&config.store.hold_file),
@@ -83,6 +84,7 @@ pub async fn move_with_event(
     let mut audit = event_about(remediation, "remediation_moved", actor, now).with_detail(&json!({
         "from": remediation.state, "to": state, "detail": with.detail, "until": with.until, "trace": trace,
         "configHash": with.config_hash, "vouched": with.vouched,
+        "confirmedAt": with.vouched.then_some(now),
     }));
     audit.reason = with.reason.map(|reason| reason.as_str().to_owned());
     tx.append(&audit).await?;

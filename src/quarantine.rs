@@ -248,7 +248,9 @@ pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
     findings.extend(service.journal.trouble());
     // Of several replicas any may have watched: the store tells until when, and not the journal of this one.
     let watched = if at.is_shared { Known::default() } else { known.clone() };
-    let gap = gap(&watched, latest, service.clock.wall(), now);
+    // Before its first start a store saw nothing at all.
+    let first = history.identity.is_none().then_some(Gap { from: Timestamp::UNIX_EPOCH, until: now });
+    let gap = first.or_else(|| gap(&watched, latest, service.clock.wall(), now));
     if let Some(stamp) = &known.stamp {
         doubt_a_jumped_clock(service, stamp);
     }

@@ -188,7 +188,7 @@ fn a_gap_is_what_lies_between_two_signs_of_life() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_frozen_notes_it_once() {
+async fn a_first_start_and_a_process_that_was_frozen_are_noted_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("unhang.toml");
     let store = folder.path().join("unhang.db");
@@ -210,6 +210,7 @@ async fn a_process_that_was_frozen_notes_it_once() {
             fingerprint: String::new(),
             trust: None,
             remediation: None,
+            starts_at: Some(Timestamp::UNIX_EPOCH),
             attempts_since: Timestamp::UNIX_EPOCH,
             now: service.clock.now(),
             hold_file: None,
@@ -218,12 +219,14 @@ async fn a_process_that_was_frozen_notes_it_once() {
         };
         service.store.clone().facts(facts).await.unwrap().unwatched.len()
     };
+    assert_eq!(gaps().await, 1, "before its first start a store saw nothing");
+    begin(&service, Some(service.clock.now())).await.unwrap();
     sign_of_life(&service).await;
-    assert_eq!(gaps().await, 0);
+    assert_eq!(gaps().await, 1, "the second start");
     let long_ago = service.clock.wall() - SignedDuration::from_mins(11);
     let stamp = Stamp { at: long_ago, boot_id: None, boot_seconds: None, audit: None };
     service.journal.append(Entry::Stamp(stamp)).unwrap();
     sign_of_life(&service).await;
     sign_of_life(&service).await;
-    assert_eq!(gaps().await, 1);
+    assert_eq!(gaps().await, 2);
 }

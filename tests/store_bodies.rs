@@ -104,21 +104,64 @@ async fn bodies_that_wait_together_are_known_or_not_each_by_itself() {
     }
 }
 
+/// A store as the migrations up to one left it.
+async fn older(path: &std::path::Path, version: i64) -> SqliteConnection {
+    let all = Migrator::new(std::path::Path::new("migrations/sqlite")).await.unwrap();
+    let older = all.iter().filter(|one| one.version <= version).cloned().collect();
+    let older = Migrator { migrations: Cow::Owned(older), ..Migrator::DEFAULT };
+    let mut db = SqliteConnection::connect_with(&options(path)).await.unwrap();
+    older.run(&mut db).await.unwrap();
+    db
+}
+
+fn options(path: &std::path::Path) -> sqlx::sqlite::SqliteConnectOptions {
+    sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .create_if_missing(true)
+}
+
+#[tokio::test]
+async fn a_remediation_of_an_older_store_lives_on_and_nobody_has_confirmed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut db = older(&path, 15).await;
+    let server = serde_json::json!({
+        "no": "1", "region": "KR", "name": "n", "createdAt": "2026-01-01T00:00:00Z", "uptimeAt": null,
+        "platformCode": "WND64", "hypervisorCode": "XEN", "statusCode": "RUN", "operationCode": "NULL",
+        "memoryBytes": 1, "zoneCode": "z", "subnetNo": "s", "placementGroupNo": "",
+    });
+    let alert = serde_json::json!({
+        "fingerprint": "f", "status": "firing", "name": "n", "labels": {}, "startsAt": null, "endsAt": null,
+        "senderTime": null, "neverActionable": null,
+    });
+    let sql = format!(
+        "INSERT INTO incident (id, server_no, region_code, server_name, opened_at, last_seen_at) \
+         VALUES ('i', '1', 'KR', 'n', 0, 0); \
+         INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, config_hash, \
+         source, alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since, \
+         approved_by, approved_at) \
+         VALUES ('r', 'i', 'queued', '1', 'KR', '{server}', 'p', 'h', 'c', 's', '{alert}', 1, 't', 7, 0, 0, 0, 0, 'lead', 9)"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+
+    let store = open(&Place::File(path)).await;
+    let found = store.due(Timestamp::from_second(100).unwrap()).await.unwrap();
+    let waiting: Vec<_> = found.into_iter().map(|one| one.waiting).collect();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].decided_at.as_millisecond(), 7);
+    assert_eq!(waiting[0].approved_at.map(Timestamp::as_millisecond), Some(9));
+    assert_eq!(waiting[0].confirmed_at, None);
+}
+
 #[tokio::test]
 async fn bodies_of_an_older_store_are_found_in_its_newer_table() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    let all = Migrator::new(std::path::Path::new("migrations/sqlite")).await.unwrap();
     // The last before bodies were put in order.
-    let older = all.iter().filter(|one| one.version <= 14).cloned().collect();
-    let older = Migrator { migrations: Cow::Owned(older), ..Migrator::DEFAULT };
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(&path)
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
-        .foreign_keys(true)
-        .create_if_missing(true);
-    let mut db = SqliteConnection::connect_with(&options).await.unwrap();
-    older.run(&mut db).await.unwrap();
+    let mut db = older(&path, 14).await;
     let ids: Vec<DeliveryId> = (0..AT_ONCE).map(|_| DeliveryId::generate()).collect();
     for (n, id) in ids.iter().enumerate() {
         let sql = format!(
@@ -140,7 +183,7 @@ async fn bodies_of_an_older_store_are_found_in_its_newer_table() {
     let again = deliver(&store, vec![delivery("s", "0", Timestamp::UNIX_EPOCH)]).await;
     assert_eq!(again.iter().filter(|(_, earlier)| earlier.is_some()).count(), 1);
     // A delivery still needs its body, and a body is still kept once.
-    let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+    let mut db = SqliteConnection::connect_with(&options(&path)).await.unwrap();
     for sql in
         ["UPDATE delivery SET body_sha256 = 'none'", "INSERT INTO body VALUES ('hash of 1', x'', NULL)"]
     {

@@ -57,6 +57,7 @@ fn wanted(target: TargetFact) -> FactsWanted {
         fingerprint: "f".to_owned(),
         trust: Some(Trust::Act),
         remediation: None,
+        starts_at: None,
         attempts_since: at(0),
         now: at(1000),
         hold_file: None,
@@ -219,6 +220,7 @@ async fn create(tx: &mut Tx, no: &str) -> Result<(), StoreError> {
         noticed_at: at(900),
         settle_until: at(900),
         episode_started_at: None,
+        confirmed_at: None,
     })
 }
 

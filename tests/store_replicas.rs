@@ -50,6 +50,7 @@ async fn holds(store: &Store) -> usize {
         fingerprint: String::new(),
         trust: None,
         remediation: None,
+        starts_at: Some(Timestamp::UNIX_EPOCH),
         attempts_since: now,
         now,
         hold_file: None,

@@ -5,6 +5,7 @@ timeline = Timeline
 approve-title = Approve the interrupt
 approve-what = The guest stops with a blue screen, writes its memory to disk and starts again. Look at its console first.
 approve-own = You asked for this: another person must approve it.
+approve-rebooted = It was started after the alert began. Approve it only if you have seen it hang since then.
 still-hung = I looked at the server just now, and it still hangs
 approve = Approve
 deny-title = Deny

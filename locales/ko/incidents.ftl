@@ -5,6 +5,7 @@ timeline = 타임라인
 approve-title = 인터럽트 승인
 approve-what = 게스트가 블루스크린으로 멈추고 메모리를 디스크에 기록한 뒤 다시 시작합니다. 먼저 콘솔을 확인하십시오.
 approve-own = 본인이 요청했습니다. 다른 사람이 승인해야 합니다.
+approve-rebooted = 경보가 시작된 뒤에 서버가 다시 시작되었습니다. 그 이후에 멈춘 것을 직접 확인한 경우에만 승인하십시오.
 still-hung = 방금 서버를 확인했고 여전히 멈춰 있습니다
 approve = 승인
 deny-title = 거부

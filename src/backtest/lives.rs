@@ -103,7 +103,7 @@ impl Life {
     fn refused_then(&self) -> Option<Reason> {
         let (_, life) = self.recorded.as_ref()?;
         let reason = life.reason.as_deref().and_then(Reason::parse)?;
-        let by_others = matches!(reason, Reason::NotEligible | Reason::NotCorroborated);
+        let by_others = matches!(reason, Reason::NotEligible | Reason::NotCorroborated | Reason::Rebooted);
         (by_others && life.intent_at.is_none()).then_some(reason)
     }
 
@@ -153,8 +153,10 @@ impl Replay {
                 needs_person,
                 last_notice_at: now,
                 episode_started_at: opening.alert.starts_at,
+                decided_at: now,
                 waiting_since: now,
                 approved_at: None,
+                confirmed_at: None,
             },
             trust: opening.trust,
             stage: Stage::Settling,
@@ -254,6 +256,7 @@ impl Replay {
         life.stage = Stage::Queued;
         life.waiting.approved_at = Some(now);
         // Whoever approves vouches for the server.
+        life.waiting.confirmed_at = Some(now);
         life.waiting.last_notice_at = life.waiting.last_notice_at.max(now);
         self.claim(life, place, rules, policy, now);
     }

@@ -26,6 +26,7 @@ use crate::domain::facts::{Named, TargetFact, TargetName, speaks_of_another_regi
 use crate::domain::guard::{Reason, Trace};
 use crate::domain::limits::later;
 use crate::domain::policy::{Mode, Policy, Rules, Trust};
+use crate::domain::reboot;
 use crate::domain::server::Server;
 use crate::domain::signs::{fires, storm_shown};
 use crate::store::{Record, RecordedAlert};
@@ -86,6 +87,7 @@ impl Replay {
             // What the cloud said of it then is in the record, where it mattered.
             "RUN".clone_into(&mut server.status_code);
             "NULL".clone_into(&mut server.operation_code);
+            server.uptime_at = Some(server.created_at);
             by_no.entry(server.no.to_string()).or_default().push(servers.len());
             by_name.entry(server.name.clone()).or_default().push(servers.len());
             servers.push(Arc::new(server));
@@ -267,7 +269,7 @@ impl Replay {
             return (TargetFact::Unknown { named }, None);
         };
         let mut server = server.as_ref().clone();
-        if then == Some(Reason::NotEligible) {
+        if matches!(then, Some(Reason::NotEligible | Reason::Rebooted | Reason::DumpWindow)) {
             as_seen_then(&mut server, row.trace.as_deref());
         }
         (TargetFact::Found(Box::new(server)), Some(place))
@@ -346,10 +348,16 @@ impl Replay {
     }
 }
 
-/// Puts back what the guards saw of the server when they refused it.
+/// Puts back what the guards saw of the server when they refused it, or asked a person.
 fn as_seen_then(server: &mut Server, trace: Option<&str>) {
     let trace: Trace = trace.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    for check in trace.0.iter().filter(|check| check.guard == Reason::NotEligible) {
+    for check in &trace.0 {
+        if let Some(at) = reboot::booted_at(check) {
+            server.uptime_at = Some(at);
+        }
+        if check.guard != Reason::NotEligible {
+            continue;
+        }
         match check.limit.as_str() {
             "RUN" => server.status_code.clone_from(&check.seen),
             "NULL" => {

@@ -20,7 +20,7 @@ pub const TOLD_MAX: usize = 1000;
 pub const ASSUMPTIONS: [(&str, &str); 8] = [
     (
         "state",
-        "the cloud's state of a server is the record's where the record refused it for that; else it runs and is idle",
+        "state and start of a server are the record's where that refused it for them; else it runs, is idle and was not rebooted",
     ),
     (
         "inventory",

@@ -86,6 +86,8 @@ impl World {
             demoted: None,
             quarantine: None,
             unwatched: Vec::new(),
+            listed_uptime_at: None,
+            incident_opened_at: None,
             heartbeats: Vec::new(),
             guest: GuestFacts::default(),
         };

@@ -78,6 +78,8 @@ impl FactSource for NoFacts {
             demoted: None,
             quarantine: None,
             unwatched: Vec::new(),
+            listed_uptime_at: None,
+            incident_opened_at: None,
             guest: GuestFacts::default(),
             heartbeats: wanted
                 .heartbeats

@@ -65,7 +65,7 @@ pub(super) struct ApproveArgs {
     /// `decisionHash` that you looked at; refused when something else would be approved now
     #[arg(long, value_name = "HASH")]
     decision_hash: Option<String>,
-    /// You have seen that the server still hangs; needed when the last notice is old
+    /// You have seen that the server still hangs; needed when the last notice is old, or the server was rebooted
     #[arg(long)]
     confirm_still_hung: bool,
     #[command(flatten)]

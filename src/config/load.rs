@@ -170,13 +170,22 @@ fn read(table: Table, vault: Vault<'_>, findings: &Findings) -> Option<Config> {
     sources::judge_heartbeats(&sources, &policies, findings);
     judge_whole(&names, policies.is_empty(), findings);
     judge_attestations(&policies, &sources, findings);
+    let cloud = cloud?;
     let mut config = Config {
         hash: String::new(),
         server,
         store,
-        cloud: cloud?,
         sources,
-        rules: Rules { policies, limits, eligibility, maintenance: windows, storm: storm_guard, breaker },
+        rules: Rules {
+            policies,
+            limits,
+            eligibility,
+            maintenance: windows,
+            storm: storm_guard,
+            breaker,
+            clock_skew_max: cloud.clock_skew_max,
+        },
+        cloud,
         dispatch,
         verify,
         inventory,

@@ -13,6 +13,7 @@ use super::guard::{Check, Reason, Trace, Verdict};
 use super::ladder;
 use super::limits;
 use super::policy::{Mode, Policy, Rules, Trust};
+use super::reboot::Hang;
 use super::server::{Identity, Server};
 use super::standing::{Standing, ask_standing};
 
@@ -45,10 +46,14 @@ pub struct Waiting {
     pub last_notice_at: Timestamp,
     /// When the episode began.
     pub episode_started_at: Option<Timestamp>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
     /// When it began to wait for approval.
     pub waiting_since: Timestamp,
     /// When a person approved.
     pub approved_at: Option<Timestamp>,
+    /// When a person last said that the server hangs: an order, a replay, or an approval that confirms it.
+    pub confirmed_at: Option<Timestamp>,
 }
 
 /// What the pre-flight read saw.
@@ -144,8 +149,23 @@ pub struct Stall {
 
 /// How old something noted at `at` is, with what a clock that stood still does not show.
 fn age(at: Timestamp, stall: Option<Stall>, now: Timestamp) -> SignedDuration {
-    let hidden = stall.filter(|stall| at <= stall.until).map_or(SignedDuration::ZERO, |stall| stall.by);
-    now.duration_since(at).saturating_add(hidden)
+    now.duration_since(at).saturating_add(hidden(at, stall))
+}
+
+fn hidden(at: Timestamp, stall: Option<Stall>) -> SignedDuration {
+    stall.filter(|stall| at <= stall.until).map_or(SignedDuration::ZERO, |stall| stall.by)
+}
+
+/// The hang that it was decided about. What we noted ourselves may be older than it seems.
+fn hang(waiting: &Waiting, facts: &Facts, stall: Option<Stall>) -> Hang {
+    let earliest = |at: Timestamp| limits::earlier(at, hidden(at, stall));
+    let decided_at = earliest(waiting.decided_at);
+    let first = waiting.alert.starts_at.or_else(|| facts.incident_opened_at.map(earliest));
+    Hang {
+        began_at: first.map_or(decided_at, |at| at.min(decided_at)),
+        decided_uptime_at: waiting.server.uptime_at,
+        confirmed_at: waiting.confirmed_at.map(earliest),
+    }
 }
 
 fn ask_notice(trace: &mut Trace, waiting: &Waiting, policy: &Policy, stall: Option<Stall>, now: Timestamp) {
@@ -184,6 +204,7 @@ fn ask_all(
     server: &Server,
     rules: &Rules,
     facts: &Facts,
+    stall: Option<Stall>,
     now: Timestamp,
 ) -> (Trace, Option<Policy>) {
     let mut trace = Trace::default();
@@ -191,7 +212,9 @@ fn ask_all(
     ask_source(&mut trace, waiting, facts);
     ask_resolved(&mut trace, waiting, facts);
     if let Some(policy) = policy {
-        let on = Standing { rules, policy, facts, alert: &waiting.alert, source: &waiting.source, server };
+        let (alert, source) = (&waiting.alert, waiting.source.as_str());
+        let hang = hang(waiting, facts, stall);
+        let on = Standing { rules, policy, facts, alert, source, server, hang };
         ask_standing(&mut trace, &on, now);
     }
     (trace, policy.cloned())
@@ -199,7 +222,7 @@ fn ask_all(
 
 /// What the end of the hold-down leads to.
 pub fn settled(waiting: &Waiting, rules: &Rules, facts: &Facts, now: Timestamp) -> (Settled, Trace) {
-    let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, now);
+    let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, None, now);
     if let Some(policy) = &policy {
         ask_notice(&mut trace, waiting, policy, None, now);
     }
@@ -212,10 +235,11 @@ pub fn settled(waiting: &Waiting, rules: &Rules, facts: &Facts, now: Timestamp) 
     let old_episode = policy.as_ref().is_some_and(|policy| episode_is_old(waiting, policy, now));
     let asks =
         needs_person(waiting, facts) || policy.as_ref().is_some_and(|policy| is_demoted(policy, facts));
-    let verdict = match (asks, old_episode) {
-        (true, _) => Settled::AskPerson(None),
-        (false, true) => Settled::AskPerson(Some(Reason::Stale)),
-        (false, false) => Settled::Queue,
+    let verdict = match (trace.first(Verdict::AskPerson), asks, old_episode) {
+        (Some(check), _, _) => Settled::AskPerson(Some(check.guard)),
+        (None, true, _) => Settled::AskPerson(None),
+        (None, false, true) => Settled::AskPerson(Some(Reason::Stale)),
+        (None, false, false) => Settled::Queue,
     };
     (verdict, trace)
 }
@@ -229,14 +253,15 @@ fn episode_is_old(waiting: &Waiting, policy: &Policy, now: Timestamp) -> bool {
     waiting.episode_started_at.is_some_and(|at| now.duration_since(at) > policy.episode_age_max)
 }
 
-/// Whether an approval may be taken now: every guard that stops, asked again.
+/// Whether an approval may be taken now: every guard that stops, asked again. What the trace says must be asked of a
+/// person needs one who confirms that the server still hangs.
 pub fn approvable(
     waiting: &Waiting,
     rules: &Rules,
     facts: &Facts,
     now: Timestamp,
 ) -> (Result<(), Check>, Trace) {
-    let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, now);
+    let (mut trace, policy) = ask_all(waiting, &waiting.server, rules, facts, None, now);
     if let Some(policy) = &policy {
         let waited = now.duration_since(waiting.waiting_since);
         let verdict = if waited > policy.approval_wait { Verdict::Expire } else { Verdict::Pass };
@@ -263,7 +288,7 @@ pub fn claim(
         Some(PreflightSeen::Server(server)) => server.as_ref(),
         Some(PreflightSeen::Gone | PreflightSeen::Unreadable(_)) | None => &waiting.server,
     };
-    let (mut trace, policy) = ask_all(waiting, server, rules, facts, now);
+    let (mut trace, policy) = ask_all(waiting, server, rules, facts, health.stall, now);
     ask_health(&mut trace, health);
     if let Some(policy) = &policy {
         ask_notice(&mut trace, waiting, policy, health.stall, now);

@@ -12,6 +12,7 @@ use super::guard::{Reason, Trace, Verdict};
 use super::ladder;
 use super::limits;
 use super::policy::{Mode, Policy, Rules, Trust};
+use super::reboot::Hang;
 use super::remediation::State;
 use super::server::Server;
 use super::standing::{Standing, ask_standing};
@@ -219,10 +220,26 @@ pub fn decide_under(
         return conclude_without_server(policy, facts, trace);
     };
     ask_live(&mut trace, facts);
-    ask_standing(&mut trace, &Standing { rules, policy, facts, alert, source: question.source, server }, now);
+    let hang = hang(question, facts, server);
+    let on = Standing { rules, policy, facts, alert, source: question.source, server, hang };
+    ask_standing(&mut trace, &on, now);
     corroboration::note_unasked(&mut trace, &policy.corroborate);
     ask_mode(&mut trace, question, policy, facts, now);
     conclude(policy, facts, trace)
+}
+
+/// The hang that the alert tells of. Whoever replays or orders says with it that the server hangs.
+fn hang(question: &Question<'_>, facts: &Facts, server: &Server) -> Hang {
+    let received_at = question.received_at;
+    let first = question.alert.starts_at.or(facts.incident_opened_at);
+    Hang {
+        began_at: first.map_or(received_at, |at| at.min(received_at)),
+        decided_uptime_at: server.uptime_at,
+        confirmed_at: match question.origin {
+            Origin::Source => None,
+            Origin::Person(_) => Some(received_at),
+        },
+    }
 }
 
 fn ask_ages(trace: &mut Trace, question: &Question<'_>, policy: &Policy, facts: &Facts, now: Timestamp) {
@@ -361,6 +378,7 @@ fn conclude(policy: &Policy, facts: &Facts, trace: Trace) -> Decided {
     let reason = asks.into_iter().find(|guard| *guard != Reason::Shadow);
     let detail = match reason {
         Some(Reason::ProposeOnly) => "the source may only propose; a person must approve",
+        Some(Reason::Rebooted) => "started after the alert began; a person must see that it hangs again",
         Some(_) => "the episode is old; a person must approve",
         None if policy.mode == Mode::Auto => "the policy was demoted; a person must approve",
         None => "the policy asks a person",

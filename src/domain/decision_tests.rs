@@ -10,7 +10,7 @@ use super::super::ladder::Demotion;
 use super::super::matcher::{Matcher, Matchers};
 use super::super::policy::{Budget, Mode, Rules, Trust};
 use super::super::remediation::{Outcome, State};
-use super::super::server::{RegionCode, ServerNo};
+use super::super::server::{RegionCode, Server, ServerNo};
 use super::super::storm::{Sighting, Storm};
 use super::super::testing::{alert, at, bad, elsewhere, facts, past, pending, policy, rules, server};
 use super::*;
@@ -471,4 +471,46 @@ fn a_silent_source_is_noted_and_does_not_suppress() {
     let (decision, verdict, seen) = noted(&silent);
     assert_eq!((decision, verdict), (Decision::Remediate, Verdict::Wait));
     assert_eq!(seen, "am has never sent a heartbeat");
+}
+
+/// A case whose alert began at one second and whose server was started at another.
+fn booted(starts_at: Option<i64>, uptime: Option<i64>) -> Case {
+    case(Mode::Auto).with(|c| {
+        c.alert.starts_at = starts_at.map(at);
+        let seen = Server { uptime_at: uptime.map(at), ..server() };
+        c.facts.target = TargetFact::Found(Box::new(seen));
+    })
+}
+
+#[test]
+fn an_alert_from_before_a_boot_asks_a_person_whatever_the_mode() {
+    check(booted(Some(-2000), Some(-9000)), "remediate");
+    check(booted(Some(-9000), Some(-5000)), "awaiting_approval rebooted");
+    check(booted(Some(-9000), Some(-9050)), "awaiting_approval rebooted");
+    check(booted(Some(-9000), None), "awaiting_approval rebooted");
+    check(booted(Some(-9000), Some(-5000)).with(|c| c.trust = Trust::Propose), "awaiting_approval rebooted");
+    // A sender that is ahead does not hide a boot after its notice.
+    check(booted(Some(200), Some(-1800)), "remediate");
+    // Without a start it is the first notice that counts.
+    check(booted(None, Some(-5000)), "remediate");
+    check(
+        booted(None, Some(-5000)).with(|c| c.facts.incident_opened_at = Some(at(-6000))),
+        "awaiting_approval rebooted",
+    );
+    // Who orders or replays has looked.
+    check(booted(Some(-9000), Some(-5000)).with(|c| c.person = Some("p")), "remediate");
+    check(booted(Some(-9000), None).with(|c| c.person = Some("p")), "remediate");
+}
+
+#[test]
+fn a_boot_begins_a_dump_window_whoever_caused_it() {
+    check(booted(Some(-60), Some(-600)), "suppressed dump_window until +1200");
+    check(booted(Some(-60), Some(-1800)), "remediate");
+    // The later of the two counts.
+    let both = |attempt: i64| {
+        booted(Some(-60), Some(-600))
+            .with(|c| c.facts.attempts = vec![past(attempt, Some(Outcome::Accepted))])
+    };
+    check(both(-1000), "suppressed dump_window until +1200");
+    check(both(-100), "suppressed dump_window until +1700");
 }

@@ -25,7 +25,7 @@ pub struct Baseline {
 }
 
 /// `uptime` is told in whole seconds: one of the intent's own second may lie after it.
-const UPTIME_UNIT: SignedDuration = SignedDuration::from_millis(999);
+pub(super) const UPTIME_UNIT: SignedDuration = SignedDuration::from_millis(999);
 
 /// Positive evidence of a reboot. It proves a reboot after the intent, not that our call caused it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]

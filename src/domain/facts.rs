@@ -225,6 +225,10 @@ pub struct Facts {
     pub quarantine: Option<String>,
     /// Times in which this service saw nothing.
     pub unwatched: Vec<Gap>,
+    /// `uptime` of the server in the newest list of the cloud; only of a remediation's server.
+    pub listed_uptime_at: Option<Timestamp>,
+    /// When the server's open incident began; only for an alert that gives no start.
+    pub incident_opened_at: Option<Timestamp>,
     /// Heartbeats that are expected; empty where none is configured.
     pub heartbeats: Vec<Heartbeat>,
     /// What the server's guest and its people said.

@@ -386,6 +386,7 @@ fn remediation_opened(fold: &mut Fold, fact: &Fact<'_>) {
         ("approved_at", EMPTY),
         ("policy_hash", fact.told("policyHash")),
         ("last_notice_at", fact.time("noticedAt")),
+        ("confirmed_at", fact.instant("confirmedAt").map_or(EMPTY, Told::from)),
         ("finished_at", EMPTY),
     ];
     fold.made("remediation", id, &fields);
@@ -421,6 +422,9 @@ fn remediation_moved(fold: &mut Fold, fact: &Fact<'_>) {
             }
             Some(false) => {}
             None => fields.push(("last_notice_at", NOT_TOLD)),
+        }
+        if let Some(at) = fact.instant("confirmedAt") {
+            fields.push(("confirmed_at", at.into()));
         }
     }
     fold.changed("remediation", id, &fields);

@@ -41,8 +41,15 @@ pub fn dump_window(memory_bytes: u64) -> SignedDuration {
     writing.saturating_add(DUMP_REBOOT).max(DUMP_WINDOW_MIN)
 }
 
-/// The end of the last dump window of a server, whose memory is now `memory_bytes`: nobody ends it earlier.
-pub fn dump_window_until(attempts: &[Past], server_no: &ServerNo, memory_bytes: u64) -> Option<Timestamp> {
+/// The end of the last dump window of a server: it counts from each interrupt of ours and from the newest boot that the
+/// cloud tells of, whoever caused it. Nobody ends it earlier.
+pub fn dump_window_until(attempts: &[Past], server: &Server) -> Option<Timestamp> {
+    let booted = server.uptime_at.map(|at| later(at, dump_window(server.memory_bytes)));
+    interrupted_until(attempts, &server.no, server.memory_bytes).max(booted)
+}
+
+/// The end of the dump window of a server's newest interrupt; its memory is now `memory_bytes`.
+pub fn interrupted_until(attempts: &[Past], server_no: &ServerNo, memory_bytes: u64) -> Option<Timestamp> {
     attempts
         .iter()
         .filter(|past| past.server_no == *server_no && past.may_have_acted())
@@ -78,8 +85,7 @@ pub fn ask_rest(
     now: Timestamp,
 ) {
     let own = || attempts.iter().filter(|past| past.server_no == server.no);
-    let dump_until =
-        dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until);
+    let dump_until = dump_window_until(attempts, server).filter(|until| now < *until);
     note(trace, Reason::DumpWindow, dump_until, "no dump may be being written");
     let cooldown_until = cooldown_until(attempts, server, policy.cooldown, dump_collected_at);
     let cooldown_until = cooldown_until.filter(|until| now < *until);

@@ -26,6 +26,7 @@ pub mod limits;
 pub mod matcher;
 pub mod notice;
 pub mod policy;
+pub mod reboot;
 pub mod recurring;
 pub mod remediation;
 pub mod server;

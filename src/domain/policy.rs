@@ -224,6 +224,8 @@ pub struct Rules {
     pub storm: StormRules,
     /// When a run of bad outcomes stops a policy.
     pub breaker: BreakerRules,
+    /// How far the cloud's clock may be from ours while anything is sent.
+    pub clock_skew_max: SignedDuration,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::guard::{Reason, Trace, Verdict};
 use super::hold::Subject;
 use super::limits;
 use super::policy::{Policy, Rules};
+use super::reboot::{self, Hang};
 use super::server::Server;
 use super::storm;
 
@@ -30,11 +31,14 @@ pub struct Standing<'a> {
     pub source: &'a str,
     /// The server.
     pub server: &'a Server,
+    /// The hang that it is about.
+    pub hang: Hang,
 }
 
 /// Asks every guard that may change its mind while a remediation waits.
 pub fn ask_standing(trace: &mut Trace, on: &Standing<'_>, now: Timestamp) {
     ask_server(trace, on);
+    reboot::ask(trace, &on.hang, on.server, on.facts, on.rules.clock_skew_max);
     ask_attestation(trace, on, now);
     ask_mutes(trace, on, now);
     ask_holds(trace, on, now);

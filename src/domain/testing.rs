@@ -78,6 +78,7 @@ pub(super) fn rules(mode: Mode) -> Rules {
         maintenance: Vec::new(),
         storm: StormRules::default(),
         breaker: BreakerRules::default(),
+        clock_skew_max: SignedDuration::from_secs(60),
     }
 }
 
@@ -111,6 +112,8 @@ pub(super) fn facts() -> Facts {
         demoted: None,
         quarantine: None,
         unwatched: Vec::new(),
+        listed_uptime_at: None,
+        incident_opened_at: None,
         guest: GuestFacts::default(),
         heartbeats: Vec::new(),
     }
@@ -150,8 +153,10 @@ pub(super) fn waiting(mode: Mode) -> Waiting {
         needs_person: mode != Mode::Auto,
         last_notice_at: at(0),
         episode_started_at: Some(at(-300)),
+        decided_at: at(0),
         waiting_since: at(0),
         approved_at: None,
+        confirmed_at: None,
     }
 }
 

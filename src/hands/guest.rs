@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Hand, Refusal};
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::facts::Past;
-use crate::domain::limits::dump_window_until;
+use crate::domain::limits::{dump_window_until, interrupted_until};
 use crate::domain::server::{RegionCode, ServerNo};
 use crate::service::Service;
 use crate::store::Tx;
@@ -83,8 +83,11 @@ async fn record(tx: &mut Tx, said: &DumpCollected, now: Timestamp) -> Hand<Coold
         };
         return Ok(Err(Refusal::NothingToCollect { why }));
     };
-    let memory = known.map_or(0, |server| server.memory_bytes);
-    if let Some(until) = dump_window_until(&attempts, no, memory).filter(|until| now < *until) {
+    let until = match &known {
+        Some(server) => dump_window_until(&attempts, server),
+        None => interrupted_until(&attempts, no, 0),
+    };
+    if let Some(until) = until.filter(|until| now < *until) {
         return Ok(Err(Refusal::DumpBeingWritten { until }));
     }
     let would_have_ended_at = open.iter().map(|past| past.cooldown_until).max().filter(|until| now < *until);

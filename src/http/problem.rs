@@ -282,6 +282,9 @@ impl From<Refusal> for Problem {
             Refusal::ConfirmStillHung { last_notice_at } => Self::new(Code::ConfirmStillHung, detail)
                 .about("confirmStillHung")
                 .with("lastNoticeAt", last_notice_at.to_string()),
+            Refusal::ConfirmFirst { check } => Self::new(Code::ConfirmStillHung, detail)
+                .about("confirmStillHung")
+                .with("reason", check.guard.as_str()),
             Refusal::TooEarly { until } => Self::new(Code::TooEarly, detail).with("until", until.to_string()),
             Refusal::DumpBeingWritten { until } => {
                 Self::new(Code::TooEarly, detail).with("until", until.to_string())

@@ -189,6 +189,7 @@ pub(super) async fn ask(
         fingerprint: alert.fingerprint.clone(),
         trust: Some(told.trust),
         remediation: None,
+        starts_at: alert.starts_at,
         attempts_since: earlier(now, look_back(&config.rules)),
         now,
         hold_file: hold_file(&config.store.hold_file),
@@ -377,6 +378,7 @@ async fn create(
         noticed_at: told.received_at,
         settle_until: later(now, settle),
         episode_started_at: alert.starts_at,
+        confirmed_at: told.person.map(|_| told.received_at),
     })?;
     Ok(Some((id, policy_hash)))
 }
@@ -463,6 +465,8 @@ struct OfDecision<'a> {
     noticed_at: Option<Timestamp>,
     policy_hash: Option<&'a str>,
     ended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<Timestamp>,
 }
 
 pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined) -> AuditEvent {
@@ -479,6 +483,7 @@ pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined
         noticed_at: joined.noticed_at,
         policy_hash: joined.policy_hash.as_deref(),
         ended_at: joined.ended_at,
+        confirmed_at: told.person.map(|_| told.received_at),
     });
     event.trace_id = Some(told.trace_id.to_owned());
     event.delivery_id = Some(told.delivery_id.to_string());

@@ -115,6 +115,7 @@ pub async fn order(
         let event = event.with_detail(&serde_json::json!({
             "reason": order.reason, "detail": decided.detail, "trace": decided.trace, "configHash": config.hash,
             "fingerprint": alert.fingerprint, "noticedAt": joined.noticed_at, "policyHash": joined.policy_hash,
+            "confirmedAt": joined.noticed_at,
         }));
         tx.append(&event).await?;
     }

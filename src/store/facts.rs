@@ -10,7 +10,7 @@ use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::ids::RemediationId;
 use crate::domain::policy::Trust;
 use crate::domain::remediation::{Outcome, State};
-use crate::domain::server::{RegionCode, ServerNo};
+use crate::domain::server::{RegionCode, Server, ServerNo};
 use crate::domain::storm::StormFacts;
 
 use super::db::{Connection, Row, query};
@@ -34,6 +34,8 @@ pub struct FactsWanted {
     pub trust: Option<Trust>,
     /// Remediation whose joined alerts count; `None` before there is one.
     pub remediation: Option<RemediationId>,
+    /// When the alert says that it began. Where it does not, the server's open incident does.
+    pub starts_at: Option<Timestamp>,
     /// Attempts since this time, and those whose cooldown lasts.
     pub attempts_since: Timestamp,
     /// Holds and silences that have ended by now are left out.
@@ -140,6 +142,14 @@ pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Resu
         | TargetFact::Unknown { .. }
         | TargetFact::Ambiguous { .. } => GuestFacts::default(),
     };
+    let listed_uptime_at = match (&wanted.remediation, &wanted.target) {
+        (Some(_), TargetFact::Found(server)) => listed_uptime(ground, server, wanted.now).await?,
+        (Some(_) | None, _) => None,
+    };
+    let incident_opened_at = match (wanted.starts_at, &wanted.target) {
+        (None, TargetFact::Found(server)) => incident_opened_at(ground.behind_the_waiting(), server).await?,
+        (Some(_) | None, _) => None,
+    };
     let mut heartbeats = Vec::with_capacity(wanted.heartbeats.len());
     for (source, within) in wanted.heartbeats {
         let last_at = image::last_heartbeat(ground, &source).await?;
@@ -160,6 +170,8 @@ pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Resu
         demoted,
         quarantine: image::open_quarantine(ground).await?,
         unwatched: image::gaps(ground, wanted.attempts_since).await?,
+        listed_uptime_at,
+        incident_opened_at,
         guest,
         heartbeats,
     })
@@ -175,6 +187,39 @@ pub(super) async fn newest_resolved_end(
         .await
         .doing("reading the newest end")?;
     row.map(|row| row.time("ended_at")).transpose()
+}
+
+/// When the newest list that holds the server says that it was started.
+async fn listed_uptime(
+    ground: &mut impl Ground,
+    server: &Server,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let name = TargetName::No(server.no.clone());
+    Ok(match image::target(ground, &server.region, &name, now, SignedDuration::MAX).await? {
+        TargetFact::Found(listed) if listed.identity() == server.identity() => listed.uptime_at,
+        TargetFact::Found(_)
+        | TargetFact::Missing { .. }
+        | TargetFact::Malformed { .. }
+        | TargetFact::Pending
+        | TargetFact::Unreadable { .. }
+        | TargetFact::Unknown { .. }
+        | TargetFact::Ambiguous { .. } => None,
+    })
+}
+
+async fn incident_opened_at(
+    connection: &mut Connection,
+    server: &Server,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row =
+        query("SELECT opened_at FROM incident WHERE region_code = ? AND server_no = ? AND closed_at IS NULL")
+            .bind(server.region.as_str())
+            .bind(server.no.as_str())
+            .fetch_optional(connection)
+            .await
+            .doing("reading the beginning of the incident")?;
+    row.map(|row| row.time("opened_at")).transpose()
 }
 
 /// When the newest end was noticed of an alert that had opened or joined the remediation by then.

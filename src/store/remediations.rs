@@ -58,6 +58,8 @@ pub struct NewRemediation<'a> {
     pub settle_until: Timestamp,
     /// When the episode began.
     pub episode_started_at: Option<Timestamp>,
+    /// When a person said that the server hangs.
+    pub confirmed_at: Option<Timestamp>,
 }
 
 /// A stored remediation, as far as moving it needs.
@@ -108,7 +110,7 @@ pub struct Move {
 
 const COLUMNS: &str = "SELECT id, incident_id, state, version, server, policy, policy_hash, source, alert, needs_person, \
      requested_by, trace_id, delivery_id, settle_until, not_before, episode_started_at, last_notice_at, \
-     waiting_since, approved_at, reason FROM remediation ";
+     waiting_since, approved_at, confirmed_at, created_at, reason FROM remediation ";
 
 fn read(row: &Row) -> Result<Remediation, StoreError> {
     let server: Server = row.value("server")?;
@@ -128,8 +130,10 @@ fn read(row: &Row) -> Result<Remediation, StoreError> {
             needs_person: row.int("needs_person")? == 1,
             last_notice_at: row.time("last_notice_at")?,
             episode_started_at: row.time_opt("episode_started_at")?,
+            decided_at: row.time("created_at")?,
             waiting_since: row.time("waiting_since")?,
             approved_at: row.time_opt("approved_at")?,
+            confirmed_at: row.time_opt("confirmed_at")?,
         },
         requested_by: row.text_opt("requested_by")?,
         trace_id: row.text("trace_id")?,
@@ -165,6 +169,7 @@ impl Tx {
             settle_until: ms(new.settle_until),
             episode_started_at: ms_opt(new.episode_started_at),
             last_notice_at: ms(new.noticed_at),
+            confirmed_at: ms_opt(new.confirmed_at),
         });
         self.join_remediation(new.id, &new.alert.fingerprint, new.noticed_at);
         Ok(())
@@ -247,6 +252,7 @@ impl Tx {
              not_before = coalesce(?, not_before), approved_by = coalesce(?, approved_by), \
              approved_at = CASE WHEN ? IS NULL THEN approved_at ELSE ? END, \
              last_notice_at = CASE WHEN ? THEN max(last_notice_at, ?) ELSE last_notice_at END, \
+             confirmed_at = CASE WHEN ? THEN ? ELSE confirmed_at END, \
              waiting_since = CASE WHEN ? = 'awaiting_approval' THEN ? ELSE waiting_since END, \
              finished_at = CASE WHEN ? THEN ? ELSE NULL END \
              WHERE id = ? AND state = ? AND version = ?",
@@ -258,6 +264,8 @@ impl Tx {
         .bind(ms_opt(with.not_before))
         .bind(&with.approved_by)
         .bind(&with.approved_by)
+        .bind(ms(now))
+        .bind(with.vouched)
         .bind(ms(now))
         .bind(with.vouched)
         .bind(ms(now))

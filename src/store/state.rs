@@ -29,7 +29,7 @@ const TABLES: &[(&str, &str)] = &[
         "SELECT id AS key, created_at, state, incident_id, server_no, region_code, source, policy, \
          CAST(needs_person AS TEXT) AS needs_person, requested_by, reason, approved_by, \
          CAST(approved_at AS TEXT) AS approved_at, policy_hash, CAST(last_notice_at AS TEXT) AS last_notice_at, \
-         CAST(finished_at AS TEXT) AS finished_at FROM remediation",
+         CAST(confirmed_at AS TEXT) AS confirmed_at, CAST(finished_at AS TEXT) AS finished_at FROM remediation",
     ),
     (
         "attempt",

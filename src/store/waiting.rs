@@ -220,7 +220,7 @@ const REMEDIATIONS: Statement = Statement {
     doing: "creating a remediation",
     before: "INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, \
              config_hash, source, alert, needs_person, reason, requested_by, replay_of, delivery_id, trace_id, \
-             created_at, settle_until, not_before, episode_started_at, last_notice_at, waiting_since) ",
+             created_at, settle_until, not_before, episode_started_at, last_notice_at, waiting_since, confirmed_at) ",
     after: "",
 };
 const JOINS: Statement = Statement {

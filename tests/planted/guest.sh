@@ -2,7 +2,7 @@
 # Maintenance windows, collected dumps, the word of guests, and explaining.
 
 plant dump-collected-ends-the-dump-window src/domain/limits.rs \
-  's/dump_window_until\(attempts, &server.no, server.memory_bytes\).filter\(\|until\| now < \*until\)/dump_window_until(attempts, &server.no, server.memory_bytes).filter(|until| now < *until && dump_collected_at.is_none())/' \
+  's/dump_window_until\(attempts, server\).filter\(\|until\| now < \*until\)/dump_window_until(attempts, server).filter(|until| now < *until && dump_collected_at.is_none())/' \
   --lib domain::decision
 plant dump-collected-frees-refused-attempts src/domain/limits.rs \
   's/past.outcome == Some\(Outcome::Rejected\)\)/past.outcome == Some(Outcome::Rejected) && !dump_collected_at.is_some_and(|at| past.intent_at < at))/' \

@@ -31,6 +31,7 @@ mod past;
 #[path = "../postgres/mod.rs"]
 #[expect(dead_code, reason = "each test program uses some of it")]
 mod postgres;
+mod rebooted;
 mod receiver;
 mod replicas;
 mod rotation;

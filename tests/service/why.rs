@@ -137,7 +137,8 @@ fn why_names_the_reason_and_what_would_have_to_change() {
     on.check("win-004", &[": not_eligible", "only Windows"]);
     on.fire(5, &[("alertname", "Denied")]);
     on.check("win-005", &[": denied_server", "deny_servers"]);
-    on.fire_from(6, "2026-01-01T00:00:00Z", &[]);
+    let now: jiff::Timestamp = now_text().parse().unwrap();
+    on.fire_from(6, &(now - jiff::SignedDuration::from_hours(7)).to_string(), &[]);
     on.service.wait_for(&no(6), &["awaiting_approval"]);
     on.check("win-006", &["awaiting_approval (stale)", "`unhang approve "]);
     on.fire_from(7, "2099-01-01T00:00:00Z", &[]);

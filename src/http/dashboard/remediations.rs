@@ -14,7 +14,7 @@ use super::plain::{laid_out, visible};
 use super::view::View;
 use super::{Sent, enter, login, page, see_other, sent, typed_token};
 use crate::config::Role;
-use crate::domain::guard::{Check, Trace};
+use crate::domain::guard::{Check, Reason, Trace};
 use crate::domain::ids::RemediationId;
 use crate::domain::remediation::State;
 use crate::domain::server::ServerNo;
@@ -44,8 +44,10 @@ struct Asks {
     settle: bool,
     /// The reader asked for it, so another must approve.
     own: bool,
-    /// The last notice is old: whoever approves vouches for the server.
+    /// The last notice is old, or the server was rebooted: whoever approves vouches for it.
     must_confirm: bool,
+    /// It was started after the alert began.
+    rebooted: bool,
 }
 
 /// One event of a timeline with the guards that were asked.
@@ -121,6 +123,7 @@ async fn load<'v>(view: &'v View, door: &Door, id: &str) -> Result<Remediation<'
     let line = Line::of(row, &config);
     let policy = config.rules.policies.iter().find(|policy| policy.name == line.row.policy);
     let old = policy.is_some_and(|p| view.now.duration_since(line.row.last_notice_at) > p.notice_age_max);
+    let rebooted = line.row.reason.as_deref() == Some(Reason::Rebooted.as_str());
     let state = State::parse(&line.row.state);
     let asks = Asks {
         approve: state == Some(State::AwaitingApproval) && view.may("approver"),
@@ -128,7 +131,8 @@ async fn load<'v>(view: &'v View, door: &Door, id: &str) -> Result<Remediation<'
         cancel: state.is_some_and(State::is_before_intent) && view.may("operator"),
         settle: matches!(state, Some(State::Unknown | State::Unconfirmed)) && view.may("approver"),
         own: view.is(line.row.requested_by.as_ref()),
-        must_confirm: old,
+        must_confirm: old || rebooted,
+        rebooted,
     };
     let server = described(store, &line.row).await?;
     Ok(Remediation { v: view, server, labels: alert, events, asks, line })

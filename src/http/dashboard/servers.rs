@@ -96,10 +96,10 @@ impl Line {
         let last = attempts.iter().filter(|past| past.may_have_acted()).map(|past| past.intent_at).max();
         let collected = marks.guest.dump_collected_at;
         let rest = cooldown_until(attempts, &server, SignedDuration::ZERO, collected);
-        let dump = dump_window_until(attempts, &server.no, server.memory_bytes);
+        let dump = dump_window_until(attempts, &server);
         Self {
             why_not: why_not(&server, config),
-            dump: Window::of(last, dump, now),
+            dump: Window::of(last.max(server.uptime_at), dump, now),
             cooldown: Window::of(last, rest, now),
             last,
             attested: marks.guest.dump_settings,

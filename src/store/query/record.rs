@@ -54,7 +54,8 @@ pub struct RecordedAlert {
 impl RecordedAlert {
     /// One that had no row of its own.
     fn renewed(one: Renewal, delivery: &Row) -> Result<Self, StoreError> {
-        let tells_of_the_cloud = one.reason == Reason::NotEligible.as_str();
+        let by_the_cloud = [Reason::NotEligible, Reason::Rebooted, Reason::DumpWindow].map(Reason::as_str);
+        let tells_of_the_cloud = by_the_cloud.contains(&one.reason.as_str());
         Ok(Self {
             delivery_id: delivery.text("id")?,
             idx: one.idx,
@@ -206,9 +207,9 @@ impl Store {
     async fn alerts_with_rows(&self, ids: &str) -> Result<Vec<RecordedAlert>, StoreError> {
         let rows = query(
             "SELECT a.delivery_id, a.idx, d.source, a.alert, a.alert_packed, d.received_at, a.server_no, a.policy, a.decision, \
-             a.reason, CASE WHEN a.reason = 'not_eligible' THEN a.trace END AS trace, \
-             CASE WHEN a.reason = 'not_eligible' THEN a.trace_packed END AS trace_packed, a.remediation_id, d.truncated, \
-             d.replay_of IS NOT NULL AS replayed \
+             a.reason, CASE WHEN a.reason IN ('not_eligible', 'rebooted', 'dump_window') THEN a.trace END AS trace, \
+             CASE WHEN a.reason IN ('not_eligible', 'rebooted', 'dump_window') THEN a.trace_packed END AS trace_packed, \
+             a.remediation_id, d.truncated, d.replay_of IS NOT NULL AS replayed \
              FROM alert a JOIN delivery d ON d.id = a.delivery_id WHERE a.delivery_id IN (SELECT value FROM json_each(?))",
         )
         .bind(ids)

@@ -78,6 +78,7 @@ pub(in crate::store) struct RemediationRow {
     pub(in crate::store) settle_until: i64,
     pub(in crate::store) episode_started_at: Option<i64>,
     pub(in crate::store) last_notice_at: i64,
+    pub(in crate::store) confirmed_at: Option<i64>,
 }
 
 pub(super) fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
@@ -185,5 +186,6 @@ pub(super) fn bind_remediation<'q>(into: &mut Binds<'_, 'q>, row: &'q Remediatio
         .push_bind(row.settle_until)
         .push_bind(row.episode_started_at)
         .push_bind(row.last_notice_at)
-        .push_bind(row.created_at);
+        .push_bind(row.created_at)
+        .push_bind(row.confirmed_at);
 }

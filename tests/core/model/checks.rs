@@ -4,15 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Action, Attempt, COOLDOWN, INSTANTS, Known, Request, State};
+use super::state::{Action, Attempt, COOLDOWN, INSTANTS, Known, Read, Request, State};
 use crate::simulation::checker::LEGAL;
+
+/// The dump window of the model's servers, in seconds.
+const DUMP_WINDOW: i64 = 1800;
 
 fn gap(from: u8, to: u8) -> i64 {
     INSTANTS[usize::from(to)] - INSTANTS[usize::from(from)]
 }
 
 /// Everything that the intent which was just committed must find.
-pub(super) fn intent(state: &mut State, read_at: u8, epoch: u8) {
+pub(super) fn intent(state: &mut State, read: Read, epoch: u8) {
     let Some((new, before)) = state.attempts.split_last() else { return };
     let (new, before): (Attempt, Vec<Attempt>) = (*new, before.to_vec());
     let rem = state.rems[usize::from(new.rem)];
@@ -33,7 +36,12 @@ pub(super) fn intent(state: &mut State, read_at: u8, epoch: u8) {
     state.must(rem.policy == policy, "an intent by a changed policy");
     state.must(!again, "an intent after one that may have been sent");
     state.must(same.iter().all(|one| gap(one.at, new.at) >= COOLDOWN), "an intent inside the cooldown");
-    state.must(gap(read_at, new.at) <= 30, "an intent on an old pre-flight");
+    // By the server as it really was when it was read, whatever was remembered of it.
+    let boot = read.boot;
+    state.must(boot.is_none_or(|at| at < rem.begun), "an intent on a server that was restarted since");
+    let window = boot.is_none_or(|at| gap(at, new.at) >= DUMP_WINDOW);
+    state.must(window, "an intent in the dump window of a boot");
+    state.must(gap(read.at, new.at) <= 30, "an intent on an old pre-flight");
     state.must(gap(rem.notice, new.at) <= 900, "an intent on an old notice");
     state.must(rem.approved.is_none_or(|at| gap(at, new.at) <= 600), "an intent on an old approval");
     state.must(last.is_none_or(|at| gap(at, new.at) >= 30), "an intent too soon after another");
@@ -82,6 +90,9 @@ pub(super) fn reached(before: &State, action: Action, state: &State, all: &mut B
     let undoing = before.processes.iter().flatten().any(|process| matches!(process.undo, Some((_, Some(_)))));
     if undoing && matches!(action, Action::Undoes(_)) {
         all.insert("an intent whose commit had failed was there");
+    }
+    if state.boots.iter().any(Option::is_some) && !state.attempts.is_empty() && before.attempts.is_empty() {
+        all.insert("an intent on a server that was started before");
     }
     if state.attempts.iter().filter(|one| one.effect).count() == 2 {
         all.insert("a second effect after the cooldown");

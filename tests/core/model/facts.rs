@@ -19,7 +19,7 @@ use unhang::domain::remediation::Event;
 use unhang::domain::server::Server;
 use unhang::domain::storm::StormFacts;
 
-use super::state::{Attempt, COOLDOWN, INSTANTS, Known, Plant, Rem, State};
+use super::state::{Attempt, COOLDOWN, INSTANTS, Known, Plant, Read, Rem, State};
 use crate::simulation::values::{Notice, RULES, SECOND, alert, at, servers};
 
 /// What a question was answered with.
@@ -38,14 +38,14 @@ pub(super) enum Answer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
-    Claim { rem: u8, read_at: Option<u8>, halted: bool },
+    Claim { rem: u8, read: Option<Read>, halted: bool },
     Settled(u8),
     Approvable(u8),
     Decide(u8),
 }
 
 /// Everything that a verdict can depend on.
-type Key = (Asked, u8, bool, u8, [Option<u8>; 2], Vec<Rem>, Vec<(u8, u8, Option<Known>)>);
+type Key = (Asked, u8, bool, u8, [[Option<u8>; 2]; 2], Vec<Rem>, Vec<(u8, u8, Option<Known>)>);
 
 /// Asks production, and remembers.
 pub(super) struct Judge {
@@ -95,6 +95,13 @@ impl Judge {
         }
     }
 
+    /// A server, with its last start where there was one.
+    fn server(&self, server: u8, boot: Option<u8>) -> Server {
+        let known = &self.servers[usize::from(server)];
+        let uptime_at = boot.map(|at| instant(at, 0)).or(known.uptime_at);
+        Server { uptime_at, ..known.clone() }
+    }
+
     fn rules(&self, state: &State) -> &Rules {
         let of = if self.needs_person { &self.approval } else { &self.auto };
         &of[usize::from(state.policy)]
@@ -117,7 +124,7 @@ impl Judge {
         };
         let held = state.hold && !(claiming && self.plant == Some(Plant::HoldNotRead));
         Facts {
-            target: TargetFact::Found(Box::new(self.servers[usize::from(server)].clone())),
+            target: TargetFact::Found(Box::new(self.server(server, state.boots[usize::from(server)]))),
             newest_resolved_end: state.resolved[usize::from(server)].map(|end| instant(end, 0)),
             trust: Some(Trust::Act),
             joined_end: None,
@@ -131,6 +138,8 @@ impl Judge {
             demoted: None,
             quarantine: None,
             unwatched: Vec::new(),
+            listed_uptime_at: None,
+            incident_opened_at: None,
             guest: GuestFacts::default(),
             heartbeats: Vec::new(),
         }
@@ -174,21 +183,23 @@ impl Judge {
             remediation_id: format!("r{rem}"),
             source: "am-a".to_owned(),
             alert: Self::alert(row.server, row.begun),
-            server: self.servers[usize::from(row.server)].clone(),
+            server: self.server(row.server, row.boot),
             policy: "hung-fast".to_owned(),
             policy_hash: self.hashes[usize::from(row.policy)].clone(),
             needs_person: self.needs_person,
             last_notice_at: instant(row.notice, 0),
             episode_started_at: Some(instant(row.begun, 0)),
+            decided_at: instant(row.begun, 0),
             waiting_since: instant(row.begun, 0),
             approved_at: row.approved.map(|at| instant(at, 0)),
+            confirmed_at: row.approved.map(|at| instant(at, 0)),
         }
     }
 
     fn ask(&mut self, state: &State, asked: Asked, answer: impl FnOnce(&Self) -> Answer) -> Answer {
         let attempts = state.attempts.iter().map(|a| (a.rem, a.at, a.outcome)).collect();
-        let key: Key =
-            (asked, state.now, state.hold, state.policy, state.resolved, state.rems.clone(), attempts);
+        let outside = [state.resolved, state.boots];
+        let key: Key = (asked, state.now, state.hold, state.policy, outside, state.rems.clone(), attempts);
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
@@ -198,13 +209,16 @@ impl Judge {
     }
 
     /// `claim`, for a process that kept a read of that instant.
-    pub(super) fn claim(&mut self, state: &State, rem: usize, read_at: Option<u8>, halted: bool) -> Answer {
-        let asked = Asked::Claim { rem: small(rem), read_at, halted };
+    pub(super) fn claim(&mut self, state: &State, rem: usize, read: Option<Read>, halted: bool) -> Answer {
+        let asked = Asked::Claim { rem: small(rem), read, halted };
         self.ask(state, asked, |judge| {
             let server = state.rems[rem].server;
-            let seen = PreflightSeen::Server(Box::new(judge.servers[usize::from(server)].clone()));
-            let preflight =
-                read_at.map(|read| Preflight { read_at: instant(read, 0), seen, signals: Vec::new() });
+            let unseen = judge.plant == Some(Plant::BootUnseen);
+            let preflight = read.map(|read| {
+                let boot = if unseen { state.rems[rem].boot } else { read.boot };
+                let seen = PreflightSeen::Server(Box::new(judge.server(server, boot)));
+                Preflight { read_at: instant(read.at, 0), seen, signals: Vec::new() }
+            });
             let health = Health { halted: halted.then(|| "another owner".to_owned()), ..Health::default() };
             let facts = judge.facts(state, server, true);
             let waiting = judge.waiting(state, rem);

@@ -138,6 +138,12 @@ fn the_claim_protocol_holds_for_two_servers() {
 }
 
 #[test]
+fn the_claim_protocol_holds_whenever_somebody_restarts_a_server() {
+    let wanted = ["intent", "confirmed", "cancelled", "an intent on a server that was started before"];
+    must_hold("boots", Size::boots(), &wanted);
+}
+
+#[test]
 fn the_search_finds_each_planted_fault() {
     for (plant, size, laws) in Plant::all() {
         let found = explore(size, Some(plant), 3_000_000);

@@ -7,7 +7,7 @@ use unhang::domain::remediation::{Event, State as Standing, TRIES_MAX, transitio
 use super::checks;
 use super::facts::{Answer, Judge};
 use super::state::{
-    Action, Attempt, Commit, INSTANTS, Known, Plant, Process, Rem, Request, Size, Stage, State,
+    Action, Attempt, Commit, INSTANTS, Known, Plant, Process, Read, Rem, Request, Size, Stage, State,
 };
 
 type Ways = Vec<(Action, State)>;
@@ -67,6 +67,7 @@ fn outside(state: &State, size: &Size, judge: &mut Judge, ways: &mut Ways) {
                     notice: now,
                     approved: None,
                     policy,
+                    boot: next.boots[usize::from(server)],
                 });
             }));
         }
@@ -74,6 +75,11 @@ fn outside(state: &State, size: &Size, judge: &mut Judge, ways: &mut Ways) {
             && let Some(live) = state.live(server).filter(|live| state.rems[*live].state.is_before_intent())
         {
             ways.push(with(state, Action::AlertFires(server), |next| next.rems[live].notice = next.now));
+        }
+        if size.boots && state.boots[usize::from(server)] != Some(state.now) {
+            ways.push(with(state, Action::ServerStarts(server), |next| {
+                next.boots[usize::from(server)] = Some(next.now);
+            }));
         }
         // What the resolved notice takes back by itself is left out: the claim must see it alone.
         if size.resolves && state.resolved[usize::from(server)].is_none() && !state.rems.is_empty() {
@@ -238,11 +244,12 @@ fn ask(
     ways: &mut Ways,
 ) {
     let halted = process.epoch != state.epoch && judge.plant != Some(Plant::NoEpochCheck);
-    let read_at = process.kept.filter(|(of, _)| usize::from(*of) == rem).map(|(_, at)| at);
-    match judge.claim(state, rem, read_at, halted) {
+    let read = process.kept.filter(|(of, _)| usize::from(*of) == rem).map(|(_, read)| read);
+    match judge.claim(state, rem, read, halted) {
         Answer::Read => ways.push(with(state, Action::Asks { process: slot, rem }, |next| {
-            let now = next.now;
-            next.processes[slot].as_mut().unwrap().kept = Some((small(rem), now));
+            let boot = next.boots[usize::from(next.rems[rem].server)];
+            let read = Read { at: next.now, boot };
+            next.processes[slot].as_mut().unwrap().kept = Some((small(rem), read));
         })),
         Answer::Move(event) => ways.push(with(state, Action::Asks { process: slot, rem }, |next| {
             shift(next, rem, event);
@@ -252,7 +259,7 @@ fn ask(
             let first = judge.plant == Some(Plant::CallBeforeCommit);
             for commit in [Commit::Good, Commit::Failed, Commit::FailedButThere] {
                 let action = Action::Claims { process: slot, rem, commit };
-                ways.push(with(state, action, |next| claim(next, slot, rem, read_at, commit, first)));
+                ways.push(with(state, action, |next| claim(next, slot, rem, read, commit, first)));
             }
         }
         _ => {}
@@ -260,7 +267,7 @@ fn ask(
 }
 
 /// The intent transaction, with what becomes of its commit.
-fn claim(next: &mut State, slot: usize, rem: usize, read_at: Option<u8>, commit: Commit, call_first: bool) {
+fn claim(next: &mut State, slot: usize, rem: usize, read: Option<Read>, commit: Commit, call_first: bool) {
     let epoch = next.processes[slot].as_ref().unwrap().epoch;
     let index = small(next.attempts.len());
     let durable = commit != Commit::Failed;
@@ -270,7 +277,7 @@ fn claim(next: &mut State, slot: usize, rem: usize, read_at: Option<u8>, commit:
         let request = Request::None;
         let rem = small(rem);
         next.attempts.push(Attempt { rem, epoch, at, outcome: None, request, effect: false, reply: None });
-        checks::intent(next, read_at.unwrap_or(0), epoch);
+        checks::intent(next, read.unwrap_or(Read { at: 0, boot: None }), epoch);
         shift(next, usize::from(rem), Event::Claimed);
     }
     let process = next.processes[slot].as_mut().unwrap();

@@ -27,6 +27,8 @@ pub(super) struct Size {
     pub(super) resolves: bool,
     /// Holds are set.
     pub(super) holds: bool,
+    /// Somebody restarts servers.
+    pub(super) boots: bool,
 }
 
 impl Size {
@@ -42,6 +44,7 @@ impl Size {
             people: false,
             resolves: false,
             holds: true,
+            boots: false,
         };
         short.or_by("UNHANG_MODEL_CRASHES")
     }
@@ -88,6 +91,20 @@ impl Size {
         short.or_by("UNHANG_MODEL_TWO_SERVERS")
     }
 
+    /// Servers that somebody restarts at any point.
+    pub(super) fn boots() -> Self {
+        let short = Self {
+            rems: 2,
+            attempts: 2,
+            epochs: 1,
+            instants: 4,
+            holds: false,
+            boots: true,
+            ..Self::crashes()
+        };
+        short.or_by("UNHANG_MODEL_BOOTS")
+    }
+
     /// Other counts from the environment: `remediations,attempts,epochs,instants`.
     fn or_by(self, name: &str) -> Self {
         let text: String = crate::sizes::size(name, String::new());
@@ -111,11 +128,12 @@ pub(super) enum Plant {
     FreeOnUnknown,
     HoldNotRead,
     LateHandOver,
+    BootUnseen,
 }
 
 impl Plant {
     /// Each fault, where to look for it, and the laws that may show it.
-    pub(super) fn all() -> [(Self, Size, &'static [&'static str]); 6] {
+    pub(super) fn all() -> [(Self, Size, &'static [&'static str]); 7] {
         let again: &[&str] = &["not sent, but it was handed over", "two requests of one remediation"];
         let twice: &[&str] = &["an intent inside the cooldown", "two effects in a cooldown"];
         [
@@ -125,6 +143,7 @@ impl Plant {
             (Self::FreeOnUnknown, Size::people(), twice),
             (Self::HoldNotRead, Size::crashes(), &["an intent under a hold"]),
             (Self::LateHandOver, Size::crashes(), &["handed over after its deadline"]),
+            (Self::BootUnseen, Size::boots(), &["an intent on a server that was restarted since"]),
         ]
     }
 }
@@ -139,6 +158,8 @@ pub(super) struct Rem {
     pub(super) approved: Option<u8>,
     /// Which of the two policies it was decided by.
     pub(super) policy: u8,
+    /// When its server had been started, as far as that was known at the decision.
+    pub(super) boot: Option<u8>,
 }
 
 /// One attempt, stored, with what became of its request.
@@ -193,11 +214,18 @@ pub(super) enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Process {
     pub(super) epoch: u8,
-    /// A pre-flight read and its instant.
-    pub(super) kept: Option<(u8, u8)>,
+    /// A pre-flight read: of which remediation, when, and the boot that it saw.
+    pub(super) kept: Option<(u8, Read)>,
     /// A claim whose commit failed: the remediation whose newest intent, if any, was not sent.
     pub(super) undo: Option<(u8, Option<u8>)>,
     pub(super) sends: Vec<(u8, Stage)>,
+}
+
+/// What a pre-flight read saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Read {
+    pub(super) at: u8,
+    pub(super) boot: Option<u8>,
 }
 
 /// The whole state.
@@ -208,6 +236,8 @@ pub(super) struct State {
     pub(super) hold: bool,
     pub(super) policy: u8,
     pub(super) resolved: [Option<u8>; 2],
+    /// When each server was last started.
+    pub(super) boots: [Option<u8>; 2],
     pub(super) rems: Vec<Rem>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) processes: [Option<Process>; 2],
@@ -222,6 +252,7 @@ impl State {
             hold: false,
             policy: 0,
             resolved: [None; 2],
+            boots: [None; 2],
             rems: Vec::new(),
             attempts: Vec::new(),
             processes: [None, None],
@@ -248,6 +279,7 @@ pub(super) enum Action {
     TimePasses,
     AlertFires(u8),
     AlertResolves(u8),
+    ServerStarts(u8),
     HoldSet,
     HoldCleared,
     PolicyChanges,

@@ -41,6 +41,10 @@ pub(crate) enum Bug {
     NoBeat,
     /// Nobody notes when nobody watched.
     NoGaps,
+    /// A first start is not taken for a time without watch.
+    NoFirstGap,
+    /// Nobody sees when a server was started.
+    BootUnseen,
     /// Nobody remembers that the clock stood still.
     ForgetStall,
     /// Nobody looks at what waits for a person.
@@ -51,7 +55,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Those that break a law while faults go on, with the laws that may show them.
-    pub(crate) const UNSAFE: [(Self, &'static [u8]); 19] = [
+    pub(crate) const UNSAFE: [(Self, &'static [u8]); 21] = [
         (Self::ResendUnknown, &[7, 8, 16, 17]),
         (Self::CallBeforeCommit, &[10]),
         (Self::FreeOnUnknown, &[8, 9]),
@@ -70,6 +74,8 @@ impl Bug {
         (Self::TrustRestored, &[42]),
         (Self::NoBeat, &[0]),
         (Self::NoGaps, &[0]),
+        (Self::NoFirstGap, &[0]),
+        (Self::BootUnseen, &[52, 53]),
         (Self::OutcomeRewritten, &[16, 17, 32]),
     ];
     /// Those that only show once faults stop.

@@ -258,6 +258,7 @@ impl Checker {
         self.judge_storm(world, attempt, rules, now);
         self.judge_breaker(world, earlier, attempt, rules, now);
         self.judge_standing(world, attempt, rem, now);
+        self.judge_boots(world, attempt, rem);
     }
 
     fn judge_server(&mut self, attempt: &Attempt, rem: &super::memory::Rem) {

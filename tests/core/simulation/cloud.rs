@@ -5,7 +5,7 @@
 use unhang::domain::remediation::Outcome;
 use unhang::domain::server::Server;
 
-use super::values::{MINUTE, SECOND, at, servers};
+use super::values::{MINUTE, SECOND, at, ms, servers};
 use crate::prng::Prng;
 
 /// One request that was handed to the HTTP client.
@@ -36,6 +36,15 @@ pub(crate) struct Real {
     pub(crate) server: Server,
     pub(crate) present: bool,
     pub(crate) busy_until: Option<(i64, bool)>,
+    /// When it was really started, whoever did it.
+    pub(crate) boots: Vec<i64>,
+}
+
+impl Real {
+    fn start(&mut self, time: i64) {
+        self.server.uptime_at = Some(at(time));
+        self.boots.push(time);
+    }
 }
 
 /// What the cloud does with a request.
@@ -60,7 +69,10 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// The cloud at the beginning.
     pub(crate) fn new() -> Self {
-        let real = servers().into_iter().map(|server| Real { server, present: true, busy_until: None });
+        let real = servers().into_iter().map(|server| {
+            let boots = server.uptime_at.map(ms).into_iter().collect();
+            Real { server, present: true, busy_until: None, boots }
+        });
         Self { real: real.collect(), ledger: Vec::new(), replies: Vec::new() }
     }
 
@@ -71,7 +83,7 @@ impl Cloud {
                 real.busy_until = None;
                 "NULL".clone_into(&mut real.server.operation_code);
                 if reboots {
-                    real.server.uptime_at = Some(at(until));
+                    real.start(until);
                 }
             }
         }
@@ -121,13 +133,13 @@ impl Cloud {
 
     /// Somebody reboots a server.
     pub(crate) fn reboot(&mut self, index: usize, time: i64) {
-        self.real[index].server.uptime_at = Some(at(time));
+        self.real[index].start(time);
     }
 
     /// Something happens to a server without us.
     pub(crate) fn stir(&mut self, index: usize, time: i64, rng: &mut Prng) {
         let real = &mut self.real[index];
-        match rng.below(5) {
+        match rng.below(6) {
             0 => {
                 let stopped = real.server.status_code == "RUN";
                 if stopped { "NSTOP" } else { "RUN" }.clone_into(&mut real.server.status_code);
@@ -139,7 +151,8 @@ impl Cloud {
             2 => real.present = !real.present,
             // The number is given out again.
             3 => real.server.created_at = at(time),
-            _ => real.server.name.push('x'),
+            4 => real.server.name.push('x'),
+            _ => real.start(time),
         }
     }
 }

@@ -214,7 +214,10 @@ impl World {
     /// The pre-flight read.
     fn read(&mut self, p: usize, rem: usize) {
         let real = &self.cloud.real[self.store.rems[rem].server];
-        let server = real.present.then(|| Box::new(real.server.clone()));
+        let mut server = real.present.then(|| Box::new(real.server.clone()));
+        if let Some(server) = server.as_mut().filter(|_| self.bug == Some(Bug::BootUnseen)) {
+            server.uptime_at = self.store.rems[rem].waiting.server.uptime_at;
+        }
         let readable = !self.faults || !self.rng.chance(60);
         let seen = match server {
             _ if !readable => PreflightSeen::Unreadable("no answer".to_owned()),

@@ -315,8 +315,10 @@ impl World {
             needs_person: decided.decision == Decision::AwaitingApproval,
             last_notice_at: at(arrived.received_at),
             episode_started_at: alert.starts_at,
+            decided_at: now,
             waiting_since: now,
             approved_at: None,
+            confirmed_at: arrived.person.map(|_| at(arrived.received_at)),
         };
         self.store.told.push(Told::Opened(rem, alert.fingerprint.clone()));
         self.store.rems.push(Rem {
@@ -334,6 +336,8 @@ impl World {
             truncated: arrived.truncated,
             config,
             created_at: ms(now),
+            opened_true_at: arrived.true_at,
+            confirmed: arrived.person.map(|_| (arrived.true_at, arrived.stalled)).into_iter().collect(),
             approvals: Vec::new(),
             said: Vec::new(),
             waiting,

@@ -97,4 +97,23 @@ impl Checker {
         let rested = attempt.true_at - uptime_at >= cooldown - 2 * CLOCKS;
         self.must(!unseen || rested, 0, "less than a cooldown after a reboot that nobody watched");
     }
+
+    /// By the servers as they really were: none that booted after it hung, unless a person said afterwards that it hangs; and
+    /// none in which a dump of that boot may be being written.
+    pub(crate) fn judge_boots(&mut self, world: &World, attempt: &Attempt, rem: &Rem) {
+        let seen_at = attempt.true_at - attempt.read_age.min(MINUTE);
+        let boots = || world.cloud.real[attempt.server].boots.iter().copied().filter(|at| *at < seen_at);
+        let alert = &rem.waiting.alert;
+        let hung_at = alert.starts_at.map_or(rem.opened_true_at, |at| ms(at).min(rem.opened_true_at));
+        // What a clock hid of a confirmation that an earlier process took is not known, as with the age of notices.
+        let hidden = |stalled: i64| attempt.began_stalled.map_or(0, |began| (began - stalled).max(0));
+        for boot in boots().filter(|boot| *boot >= hung_at) {
+            let confirmed = rem.confirmed.iter().any(|(at, stalled)| at + hidden(*stalled) > boot);
+            self.must(confirmed, 52, "it booted after it hung, and nobody has seen it hang since");
+        }
+        let memory = i64::try_from(attempt.read.memory_bytes).unwrap();
+        let dump = (30 * MINUTE).max(2 * memory / 50_000 + 15 * MINUTE);
+        let rested = boots().all(|boot| attempt.true_at - boot >= dump - 2 * CLOCKS);
+        self.must(rested, 53, "inside the dump window of a boot");
+    }
 }

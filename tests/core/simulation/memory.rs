@@ -36,6 +36,10 @@ pub(crate) struct Rem {
     /// Configuration it was decided under.
     pub(crate) config: usize,
     pub(crate) created_at: i64,
+    /// The world's time in which it was opened.
+    pub(crate) opened_true_at: i64,
+    /// The world's times in which people said that the server hangs, and how long our clock had stood still by then.
+    pub(crate) confirmed: Vec<(i64, i64)>,
     pub(crate) approvals: Vec<Approval>,
     pub(crate) said: Vec<(u8, bool)>,
 }

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use unhang::domain::alert::{Alert, AlertStatus};
 use unhang::domain::claim::approvable;
+use unhang::domain::guard::Verdict;
 use unhang::domain::hold::{Hold, HoldScope, Silence};
 use unhang::domain::matcher::{Matcher, Matchers};
 use unhang::domain::policy::Trust;
@@ -67,14 +68,17 @@ impl World {
             return;
         }
         let facts = self.facts_about(rem, rules, now);
+        let vouches = self.rng.chance(500);
         let row = &self.store.rems[rem];
-        if approvable(&row.waiting, rules, &facts, now).0.is_err() {
+        let mut waiting = row.waiting.clone();
+        waiting.confirmed_at = vouches.then_some(now).or(waiting.confirmed_at);
+        let (verdict, trace) = approvable(&waiting, rules, &facts, now);
+        if verdict.is_err() || trace.first(Verdict::AskPerson).is_some() {
             return;
         }
         let policy = rules.policies.iter().find(|policy| policy.name == row.waiting.policy);
         let fresh =
             policy.is_some_and(|p| now.duration_since(row.waiting.last_notice_at) <= p.notice_age_max);
-        let vouches = self.rng.chance(500);
         if !fresh && !vouches {
             return;
         }
@@ -89,6 +93,8 @@ impl World {
             row.not_before = ms(now);
             if vouches {
                 row.waiting.last_notice_at = row.waiting.last_notice_at.max(now);
+                row.waiting.confirmed_at = Some(now);
+                row.confirmed.push((time, stalled));
                 row.noticed_true_at = time;
                 row.noticed_stalled = stalled;
             }

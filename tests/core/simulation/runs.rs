@@ -83,7 +83,7 @@ fn the_same_seed_is_the_same_history() {
 
 #[test]
 fn the_checker_sees_each_planted_misbehaviour() {
-    let most = size("UNHANG_BUG_HISTORIES", 4_000);
+    let most = size("UNHANG_BUG_HISTORIES", 12_000);
     let unsafe_ones = Bug::UNSAFE.into_iter().map(|(bug, laws)| (bug, laws, false));
     let stuck_ones = Bug::STUCK.into_iter().map(|(bug, laws)| (bug, laws, true));
     let mut unseen = Vec::new();

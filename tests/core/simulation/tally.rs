@@ -59,7 +59,7 @@ impl Tally {
 }
 
 /// What a run of some size must have reached, or it proves nothing.
-const REACHED: [&str; 54] = [
+const REACHED: [&str; 56] = [
     "state settling",
     "state awaiting_approval",
     "state queued",
@@ -80,6 +80,8 @@ const REACHED: [&str; 54] = [
     "decided awaiting_approval stale",
     "decided pending",
     "decided duplicate duplicate",
+    "decided awaiting_approval rebooted",
+    "cancelled rebooted",
     "decided suppressed unknown_open",
     "decided suppressed cooldown",
     "decided suppressed dump_window",

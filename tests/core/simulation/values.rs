@@ -162,6 +162,7 @@ fn rules(flavour: usize, change: usize) -> Rules {
             failures: if flavour == FRAGILE { 1 } else { 1000 },
             ..BreakerRules::default()
         },
+        clock_skew_max: SignedDuration::from_secs(60),
     }
 }
 

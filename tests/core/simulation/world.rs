@@ -11,6 +11,7 @@ use unhang::domain::guest::GuestFacts;
 use unhang::domain::limits::{COOLDOWN_MAX, WATCH_GAP_MIN, earlier, look_back};
 use unhang::domain::policy::{Rules, Trust};
 use unhang::domain::remediation::{Event, Outcome, State, transition};
+use unhang::domain::server::Server;
 use unhang::domain::storm::StormFacts;
 
 use super::bugs::Bug;
@@ -18,7 +19,7 @@ use super::checker::Checker;
 use super::cloud::Cloud;
 use super::memory::Memory;
 use super::tally::Tally;
-use super::values::{CHANGES, FLAVOURS, MINUTE, Notice, RULES, SECOND, at, ms, servers};
+use super::values::{CHANGES, FLAVOURS, HOUR, MINUTE, Notice, RULES, SECOND, at, ms};
 use crate::prng::Prng;
 
 /// A pre-flight read that a process keeps, with the world's time at which it was made.
@@ -148,7 +149,15 @@ impl World {
         let config = rng.below(FLAVOURS) * CHANGES;
         let lean = rng.chance(250);
         let beating = rng.chance(150);
-        let store = Memory { inventory: servers(), ..Memory::default() };
+        let mut cloud = Cloud::new();
+        for index in 0..cloud.real.len() {
+            if rng.chance(100) {
+                let age = rng.pick(&[20 * MINUTE, 40 * MINUTE, 3 * HOUR]);
+                cloud.reboot(index, -age);
+            }
+        }
+        let inventory = cloud.real.iter().map(|real| real.server.clone()).collect();
+        let store = Memory { inventory, ..Memory::default() };
         let mut world = Self {
             rng,
             bug,
@@ -159,7 +168,7 @@ impl World {
             stalled: 0,
             lost_floor: 0,
             store,
-            cloud: Cloud::new(),
+            cloud,
             hold_file: false,
             processes: Vec::new(),
             episodes: Vec::new(),
@@ -170,7 +179,7 @@ impl World {
             beating,
             stamp: (0, 0),
             journal: Vec::new(),
-            dark: Vec::new(),
+            dark: vec![(i64::MIN, 0)],
             backup: None,
             restored: None,
             over: false,
@@ -232,6 +241,8 @@ impl World {
             demoted: None,
             quarantine: None,
             unwatched: Vec::new(),
+            listed_uptime_at: None,
+            incident_opened_at: None,
             guest: GuestFacts::default(),
             heartbeats: Vec::new(),
         };
@@ -247,7 +258,12 @@ impl World {
         let waiting = &self.store.rems[rem].waiting;
         let target = TargetFact::Found(Box::new(waiting.server.clone()));
         let guards = Some((waiting.server.region.as_str(), waiting.policy.as_str()));
-        self.facts_of(target, None, Some(rem), &waiting.alert.fingerprint, guards, rules, now, true)
+        let mut facts =
+            self.facts_of(target, None, Some(rem), &waiting.alert.fingerprint, guards, rules, now, true);
+        let same = |known: &&Server| known.identity() == waiting.server.identity();
+        let listed = self.store.inventory.iter().find(same).and_then(|known| known.uptime_at);
+        facts.listed_uptime_at = listed.filter(|_| self.bug != Some(Bug::BootUnseen));
+        facts
     }
 
     /// When the newest end was noticed of an alert that had opened or joined the remediation by then.
@@ -414,6 +430,9 @@ impl World {
         if self.bug != Some(Bug::TrustRestored) && !self.journal.iter().all(known) {
             self.tally.guard("quarantine");
             self.store.quarantine = Some("the journal knows of more attempts".to_owned());
+        }
+        if self.store.epoch == 1 && self.bug != Some(Bug::NoFirstGap) {
+            self.store.gaps.push(Gap { from: Timestamp::UNIX_EPOCH, until: now });
         }
         let from = at(self.stamp.0);
         let away = now.duration_since(from).max(SignedDuration::from_millis(self.time - self.stamp.1));

@@ -437,6 +437,7 @@ impl Case {
             fingerprint: notice(0).fingerprint(),
             trust: None,
             remediation: None,
+            starts_at: None,
             attempts_since: Timestamp::MIN,
             now: at(self.now),
             hold_file: None,
@@ -592,6 +593,7 @@ async fn insert(
         noticed_at: now,
         settle_until: now,
         episode_started_at: None,
+        confirmed_at: None,
     })?;
     let mut event = note("remediation_opened", now);
     event.remediation_id = Some(id.to_string());
