@@ -2,17 +2,20 @@
 //!
 //! Never: takes a failed or partial answer for an empty one, or keeps an alert from being answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod resolver;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+pub use resolver::resolve;
+
 use crate::config::Config;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::{Route, route};
 use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
-use crate::domain::limits::later;
 use crate::domain::policy::Trust;
 use crate::domain::server::{RegionCode, Server};
 use crate::intake::{KnownTarget, Says, Told, decide_and_record, speaks_of_another_region};
@@ -21,8 +24,8 @@ use crate::service::Service;
 use crate::store::{PendingAlert, StoreError};
 use crate::telemetry::{AlertLabels, chain};
 
-/// Gap between two looks for alerts that wait for a look-up, should a wake-up be lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Gap between two lists where the configured one cannot be.
+const LIST_AGAIN: Duration = Duration::from_secs(2);
 
 /// Reads every region's list at start and on schedule, until the service stops.
 pub async fn refresh(service: Arc<Service>, cloud: Arc<Clients>) {
@@ -42,7 +45,7 @@ pub async fn refresh(service: Arc<Service>, cloud: Arc<Clients>) {
         // After a failure the list is asked for again sooner: until it is read, targets are looked up one by one.
         let pause = if complete { config.inventory.refresh } else { config.inventory.refresh.min(RETRY) };
         tokio::select! {
-            () = tokio::time::sleep(Duration::try_from(pause).unwrap_or(LOOK_AGAIN)) => {}
+            () = tokio::time::sleep(Duration::try_from(pause).unwrap_or(LIST_AGAIN)) => {}
             () = service.inventory.notified() => {}
             () = service.stopping.cancelled() => {}
         }
@@ -123,63 +126,6 @@ async fn read_region(cloud: &Clients, region: &RegionCode) -> Result<Vec<Server>
         return Err(format!("region {region} is not among those of the account: {}", codes.join(", ")));
     }
     cloud.reader.all_servers(region).await.map_err(|error| error.to_string())
-}
-
-/// Looks up the targets of pending alerts, until the service stops.
-pub async fn resolve(service: Arc<Service>, cloud: Arc<Clients>) {
-    while !service.stopping.is_cancelled() {
-        let woken = service.lookups.notified();
-        if let Err(error) = resolve_pending(&service, &cloud).await {
-            tracing::error!(error = %chain(&error), "pending alerts could not be decided");
-        }
-        tokio::select! {
-            () = woken => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = service.stopping.cancelled() => {}
-        }
-    }
-}
-
-type Targets = BTreeMap<Option<(RegionCode, TargetName)>, Vec<PendingAlert>>;
-
-async fn resolve_pending(service: &Arc<Service>, cloud: &Clients) -> Result<(), StoreError> {
-    let config = service.config();
-    let mut targets: Targets = BTreeMap::new();
-    for pending in service.store.pending_alerts().await? {
-        targets.entry(target_of(&config, &pending)).or_default().push(pending);
-    }
-    for (target, alerts) in targets {
-        let Some((region, name)) = target else {
-            // No policy claims it any more, or not by a target that can be looked up; deciding anew says so.
-            decide_all(service, &config, alerts, None).await?;
-            continue;
-        };
-        let look_up = look_up(service, cloud, &region, &name);
-        let Some(found) = service.unless_stopping(look_up).await else { return Ok(()) };
-        let now = service.clock.now();
-        match found {
-            Ok(servers) => {
-                let fact = fact_of(&name, &servers);
-                keep(service, &region, &name, servers, now).await?;
-                decide_all(service, &config, alerts, Some(fact)).await?;
-            }
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "a target could not be looked up yet");
-                // Each alert has its own time, and after a downtime it begins with the start.
-                let time_is_up = |alert: &PendingAlert| {
-                    now >= later(alert.received_at.max(service.started_at), config.inventory.lookup_for)
-                };
-                let given_up: Vec<PendingAlert> = alerts.into_iter().filter(time_is_up).collect();
-                if given_up.is_empty() {
-                    continue;
-                }
-                let why = format!("the look-up of {name} failed: {error}");
-                note_failure(service, region, why.clone(), now).await?;
-                decide_all(service, &config, given_up, Some(TargetFact::Unreadable { why })).await?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn target_of(config: &Config, pending: &PendingAlert) -> Option<(RegionCode, TargetName)> {

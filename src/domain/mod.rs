@@ -34,6 +34,7 @@ pub mod sightings;
 pub mod signs;
 pub mod standing;
 pub mod storm;
+pub mod turns;
 
 #[cfg(test)]
 mod testing;

@@ -22,6 +22,8 @@ use super::{Doing, StoreError};
 
 /// How long an empty look-up is believed.
 const NONE_BELIEVED_FOR: SignedDuration = SignedDuration::from_secs(60);
+/// Most pending alerts of one source that are read at a time.
+const PENDING_MAX: i64 = 500;
 
 /// When a region's list was last read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -145,6 +147,12 @@ impl Tx {
         for server in servers {
             self.upsert_server(server, seen_at).await?;
         }
+        // Names that do not exist are without number. What is not believed any more need not be kept.
+        query("DELETE FROM lookup WHERE server_nos = '[]' AND seen_at < ?")
+            .bind(ms(earlier(seen_at, NONE_BELIEVED_FOR)))
+            .execute(self.changing(Part::Inventory).await?)
+            .await
+            .doing("forgetting names that did not exist")?;
         let numbers: Vec<&str> = servers.iter().map(|server| server.no.as_str()).collect();
         query(
             "INSERT INTO lookup (region_code, named, server_nos, seen_at) VALUES (?, ?, ?, ?) \
@@ -181,13 +189,15 @@ impl Store {
             .collect()
     }
 
-    /// Alerts whose target must be looked up, oldest first.
+    /// Alerts whose target must be looked up, oldest first: the first of each source.
     pub async fn pending_alerts(&self) -> Result<Vec<PendingAlert>, StoreError> {
         let rows = query(
             "SELECT a.id, a.delivery_id, a.idx, a.source, a.alert, a.alert_packed, a.received_at, d.truncated, d.trace_id, \
-             d.replay_of, d.actor FROM alert a JOIN delivery d ON d.id = a.delivery_id \
-             WHERE a.decision = 'pending' ORDER BY a.id LIMIT 1000",
+             d.replay_of, d.actor FROM (SELECT id, row_number() OVER (PARTITION BY source ORDER BY id) AS place \
+             FROM alert WHERE decision = 'pending') p JOIN alert a ON a.id = p.id \
+             JOIN delivery d ON d.id = a.delivery_id WHERE p.place <= ? ORDER BY a.id",
         )
+        .bind(PENDING_MAX)
         .fetch_all(&self.readers)
         .await
         .doing("looking for pending alerts")?;

@@ -23,6 +23,7 @@ mod hands;
 mod health;
 mod hostile;
 mod journal;
+mod lookups;
 mod moved;
 mod notify;
 mod outcomes;
