@@ -222,6 +222,7 @@ async fn create(tx: &mut Tx, no: &str) -> Result<(), StoreError> {
         episode_started_at: None,
         confirmed_at: None,
     })
+    .map(|_seal| ())
 }
 
 async fn step(tx: &mut Tx, no: &str, event: Event) -> Result<(), StoreError> {

@@ -144,6 +144,7 @@ reason-quarantined_alert = unusable alert
 kind-delivery_received = Delivery received
 kind-delivery_repeated = Delivery repeated
 kind-delivery_replayed = Delivery replayed
+kind-replay_refused = Replay refused: stored delivery changed
 kind-delivery_unreadable = Delivery unreadable
 kind-alert_decided = Alert decided
 kind-ordered_by_hand = Ordered by hand

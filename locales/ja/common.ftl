@@ -144,6 +144,7 @@ reason-quarantined_alert = 使えないアラート
 kind-delivery_received = 受信
 kind-delivery_repeated = 再受信
 kind-delivery_replayed = 再生
+kind-replay_refused = 再生拒否: 保存された配信が変更されています
 kind-delivery_unreadable = 読めない受信
 kind-alert_decided = アラート判定
 kind-ordered_by_hand = 手動指示

@@ -144,6 +144,7 @@ reason-quarantined_alert = 사용할 수 없는 알림
 kind-delivery_received = 수신
 kind-delivery_repeated = 반복 수신
 kind-delivery_replayed = 재생
+kind-replay_refused = 재생 거부: 저장된 전달이 변경됨
 kind-delivery_unreadable = 읽을 수 없는 수신
 kind-alert_decided = 알림 판정
 kind-ordered_by_hand = 수동 명령

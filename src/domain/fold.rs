@@ -4,6 +4,7 @@
 //!
 //! To add a table: a rule here for each kind of event that changes it, and its query in `store::state`.
 
+mod alerts;
 mod guards;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +13,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::answer;
 use super::audit::{ActorKind, AuditEvent};
 use super::remediation::State;
+
+pub use alerts::{DecidedAlert, Judged};
 
 /// Columns of a row as texts; one that is absent was not told, `None` is NULL. Times are milliseconds.
 pub type Fields = BTreeMap<String, Option<String>>;
@@ -89,6 +93,8 @@ const RULES: &[(&str, Rule)] = &[
     ("target_reported", guards::target_reported),
     ("watch_gap", guards::watch_gap),
     ("attestation", guards::attestation),
+    ("activity_seen", guards::activity_seen),
+    ("store_identified", guards::store_identified),
 ];
 
 /// The state that the events so far amount to.
@@ -98,6 +104,7 @@ pub struct Fold {
     begin: Option<(i64, i64)>,
     /// Rows that events of an older version may have made: table, and the key or what it begins with.
     possible: BTreeSet<(&'static str, String)>,
+    alerts: alerts::Alerts,
     report: DeepReport,
 }
 
@@ -186,13 +193,7 @@ impl Fold {
     pub fn compare(&mut self, stored: &StoredRow) {
         let StoredRow { table, key, created_at, fields } = stored;
         let Some(folded) = self.tables.get_mut(table).and_then(|rows| rows.remove(key)) else {
-            let begin = self.begin.filter(|(seq, _)| *seq > 1).map(|(_, at)| at);
-            if begin.is_some_and(|begin| *created_at <= begin) || self.is_possible(table, key) {
-                self.report.rows_not_told += 1;
-            } else {
-                self.report.differences.push(format!("{table} {key} is in the table, and no event made it"));
-            }
-            return;
+            return self.not_told(table, key, *created_at);
         };
         self.report.rows += 1;
         for (field, stored) in fields {
@@ -209,6 +210,21 @@ impl Fold {
         }
     }
 
+    /// A row that no event tells of.
+    fn not_told(&mut self, table: &'static str, key: &str, created_at: i64) {
+        let begin = self.begin.filter(|(seq, _)| *seq > 1).map(|(_, at)| at);
+        if begin.is_some_and(|begin| created_at <= begin) || self.is_possible(table, key) {
+            self.report.rows_not_told += 1;
+        } else {
+            self.differs(format!("{table} {key} is in the table, and no event made it"));
+        }
+    }
+
+    /// Notes a difference that was found beside the rows of tables.
+    pub fn differs(&mut self, what: String) {
+        self.report.differences.push(what);
+    }
+
     /// Ends the comparison: what was folded and is in no table is a difference too.
     pub fn finish(mut self) -> DeepReport {
         for (table, rows) in &self.tables {
@@ -217,6 +233,7 @@ impl Fold {
                 self.report.differences.push(what);
             }
         }
+        self.alerts_left();
         self.report.begins_at = if self.is_whole() { None } else { self.begin.map(|(seq, _)| seq) };
         self.report
     }
@@ -341,8 +358,10 @@ fn delivered(fold: &mut Fold, fact: &Fact<'_>) {
         ("body_sha256", fact.told("bodySha256")),
         ("repeat_of", fact.told("repeatOf")),
         ("replay_of", fact.told("replayOf")),
+        ("seal", fact.told("seal")),
     ];
     fold.made("delivery", id, &fields);
+    alerts::repeated(fold, fact);
     guards::renewed(fold, fact);
 }
 
@@ -388,6 +407,7 @@ fn remediation_opened(fold: &mut Fold, fact: &Fact<'_>) {
         ("last_notice_at", fact.time("noticedAt")),
         ("confirmed_at", fact.instant("confirmedAt").map_or(EMPTY, Told::from)),
         ("finished_at", EMPTY),
+        ("seal", fact.told("remediationSeal")),
     ];
     fold.made("remediation", id, &fields);
 }
@@ -467,6 +487,9 @@ fn attempt_begun(fold: &mut Fold, fact: &Fact<'_>) {
 fn attempt_ended(fold: &mut Fold, fact: &Fact<'_>) {
     let event = fact.event;
     let Some(id) = event.attempt_id else { return };
+    if answer::agrees(&fact.detail) == Some(false) {
+        fold.differs(format!("row {}: the answer of the cloud does not have the hash beside it", fact.seq));
+    }
     let fields = [
         ("outcome", Told::from(&event.outcome)),
         ("outcome_at", event.at.into()),

@@ -333,12 +333,22 @@ fn one_of_each_kind() -> Vec<Case> {
         ("storm_cleared", json!({ "id": 1 }), "storm", "1", "cleared_by", Some("test")),
         ("quarantine_opened", json!({ "id": 1, "why": "w" }), "quarantine", "1", "why", Some("w")),
         ("quarantine_cleared", json!({ "id": 1 }), "quarantine", "1", "cleared_by", Some("test")),
+        (
+            "quarantine_cleared",
+            json!({ "remembered": [{ "attempt_id": 7, "memory_bytes": 5 }] }),
+            "forgotten_attempt",
+            "7",
+            "memory_bytes",
+            Some("5"),
+        ),
         ("policy_demoted", json!({ "why": "w" }), "policy_standing", "p", "why", Some("w")),
         ("policy_promoted", json!({ "reason": "r" }), "policy_standing", "p", "promoted_by", Some("test")),
         ("breaker_reset", json!({ "reason": "r" }), "breaker_reset", "p/test/10000/1", "reason", Some("r")),
         ("target_reported", json!({ "reason": "r" }), "target_report", "p/test/10000/1", "reason", Some("r")),
         ("watch_gap", json!({ "from": at(1), "until": at(2) }), "watch_gap", "1000/2000/1", "", None),
         ("attestation", json!({ "id": 1, "said": { "kind": "k" } }), "attestation", "1", "kind", Some("k")),
+        ("activity_seen", json!({ "found": [], "error": "e" }), "activity_seen", "r", "error", Some("e")),
+        ("store_identified", json!({ "storeId": "s" }), "store_identity", "1", "store_id", Some("s")),
         ("service_stopped", json!({ "epoch": 3 }), "owner", "3", "stopped_at", Some("10000")),
     ]
 }
@@ -369,6 +379,56 @@ fn each_kind_tells_its_row_and_one_that_names_none_changes_nothing() {
     let asked = |kind: &str| cases.iter().any(|case| case.0 == kind) || with_rows.contains(&kind);
     let unasked: Vec<&str> = RULES.iter().map(|(kind, _)| *kind).filter(|kind| !asked(kind)).collect();
     assert_eq!(unasked, ["delivery_unreadable", "remediation_moved"], "they are told of elsewhere");
+}
+
+#[test]
+fn a_decision_is_compared_whole_where_it_has_an_event_and_by_its_words_where_only_its_delivery_tells() {
+    let mut own = event(
+        "alert_decided",
+        &json!({ "idx": 0, "detail": "d", "trace": [{ "b": 1, "a": 2 }], "alertSeal": "s" }),
+    );
+    own.delivery_id = Some("x".to_owned());
+    own.decision = Some("suppressed".to_owned());
+    own.policy = Some("p".to_owned());
+    let mut repeat = event(
+        "delivery_repeated",
+        &json!({ "decisions": [["suppressed", "hold", null], ["ignored", null, null]] }),
+    );
+    repeat.delivery_id = Some("y".to_owned());
+    let stored = |key: &str, reason: Option<&str>, policy: &str| DecidedAlert {
+        key: key.to_owned(),
+        received_at: 10_000,
+        seal: "s".to_owned(),
+        judged: Judged {
+            policy: Some(policy.to_owned()),
+            decision: Some("suppressed".to_owned()),
+            reason: reason.map(str::to_owned),
+            detail: Some("d".to_owned()),
+            trace: json!([{ "a": 2, "b": 1 }]),
+            decided_at: 10_000,
+            ..Judged::default()
+        },
+    };
+    let differences = |alerts: &[DecidedAlert]| {
+        let mut fold = Fold::default();
+        fold.take(1, &own);
+        fold.take(2, &repeat);
+        alerts.iter().for_each(|alert| fold.compare_alert(alert));
+        let delivery = |one: &String| !one.starts_with("delivery y");
+        fold.finish().differences.into_iter().filter(delivery).collect::<Vec<_>>()
+    };
+    let good = [stored("x/0", None, "p"), stored("y/0", Some("hold"), "another")];
+    assert_eq!(differences(&good), Vec::<String>::new());
+    assert_eq!(differences(&good[1..]), ["the alert that row 1 decided is not in the table"]);
+    assert_eq!(differences(&good[..1]), Vec::<String>::new(), "a repeat may have no row");
+    let policy = [stored("x/0", None, "another")];
+    assert_eq!(differences(&policy), ["alert x/0: its decision is not the one that row 1 tells"]);
+    let words = [good[0].clone(), stored("y/0", None, "p")];
+    assert_eq!(differences(&words), ["alert y/0: its decision is not the one that row 2 tells"]);
+    let other = [DecidedAlert { seal: "t".to_owned(), ..good[0].clone() }];
+    assert_eq!(differences(&other), ["alert x/0: it is not the one that was taken in"]);
+    let forged = [good[0].clone(), stored("z/0", None, "p")];
+    assert_eq!(differences(&forged), ["alert z/0 is in the table, and no event made it"]);
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub mod policy;
 pub mod reboot;
 pub mod recurring;
 pub mod remediation;
+pub mod seal;
 pub mod server;
 pub mod sightings;
 pub mod signs;

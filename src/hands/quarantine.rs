@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Hand, Refusal, hold_in};
 use crate::domain::audit::{Actor, AuditEvent};
@@ -116,7 +116,7 @@ async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
     let store_id = history.identity.map(|identity| identity.store_id);
     let store_id = store_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let identity = StoreIdentity { store_id, machine_id: order.at.machine.clone() };
-    remember(tx, order, &compared.missing).await?;
+    let remembered = remember(tx, order, &compared.missing).await?;
     let holds = hold_servers(tx, order, &compared.missing, now).await?;
     tx.continue_attempts_above(high_water).await?;
     tx.set_identity(&identity, now).await?;
@@ -125,6 +125,7 @@ async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
         AuditEvent::new(now, "quarantine_cleared", Actor::person(&order.person)).with_detail(&json!({
             "id": open.id, "why": open.why, "reason": order.reason, "findings": compared.findings,
             "missing": compared.missing, "highWater": high_water, "holds": holds, "storeId": identity.store_id,
+            "remembered": remembered,
         }));
     tx.append(&event).await?;
     let identity = Identity { store_id: identity.store_id, machine_id: identity.machine_id };
@@ -132,7 +133,9 @@ async fn clear_in(tx: &mut Tx, order: &Order, now: Timestamp) -> Hand<Cleared> {
 }
 
 /// Writes down what the journal knows, so that dump window, cooldown and budgets count it whatever becomes of the hold.
-async fn remember(tx: &mut Tx, order: &Order, missing: &[Missing]) -> Result<(), StoreError> {
+/// Returns the rows.
+async fn remember(tx: &mut Tx, order: &Order, missing: &[Missing]) -> Result<Vec<Value>, StoreError> {
+    let mut rows = Vec::new();
     for missing in missing {
         let outcome = match missing.outcome {
             Some(Outcome::NotSent) => continue,
@@ -141,7 +144,7 @@ async fn remember(tx: &mut Tx, order: &Order, missing: &[Missing]) -> Result<(),
         };
         let rest = later(missing.signed_at, order.rest);
         let counts = missing.counts.as_ref();
-        tx.remember_forgotten(&Forgotten {
+        let forgotten = Forgotten {
             attempt_id: missing.attempt_id,
             server_no: &missing.server_instance_no,
             region_code: &missing.region_code,
@@ -150,10 +153,16 @@ async fn remember(tx: &mut Tx, order: &Order, missing: &[Missing]) -> Result<(),
             outcome,
             memory_bytes: counts.map_or(0, |counts| counts.memory_bytes),
             cooldown_until: counts.map_or(rest, |counts| counts.cooldown_until),
-        })
-        .await?;
+        };
+        tx.remember_forgotten(&forgotten).await?;
+        rows.push(json!({
+            "attempt_id": forgotten.attempt_id, "server_no": forgotten.server_no,
+            "region_code": forgotten.region_code, "policy": forgotten.policy,
+            "intent_at": forgotten.intent_at.as_millisecond(), "outcome": forgotten.outcome.as_str(),
+            "memory_bytes": forgotten.memory_bytes, "cooldown_until": forgotten.cooldown_until.as_millisecond(),
+        }));
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// One hold for each server, for the newest interrupt that may count. One that was set before, cleared or not, is not

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Hand, Refusal};
 use crate::config::{Config, SourceConfig};
 use crate::domain::alert::Envelope;
+use crate::domain::audit::{Actor, AuditEvent, chain_hash};
 use crate::domain::decision::{Decided, Decision};
 use crate::domain::facts::claimed_address;
 use crate::domain::guard::{Trace, Verdict};
@@ -20,7 +21,9 @@ use crate::domain::policy::Policy;
 use crate::intake::{self, AlertAnswer, Answer, Arrival, Order};
 use crate::service::Service;
 use crate::sources::{self, ParseLimits};
-use crate::store::{DeliveryRow, IdempotentAnswer, KeptBody, NewDelivery, StoreError, Tx};
+use crate::store::{
+    AuditFilter, DeliveryRow, IdempotentAnswer, KeptBody, NewDelivery, PageRequest, StoreError, Tx,
+};
 
 /// A person's key for one request, with a hash of what it asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +130,8 @@ async fn keep(
 }
 
 /// Replays a stored delivery. A dry run says what would be decided now beside what was decided then; an executed one
-/// decides anew, linked to the original. Every guard holds, a known end included.
+/// decides anew, linked to the original. Every guard holds, a known end included. A body that is not the one of the audit is
+/// refused, dry or not.
 pub async fn replay(
     service: &Service,
     id: &DeliveryId,
@@ -143,6 +147,9 @@ pub async fn replay(
         return Ok(Err(Refusal::NotReplayable { why }));
     };
     let now = service.clock.now();
+    if let Err(why) = as_it_was_taken_in(service, id, &stored).await? {
+        return refuse_changed(service, id, &stored, person, why, now).await;
+    }
     let limits = ParseLimits::from(&config.server);
     let envelope = match sources::parse(source, &limits, &stored.body, stored.sender_time, now) {
         Ok(envelope) => envelope,
@@ -179,6 +186,75 @@ pub async fn replay(
         .await?;
     intake::announce(service, &stored.source, &done.1);
     Ok(done.0)
+}
+
+/// Whether a stored delivery is the one that its event tells of: the event is the one that was chained, and names this body
+/// and this source. What was changed since would decide about another server than the sender meant.
+async fn as_it_was_taken_in(
+    service: &Service,
+    id: &DeliveryId,
+    stored: &DeliveryRow,
+) -> Result<Result<(), &'static str>, StoreError> {
+    let page = PageRequest { limit: 1, cursor: None, ascending: true };
+    let mut told = None;
+    for kind in ["delivery_received", "delivery_repeated", "delivery_replayed", "delivery_unreadable"] {
+        let filter = AuditFilter {
+            delivery_id: Some(id.to_string()),
+            kind: Some(kind.to_owned()),
+            ..AuditFilter::default()
+        };
+        told = told.or(service.store.audit(&filter, &page).await?.items.into_iter().next());
+    }
+    let Some(item) = told else {
+        return Ok(Err(
+            "the audit event of this delivery is not in the store any more, so its body cannot be compared",
+        ));
+    };
+    let ring = service.config().audit.ring();
+    let key = match &item.key_id {
+        None => None,
+        Some(key_id) => match ring.find(key_id) {
+            None => return Ok(Err("its audit event needs a key that is not configured")),
+            found => found,
+        },
+    };
+    if chain_hash(key, &item.prev_hash, item.seq, &item.event) != item.hash {
+        return Ok(Err("its audit event is not the one that was chained"));
+    }
+    let detail: Value = serde_json::from_str(&item.event.detail).unwrap_or(Value::Null);
+    let hash = hex::encode(Sha256::digest(&stored.body));
+    if detail.get("bodySha256").and_then(Value::as_str) != Some(hash.as_str()) {
+        return Ok(Err("its stored body is not the one that was taken in: the hash in the audit is another"));
+    }
+    if item.event.source.as_deref() != Some(stored.source.as_str()) {
+        return Ok(Err("its stored source is not the one that it came from"));
+    }
+    Ok(Ok(()))
+}
+
+/// Refuses a replay of what was changed, with an event that says so.
+async fn refuse_changed(
+    service: &Service,
+    id: &DeliveryId,
+    stored: &DeliveryRow,
+    person: &str,
+    why: &'static str,
+    now: Timestamp,
+) -> Hand<Value> {
+    tracing::error!(delivery.id = %id, source = stored.source, why, "a replay is refused; run audit verify --deep");
+    let mut event = AuditEvent::new(now, "replay_refused", Actor::person(person)).with_detail(&json!({
+        "why": why, "bodySha256": hex::encode(Sha256::digest(&stored.body)),
+    }));
+    event.delivery_id = Some(id.to_string());
+    event.source = Some(stored.source.clone());
+    service
+        .store
+        .write(move |tx| {
+            let event = event.clone();
+            Box::pin(async move { tx.append(&event).await.map(|_| ()) })
+        })
+        .await?;
+    Ok(Err(Refusal::NotReplayable { why: why.to_owned() }))
 }
 
 fn original_alerts(answer: &str) -> Value {

@@ -280,6 +280,8 @@ pub(super) struct Joined {
     pub(super) noticed_at: Option<Timestamp>,
     /// Hash of the policy that the remediation was opened under.
     pub(super) policy_hash: Option<String>,
+    /// Seal of the remediation that was opened.
+    pub(super) remediation_seal: Option<String>,
     /// The end of the alert that was noted.
     pub(super) ended_at: Option<Timestamp>,
 }
@@ -319,12 +321,8 @@ pub(super) async fn join(
     let mut joined = Joined { incident: Some(incident.id), ..Joined::default() };
     match decided.decision {
         Decision::Remediate | Decision::AwaitingApproval => {
-            if let Some((id, policy_hash)) =
-                create(tx, told, alert, decided, server, config, &joined, now).await?
-            {
-                joined.remediation = Some(id);
-                joined.noticed_at = Some(told.received_at);
-                joined.policy_hash = Some(policy_hash);
+            if let Some(made) = create(tx, told, alert, decided, server, config, &joined, now).await? {
+                joined = Joined { incident: joined.incident, noticed_at: Some(told.received_at), ..made };
             }
         }
         Decision::Duplicate => {
@@ -352,14 +350,14 @@ async fn create(
     config: &Config,
     joined: &Joined,
     now: Timestamp,
-) -> Result<Option<(RemediationId, String)>, StoreError> {
+) -> Result<Option<Joined>, StoreError> {
     let named = decided.policy.as_deref();
     let policy = config.rules.policies.iter().find(|policy| Some(policy.name.as_str()) == named);
     let (Some(policy), Some(incident_id)) = (policy, &joined.incident) else { return Ok(None) };
     let (id, policy_hash) = (RemediationId::generate(), policy.hash());
     let settle = if told.person.is_some() { SignedDuration::ZERO } else { policy.settle };
     let delivery_id = tx.has_delivery(told.delivery_id).await?.then_some(told.delivery_id);
-    tx.insert_remediation(&NewRemediation {
+    let seal = tx.insert_remediation(&NewRemediation {
         id: &id,
         incident_id,
         server,
@@ -380,7 +378,12 @@ async fn create(
         episode_started_at: alert.starts_at,
         confirmed_at: told.person.map(|_| told.received_at),
     })?;
-    Ok(Some((id, policy_hash)))
+    Ok(Some(Joined {
+        remediation: Some(id),
+        policy_hash: Some(policy_hash),
+        remediation_seal: Some(seal),
+        ..Joined::default()
+    }))
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that a decision remembers")]
@@ -413,7 +416,9 @@ pub(super) async fn write_decision(
         incident_id: joined.incident.as_ref(),
         remediation_id: joined.remediation.as_ref(),
     };
+    let mut seal = None;
     match pending_row {
+        // What never changes of it was told when it was taken in.
         Some(id) => {
             tx.redecide_alert(id, &row).await?;
         }
@@ -425,11 +430,11 @@ pub(super) async fn write_decision(
                     let says = Says::Again(Renewed { renewal, noticed_at: joined.noticed_at });
                     return Ok(Done { answer: answer_of(&row), says });
                 }
-                None => tx.insert_alert(&row)?,
+                None => seal = Some(tx.insert_alert(&row)?),
             }
         }
     }
-    Ok(Done { answer: answer_of(&row), says: Says::News(event_of(told, &row, joined)) })
+    Ok(Done { answer: answer_of(&row), says: Says::News(event_of(told, &row, joined, seal.as_deref())) })
 }
 
 pub(super) fn answer_of(row: &AlertDecision<'_>) -> AlertAnswer {
@@ -467,9 +472,19 @@ struct OfDecision<'a> {
     ended_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert_seal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remediation_seal: Option<&'a str>,
 }
 
-pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined) -> AuditEvent {
+/// `alert_seal`: that of the row, where it was made now.
+pub(super) fn event_of(
+    told: &Told<'_>,
+    row: &AlertDecision<'_>,
+    joined: &Joined,
+    alert_seal: Option<&str>,
+) -> AuditEvent {
     let actor = told.person.map_or_else(|| Actor::source(told.source), Actor::person);
     let mut event = AuditEvent::new(row.decided_at, "alert_decided", actor).with_detail(&OfDecision {
         idx: row.idx,
@@ -484,6 +499,8 @@ pub(super) fn event_of(told: &Told<'_>, row: &AlertDecision<'_>, joined: &Joined
         policy_hash: joined.policy_hash.as_deref(),
         ended_at: joined.ended_at,
         confirmed_at: told.person.map(|_| told.received_at),
+        alert_seal,
+        remediation_seal: joined.remediation_seal.as_deref(),
     });
     event.trace_id = Some(told.trace_id.to_owned());
     event.delivery_id = Some(told.delivery_id.to_string());

@@ -125,13 +125,13 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                     return Ok(());
                 }
                 tx.insert_delivery(delivery, None);
-                let answer = serde_json::json!({ "deliveryId": delivery.id, "unreadable": why });
-                tx.set_answer(&delivery.id, &answer.to_string(), &[]).await?;
+                let answer = serde_json::json!({ "deliveryId": delivery.id, "unreadable": why }).to_string();
+                tx.set_answer(&delivery.id, &answer, &[]).await?;
                 let actor = Actor::source(&delivery.source);
                 let mut event =
                     AuditEvent::new(now, "delivery_unreadable", actor).with_detail(&serde_json::json!({
                         "bodySha256": delivery.body_sha256, "why": why, "trace": quarantined(why).trace,
-                        "configHash": delivery.config_hash,
+                        "configHash": delivery.config_hash, "seal": delivery.seal(&answer),
                         "repeatOf": null, "replayOf": delivery.replay_of.as_ref().map(DeliveryId::as_str),
                     }));
                 event.trace_id = Some(delivery.trace_id.clone());
@@ -226,11 +226,11 @@ pub async fn record(
             }
         }
     }
-    record_events(tx, arrival, repeat_of, &answers, events, &renewed).await?;
     let answer =
         Answer { trace_id: delivery.trace_id.clone(), delivery_id: delivery.id.to_string(), alerts: answers };
-    let answer =
-        serde_json::to_string(&answer).map_err(|_error| StoreError::Unreadable { what: "answer" })?;
+    let text = serde_json::to_string(&answer).map_err(|_error| StoreError::Unreadable { what: "answer" })?;
+    record_events(tx, arrival, repeat_of, &answer.alerts, &text, events, &renewed).await?;
+    let answer = text;
     let renewals: Vec<_> = renewed.into_iter().map(|one| one.renewal).collect();
     tx.set_answer(&delivery.id, &answer, &renewals).await?;
     Ok((Taken { answer, same: false }, outcomes))
@@ -243,6 +243,7 @@ async fn record_events(
     arrival: &Arrival,
     repeat_of: Option<&DeliveryId>,
     answers: &[AlertAnswer],
+    answer: &str,
     events: Vec<Option<AuditEvent>>,
     renewed: &[Renewed],
 ) -> Result<(), StoreError> {
@@ -266,6 +267,7 @@ async fn record_events(
         "replayOf": delivery.replay_of.as_ref().map(DeliveryId::as_str),
         "decisions": words,
         "configHash": delivery.config_hash,
+        "seal": delivery.seal(answer),
     });
     if let Some(fields) = detail.as_object_mut()
         && !renewed.is_empty()

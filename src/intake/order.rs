@@ -109,13 +109,14 @@ pub async fn order(
     };
     let answer = answer_of(&row);
     if execute {
-        let mut event = event_of(&told, &row, &joined);
+        let mut event = event_of(&told, &row, &joined, None);
         "ordered_by_hand".clone_into(&mut event.kind);
         event.delivery_id = None;
         let event = event.with_detail(&serde_json::json!({
             "reason": order.reason, "detail": decided.detail, "trace": decided.trace, "configHash": config.hash,
             "fingerprint": alert.fingerprint, "noticedAt": joined.noticed_at, "policyHash": joined.policy_hash,
             "confirmedAt": joined.noticed_at,
+            "remediationSeal": joined.remediation_seal,
         }));
         tx.append(&event).await?;
     }

@@ -15,7 +15,7 @@ use super::writer::Tx;
 use super::{Doing, StoreError};
 
 /// Entries that are kept of one answer.
-const ENTRIES_KEPT: usize = 20;
+pub const ENTRIES_KEPT: usize = 20;
 
 /// The newest answer of the cloud's activity record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]

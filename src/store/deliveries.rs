@@ -10,6 +10,7 @@ use crate::domain::alert::Alert;
 use crate::domain::decision::Decided;
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::earlier;
+use crate::domain::seal::Seal;
 
 use super::db::{QueryBuilder, query, query_scalar};
 use super::open::Store;
@@ -66,6 +67,23 @@ impl NewDelivery {
     pub fn body_key(&self) -> BodyKey {
         (self.source.clone(), self.body_sha256.clone())
     }
+
+    /// What never changes of its row beside what its event names, the answer included.
+    pub fn seal(&self, answer: &str) -> String {
+        let numbers = [self.credential, self.alert_count, self.truncated, i64::from(self.dedupable)];
+        seal_of(
+            [&self.trace_id, &self.peer, &self.actor, &self.config_hash, answer],
+            numbers,
+            ms_opt(self.sender_time),
+        )
+    }
+}
+
+/// The seal of a delivery's row.
+pub(super) fn seal_of(texts: [&str; 5], numbers: [i64; 4], sender_time: Option<i64>) -> String {
+    let seal = texts.into_iter().fold(Seal::default(), |seal, text| seal.text(Some(text)));
+    let seal = numbers.into_iter().fold(seal, |seal, number| seal.number(Some(number)));
+    seal.number(sender_time).done()
 }
 
 /// A delivery that was already answered.
@@ -262,9 +280,9 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// Records the decision on one alert.
-    pub fn insert_alert(&mut self, row: &AlertDecision<'_>) -> Result<(), StoreError> {
-        self.waiting.alerts.push(AlertRow {
+    /// Records the decision on one alert. Returns the seal of its row.
+    pub fn insert_alert(&mut self, row: &AlertDecision<'_>) -> Result<String, StoreError> {
+        let row = AlertRow {
             delivery_id: row.delivery_id.to_string(),
             idx: i64::try_from(row.idx).unwrap_or(i64::MAX),
             source: row.source.to_owned(),
@@ -284,8 +302,10 @@ impl Tx {
             decided_at: ms(row.decided_at),
             incident_id: row.incident_id.map(IncidentId::to_string),
             remediation_id: row.remediation_id.map(RemediationId::to_string),
-        });
-        Ok(())
+        };
+        let seal = row.seal();
+        self.waiting.alerts.push(row);
+        Ok(seal)
     }
 
     /// Replaces the decision of a pending alert. Returns false when it is not pending any more.

@@ -27,6 +27,7 @@ mod query;
 mod remediations;
 mod renewals;
 mod rows;
+mod schema;
 mod servers;
 mod state;
 mod transfer;
@@ -36,7 +37,7 @@ mod waiting;
 mod wal;
 mod writer;
 
-pub use activity::ActivitySeen;
+pub use activity::{ActivitySeen, ENTRIES_KEPT};
 pub use attempts::{AttemptOutcome, Intent, OpenAttempt};
 pub use deliveries::{AlertDecision, BodyKey, DeliveryRow, NewDelivery, SAME_DELIVERY_WITHIN, StoredAnswer};
 pub use disk::{Ballast, free_bytes};

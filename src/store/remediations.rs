@@ -145,10 +145,10 @@ fn read(row: &Row) -> Result<Remediation, StoreError> {
 }
 
 impl Tx {
-    /// Creates a remediation.
-    pub fn insert_remediation(&mut self, new: &NewRemediation<'_>) -> Result<(), StoreError> {
+    /// Creates a remediation. Returns the seal of its row.
+    pub fn insert_remediation(&mut self, new: &NewRemediation<'_>) -> Result<String, StoreError> {
         self.image.forget(Part::Life(&new.server.region, &new.server.no));
-        self.waiting.remediations.push(RemediationRow {
+        let row = RemediationRow {
             id: new.id.to_string(),
             incident_id: new.incident_id.to_string(),
             server_no: new.server.no.to_string(),
@@ -170,9 +170,11 @@ impl Tx {
             episode_started_at: ms_opt(new.episode_started_at),
             last_notice_at: ms(new.noticed_at),
             confirmed_at: ms_opt(new.confirmed_at),
-        });
+        };
+        let seal = row.seal();
+        self.waiting.remediations.push(row);
         self.join_remediation(new.id, &new.alert.fingerprint, new.noticed_at);
-        Ok(())
+        Ok(seal)
     }
 
     /// Notes that a firing alert opened or joined the remediation, and when its notice came.

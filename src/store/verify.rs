@@ -11,7 +11,7 @@ use super::packed::Long as _;
 use super::query::audit_after;
 use super::rows::{Columns as _, from_json};
 use super::state::compare;
-use super::{Doing, StoreError};
+use super::{Doing, StoreError, schema};
 
 /// Rows read at a time.
 const PAGE: i64 = 1000;
@@ -55,6 +55,7 @@ pub async fn inspect(
         None => None,
         Some(mut fold) => {
             compare(&mut fold, db).await?;
+            schema::compare(&mut fold, db).await?;
             Some(fold.finish())
         }
     };

@@ -13,7 +13,7 @@ use super::{Doing, StoreError};
 
 mod rows;
 
-pub(super) use rows::{AlertRow, AuditRow, DeliveryRow, RemediationRow};
+pub(super) use rows::{AlertRow, AuditRow, DeliveryRow, RemediationRow, alert_seal, remediation_seal};
 use rows::{bind_alert, bind_delivery, bind_event, bind_remediation};
 
 /// Most rows of one statement. A statement is made for each power of two up to it, so that few are prepared.

@@ -15,7 +15,7 @@ use crate::domain::remediation::{Event, State};
 use crate::moves::{event_about, move_with_event};
 use crate::ncloud::Clients;
 use crate::service::Service;
-use crate::store::{Move, OpenAttempt, StoreError, Tx};
+use crate::store::{ENTRIES_KEPT, Move, OpenAttempt, StoreError, Tx};
 
 /// Asks the record about one attempt if it is time to. A remediation that is `unknown` is confirmed by the entry of our
 /// call; for one that is `unconfirmed` the answer is only kept, because that the call arrived is known already.
@@ -82,7 +82,7 @@ async fn keep(
     let actor = Actor::service("verifier");
     if tx.note_activity(id, answer, now).await? {
         let (found, error) = match answer {
-            Ok(found) => (found.as_slice(), None),
+            Ok(found) => (found.get(..ENTRIES_KEPT).unwrap_or(found), None),
             Err(why) => (&[][..], Some(why)),
         };
         let mut event = event_about(&remediation, "activity_seen", actor.clone(), now)

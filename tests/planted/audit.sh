@@ -40,3 +40,18 @@ plant answer-of-the-cloud-cut src/ncloud/outcome.rs \
 plant answer-not-taken-from-the-journal src/dispatcher/outcome.rs \
   's/answer: answer\.answer\.clone\(\)/answer: None/' \
   --test service journal::an_answer_that_was_read
+plant changed-body-replayed src/hands/replay.rs \
+  's/!= Some\(hash\.as_str\(\)\)/== Some("")/' \
+  --test service tampering::a_body_that_was_changed
+plant bodies-not-compared src/store/state.rs \
+  's/FROM body"/FROM body WHERE 0"/' \
+  --test service tampering::whatever_decides
+plant schema-not-compared src/store/verify.rs \
+  's/            schema::compare\(&mut fold, db\)\.await\?;\n//' \
+  --test service tampering::a_schema_with
+plant servers-of-remediations-not-sealed src/store/waiting/rows.rs \
+  's/\[&self\.server, &self\.alert,/["", \&self.alert,/' \
+  --test service tampering::whatever_decides
+plant alerts-not-compared src/domain/fold/alerts.rs \
+  's/if told\.judged != found \{/if told.judged != found \&\& told.seq < 0 {/' \
+  --test service tampering::whatever_decides

@@ -40,7 +40,7 @@ fn clear_hold(service: &Service, id: &Value) {
 
 /// Everything that changes a table: approved and proven, lost and settled, denied, resolved in the delivery that fired,
 /// ordered by hand, repeated, held, silenced.
-fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
+pub(crate) fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
     let lost: Behaviour = serde_json::from_value(json!({ "kind": "not_done_closed" })).unwrap();
     cloud.running.set_behaviour(Script::next_interrupt(&server(1), lost)).unwrap();
     let service = site.start();
@@ -86,7 +86,7 @@ fn eventful_run(site: &Site, cloud: &Cloud) -> Service {
     service
 }
 
-fn stage() -> (Cloud, Site) {
+pub(crate) fn stage() -> (Cloud, Site) {
     let cloud = Cloud::start(fleet(6));
     let site = Site::new(&Settings { mode: "approve", ..Settings::new(&cloud.running.endpoint()) });
     (cloud, site)
@@ -209,7 +209,7 @@ const GUARD_CHANGES: [(&str, &str); 19] = [
 const GUEST: &str = "guest-test-token-00000001";
 
 /// What guards go by: storms, standings, resets, reports, a word of a guest, a time without watch, quarantines.
-fn guarded_run() -> (Cloud, Site) {
+pub(crate) fn guarded_run() -> (Cloud, Site) {
     let cloud = Cloud::start(fleet(6));
     let more = "[storm]\nshare = 0.1\n[[sources]]\nname = \"guests\"\nkind = \"guest\"\n\
                 name_pattern = \"win-.*\"\n\

@@ -43,6 +43,7 @@ mod startup;
 mod storm;
 mod stream;
 mod support;
+mod tampering;
 mod threats;
 mod tls;
 mod traces;

@@ -11,6 +11,7 @@ use crate::domain::audit::ActorKind;
 /// A decision: the remediation that it opened, the alert that opened or joined one, the end that was noticed.
 pub(super) fn alert_decided(fold: &mut Fold, fact: &Fact<'_>) {
     super::remediation_opened(fold, fact);
+    super::alerts::decided(fold, fact);
     joined(fold, fact);
     ended(fold, fact);
 }
@@ -121,6 +122,44 @@ pub(super) fn quarantine_opened(fold: &mut Fold, fact: &Fact<'_>) {
 
 pub(super) fn quarantine_cleared(fold: &mut Fold, fact: &Fact<'_>) {
     cleared(fold, fact, "quarantine");
+    identity(fold, fact);
+    for one in fact.detail.get("remembered").and_then(Value::as_array).into_iter().flatten() {
+        let Some(id) = one.get("attempt_id").and_then(Value::as_i64) else { continue };
+        let field = |name: &'static str| {
+            let text = match one.get(name) {
+                None => NOT_TOLD,
+                Some(Value::String(text)) => text.as_str().into(),
+                Some(other) => other.to_string().into(),
+            };
+            (name, text)
+        };
+        let named = ["server_no", "region_code", "policy", "intent_at", "outcome", "memory_bytes"];
+        let mut fields: Vec<_> = named.into_iter().map(field).collect();
+        fields.push(field("cooldown_until"));
+        fold.made("forgotten_attempt", &id.to_string(), &fields);
+    }
+}
+
+pub(super) fn store_identified(fold: &mut Fold, fact: &Fact<'_>) {
+    identity(fold, fact);
+}
+
+/// Its number. The machine may be another after a move.
+fn identity(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(id) = fact.text("storeId") else { return };
+    fold.changed("store_identity", "1", &[("store_id", id.into())]);
+}
+
+/// The newest answer of the cloud's record. An error leaves what was found before.
+pub(super) fn activity_seen(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(id) = &fact.event.remediation_id else { return };
+    let failed = fact.detail.get("error").is_some_and(|error| !error.is_null());
+    if !failed {
+        fold.changed("activity_seen", id, &[("found", fact.told("found"))]);
+    } else if fold.is_whole() {
+        fold.made("activity_seen", id, &[("found", "[]".into())]);
+    }
+    fold.changed("activity_seen", id, &[("error", fact.told("error"))]);
 }
 
 fn cleared(fold: &mut Fold, fact: &Fact<'_>, table: &'static str) {

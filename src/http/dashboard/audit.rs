@@ -26,7 +26,7 @@ use crate::store::{AuditFilter, AuditItem, PAGE_MAX, Page, PageRequest};
 /// Rows of a page when nothing is said.
 const ROWS: i64 = 50;
 /// Kinds of events, for the list to choose from; any other can be asked for by its word.
-const KINDS: [&str; 41] = [
+const KINDS: [&str; 42] = [
     "attempt_intent",
     "attempt_outcome",
     "evidence",
@@ -38,6 +38,7 @@ const KINDS: [&str; 41] = [
     "delivery_repeated",
     "delivery_replayed",
     "delivery_unreadable",
+    "replay_refused",
     "ordered_by_hand",
     "incident_opened",
     "incident_closed",

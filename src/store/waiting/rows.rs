@@ -4,6 +4,7 @@
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::ids::DeliveryId;
+use crate::domain::seal::Seal;
 use crate::store::db::Binds;
 use crate::store::deliveries::NewDelivery;
 use crate::store::packed::{Packed, columns, pack};
@@ -45,6 +46,31 @@ pub(in crate::store) struct AlertRow {
     pub(in crate::store) remediation_id: Option<String>,
 }
 
+impl AlertRow {
+    /// What never changes of it.
+    pub(in crate::store) fn seal(&self) -> String {
+        alert_seal(
+            &self.source,
+            self.fingerprint.as_deref(),
+            self.status,
+            self.alert.as_deref(),
+            self.received_at,
+        )
+    }
+}
+
+/// The seal of an alert's row.
+pub(in crate::store) fn alert_seal(
+    source: &str,
+    fingerprint: Option<&str>,
+    status: Option<&str>,
+    alert: Option<&str>,
+    received_at: i64,
+) -> String {
+    let seal = Seal::default().text(Some(source)).text(fingerprint).text(status).text(alert);
+    seal.number(Some(received_at)).done()
+}
+
 /// An event that waits, with its place in the chain.
 #[derive(Debug)]
 pub(in crate::store) struct AuditRow {
@@ -79,6 +105,29 @@ pub(in crate::store) struct RemediationRow {
     pub(in crate::store) episode_started_at: Option<i64>,
     pub(in crate::store) last_notice_at: i64,
     pub(in crate::store) confirmed_at: Option<i64>,
+}
+
+impl RemediationRow {
+    /// What never changes of it beside what its event names: the server and the alert that every later look is compared
+    /// with, and its times.
+    pub(in crate::store) fn seal(&self) -> String {
+        remediation_seal(
+            [&self.server, &self.alert, &self.config_hash, &self.trace_id],
+            [self.delivery_id.as_deref(), self.replay_of.as_deref()],
+            [Some(self.created_at), Some(self.settle_until), self.episode_started_at],
+        )
+    }
+}
+
+/// The seal of a remediation's row.
+pub(in crate::store) fn remediation_seal(
+    texts: [&str; 4],
+    named: [Option<&str>; 2],
+    times: [Option<i64>; 3],
+) -> String {
+    let seal = texts.into_iter().fold(Seal::default(), |seal, text| seal.text(Some(text)));
+    let seal = named.into_iter().fold(seal, Seal::text);
+    times.into_iter().fold(seal, Seal::number).done()
 }
 
 pub(super) fn bind_delivery<'q>(into: &mut Binds<'_, 'q>, row: &'q DeliveryRow) {
