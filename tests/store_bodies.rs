@@ -142,7 +142,8 @@ async fn a_remediation_of_an_older_store_lives_on_and_nobody_has_confirmed_it() 
          INSERT INTO remediation (id, incident_id, state, server_no, region_code, server, policy, policy_hash, config_hash, \
          source, alert, needs_person, trace_id, created_at, settle_until, not_before, last_notice_at, waiting_since, \
          approved_by, approved_at) \
-         VALUES ('r', 'i', 'queued', '1', 'KR', '{server}', 'p', 'h', 'c', 's', '{alert}', 1, 't', 7, 0, 0, 0, 0, 'lead', 9)"
+         VALUES ('r', 'i', 'settling', '1', 'KR', '{server}', 'p', 'h', 'c', 's', '{alert}', 1, 't', 7, 0, 0, 0, 0, 'lead', 9); \
+         UPDATE remediation SET state = 'queued' WHERE id = 'r'"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
     db.close().await.unwrap();
