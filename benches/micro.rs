@@ -176,7 +176,7 @@ fn facts() -> Facts {
         attempts: Vec::new(),
         holds: Vec::new(),
         hold_file: None,
-        silences: Vec::new(),
+        silences: [].into(),
         storm: StormFacts::default(),
         tried: Vec::new(),
         demoted: None,

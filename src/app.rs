@@ -35,14 +35,16 @@ use crate::tls::{self, Certificates};
 use crate::traces;
 use crate::verifier;
 
-/// How long a graceful stop waits with nothing in flight.
+/// How long a graceful stop takes at most with nothing in flight, whatever hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How much of it the door and the rooms may take; the rest is for leaving the store tidy.
+const ROOMS_END_WITHIN: Duration = Duration::from_secs(6);
+/// How long leaving the store tidy may take, when an answer was waited for before.
+const TIDY_WITHIN: Duration = Duration::from_secs(3);
 /// How long the answer of a request in flight is waited for beyond the cloud's timeout.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// How long the last time stamp of the journal may take.
 const LAST_STAMP: Duration = Duration::from_secs(2);
-/// The writer, and who watches it: tasks that end last.
-const WRITER_TASKS: usize = 2;
 /// No clock that was ever set says less: 2025-01-01T00:00:00Z.
 const CLOCK_MIN_SECOND: i64 = 1_735_689_600;
 
@@ -87,7 +89,8 @@ pub struct App {
     cloud: Arc<Clients>,
     servers: Vec<actix_web::dev::ServerHandle>,
     rooms: Vec<JoinHandle<()>>,
-    tasks: TaskTracker,
+    /// Requests in flight; a room that hangs is none.
+    sends: TaskTracker,
     writer: JoinHandle<()>,
     // As it was at the start: the clients keep it, whatever a reload says.
     answer_within: Duration,
@@ -106,7 +109,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         jobs.observe(f64::from(u32::try_from(stats.jobs).unwrap_or(u32::MAX)));
     })
     .await?;
-    let tasks = TaskTracker::new();
+    let (tasks, sends) = (TaskTracker::new(), TaskTracker::new());
     let writer = tasks.spawn(writer);
     replica::may_join(&store, &replica::this(&config), config.audit.key.is_some()).await?;
     let clock = sound_clock(&store).await?;
@@ -145,9 +148,9 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         ],
     );
     if alone {
-        rooms.extend(spawn(&service, &tasks, working_rooms(&service, &cloud, &tasks)));
+        rooms.extend(spawn(&service, &tasks, working_rooms(&service, &cloud, &sends)));
     } else {
-        let lease = with_lease(Arc::clone(&service), Arc::clone(&cloud), tasks.clone());
+        let lease = with_lease(Arc::clone(&service), Arc::clone(&cloud), tasks.clone(), sends.clone());
         let listening = replica::listen(Arc::clone(&service));
         rooms.extend(spawn(
             &service,
@@ -157,7 +160,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     }
     let (ops_addr, epoch) = (ops_addr.map(tracing::field::display), service.lease.epoch());
     tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
-    Ok(App { addr, service, certificates, cloud, servers, rooms, tasks, writer, answer_within, lock })
+    Ok(App { addr, service, certificates, cloud, servers, rooms, sends, writer, answer_within, lock })
 }
 
 type Room = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -168,12 +171,12 @@ fn spawn(service: &Service, tasks: &TaskTracker, rooms: Vec<Room>) -> Vec<JoinHa
 }
 
 /// What only the one does that dispatches.
-fn working_rooms(service: &Arc<Service>, cloud: &Arc<Clients>, tasks: &TaskTracker) -> Vec<Room> {
+fn working_rooms(service: &Arc<Service>, cloud: &Arc<Clients>, sends: &TaskTracker) -> Vec<Room> {
     let (s, c) = (|| Arc::clone(service), || Arc::clone(cloud));
     vec![
         ("inventory", Box::pin(inventory::refresh(s(), c()))),
         ("resolver", Box::pin(inventory::resolve(s(), c()))),
-        ("dispatcher", Box::pin(dispatcher::run(s(), c(), tasks.clone()))),
+        ("dispatcher", Box::pin(dispatcher::run(s(), c(), sends.clone()))),
         ("verifier", Box::pin(verifier::run(s(), c()))),
         ("journal", Box::pin(quarantine::keep_stamping(s()))),
         ("housekeeping", Box::pin(housekeeping::run(s()))),
@@ -201,7 +204,7 @@ async fn take_over(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
 }
 
 /// Waits for the lease, then works until the service stops or the lease is lost.
-async fn with_lease(service: Arc<Service>, cloud: Arc<Clients>, tasks: TaskTracker) {
+async fn with_lease(service: Arc<Service>, cloud: Arc<Clients>, tasks: TaskTracker, sends: TaskTracker) {
     let Some(latest) = replica::win(&service).await else { return };
     // Kept from the first moment on: what was left behind may take longer than a lease lasts.
     let keeping = tasks.spawn({
@@ -213,7 +216,7 @@ async fn with_lease(service: Arc<Service>, cloud: Arc<Clients>, tasks: TaskTrack
         service.stopping.cancel();
         return;
     }
-    let rooms = spawn(&service, &tasks, working_rooms(&service, &cloud, &tasks));
+    let rooms = spawn(&service, &tasks, working_rooms(&service, &cloud, &sends));
     for room in std::iter::once(keeping).chain(rooms) {
         drop(room.await);
     }
@@ -355,44 +358,46 @@ impl App {
             cloud: _,
             servers,
             rooms,
-            tasks,
+            sends,
             writer,
             answer_within,
             lock,
         } = self;
-        service.stopping.cancel();
-        for server in servers {
-            server.stop(true).await;
-        }
         let begun = Instant::now();
+        let left_of = |whole: Duration| whole.saturating_sub(begun.elapsed());
+        service.stopping.cancel();
         let mut clean = true;
+        for server in servers {
+            clean &= tokio::time::timeout(left_of(ROOMS_END_WITHIN), server.stop(true)).await.is_ok();
+        }
         for room in rooms {
-            let left = STOP_WITHIN.saturating_sub(begun.elapsed());
-            clean &= tokio::time::timeout(left, room).await.is_ok();
+            clean &= tokio::time::timeout(left_of(ROOMS_END_WITHIN), room).await.is_ok();
         }
-        // Requests in flight are tasks of the tracker; so is the writer, which must outlive them.
-        let in_flight = async {
-            while tasks.len() > WRITER_TASKS {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, in_flight).await.is_ok();
-        clean &= end(&service).await.is_ok();
+        // The dispatcher has ended, or hangs: nothing new is sent.
+        sends.close();
+        clean &= tokio::time::timeout(answer_within + ANSWER_GRACE, sends.wait()).await.is_ok();
         // A disk that does not answer must not keep the process from ending.
-        if service.lease.is_held() {
-            let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
-            heads::record(&service).await;
-        }
-        let store = service.store.clone();
-        drop(service);
-        if let Err(error) = store.fold_log().await {
-            tracing::warn!(error = %chain(&error), "the log stays beside the store; the next start reads it");
-        }
-        drop(store);
-        clean &= tokio::time::timeout(STOP_WITHIN, writer).await.is_ok();
+        let within = left_of(STOP_WITHIN).max(TIDY_WITHIN);
+        clean &= tokio::time::timeout(within, tidy(service, writer)).await.unwrap_or(false);
         drop(lock);
         clean
     }
+}
+
+/// Leaves the store as the next start likes to find it. False when something of it failed.
+async fn tidy(service: Arc<Service>, writer: JoinHandle<()>) -> bool {
+    let ended = end(&service).await.is_ok();
+    if service.lease.is_held() {
+        let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
+        heads::record(&service).await;
+    }
+    let store = service.store.clone();
+    drop(service);
+    if let Err(error) = store.fold_log().await {
+        tracing::warn!(error = %chain(&error), "the log stays beside the store; the next start reads it");
+    }
+    drop(store);
+    ended & writer.await.is_ok()
 }
 
 async fn end(service: &Service) -> Result<(), StoreError> {

@@ -21,7 +21,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::claim;
 use crate::domain::guard::Verdict::{AskPerson, Stop};
 use crate::domain::guard::{Check, Reason, Trace};
-use crate::domain::hold::HoldScope;
+use crate::domain::hold::{self, HoldScope};
 use crate::domain::ids::RemediationId;
 use crate::domain::limits::later;
 use crate::domain::remediation::{Event, State};
@@ -109,6 +109,12 @@ pub enum Refusal {
     /// The key was used for another request.
     #[error("this Idempotency-Key was used for another request; use a new one")]
     KeyReused,
+    /// As many silences are in force, or planned, as may be.
+    #[error("{why}")]
+    TooManySilences {
+        /// Which limit it is.
+        why: String,
+    },
     /// What is done must be noted in the attempt journal, and cannot be.
     #[error("{why}")]
     Journal {
@@ -430,14 +436,17 @@ pub async fn clear_hold(service: &Service, id: i64, person: &str, reason: &str) 
     Ok(done)
 }
 
-/// Sets a silence.
-pub async fn set_silence(service: &Service, new: NewSilence) -> Result<i64, StoreError> {
+/// Sets a silence, where there is room for one more.
+pub async fn set_silence(service: &Service, new: NewSilence) -> Hand<i64> {
     let now = service.clock.now();
     service
         .store
         .write(move |tx| {
             let new = new.clone();
             Box::pin(async move {
+                if let Err(why) = hold::room_for(&new.matchers, &tx.silences(now).await?) {
+                    return Ok(Err(Refusal::TooManySilences { why }));
+                }
                 let id = tx.insert_silence(&new).await?;
                 let event =
                     AuditEvent::new(now, "silence_set", Actor::person(&new.author)).with_detail(&json!({
@@ -445,7 +454,7 @@ pub async fn set_silence(service: &Service, new: NewSilence) -> Result<i64, Stor
                         "startsAt": new.starts_at, "endsAt": new.ends_at,
                     }));
                 tx.append(&event).await?;
-                Ok(id)
+                Ok(Ok(id))
             })
         })
         .await

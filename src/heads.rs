@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_head::{Head, no_head};
 use crate::domain::audit_key::AuditKey;
+use crate::files;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use crate::telemetry::chain;
@@ -165,7 +166,7 @@ pub async fn append(
 
 /// The newest head of a file; `None` where there is no file or no head in it. For whoever sends heads elsewhere.
 pub async fn newest(path: &Path) -> Result<Option<Head>, HeadError> {
-    on_disk(path, |path| match File::open(path) {
+    on_disk(path, |path| match files::open(path) {
         Ok(mut file) => last_head(&mut file).map(|(head, _)| head),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -191,11 +192,10 @@ async fn on_disk<T: Send + 'static>(
 /// Opens the file to append, for us alone until it is closed: a command may write a head beside the service.
 fn open_locked(path: &Path) -> std::io::Result<File> {
     let is_new = !path.exists();
-    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let file = files::open_with(OpenOptions::new().read(true).append(true).create(true), path)?;
     file.lock()?;
     if is_new {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
+        files::sync_folder(path)?;
     }
     Ok(file)
 }

@@ -20,10 +20,13 @@ pub use lines::{
 };
 
 use crate::domain::limits::earlier;
+use crate::files;
 use crate::telemetry::chain;
 
 /// How long intents and answers are kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 32);
+/// More than the system's own files hold that are read here.
+const PROC_BYTES_MAX: u64 = 4096;
 /// A file longer than this is written anew without what is old.
 const BYTES_AIM: u64 = 1 << 20;
 
@@ -96,7 +99,7 @@ impl Journal {
 
     /// Reads a journal that another process may be writing; `None` where there is no file.
     pub fn read(path: &Path) -> Result<Option<Known>, JournalError> {
-        match std::fs::read(path) {
+        match files::read(path, u64::MAX) {
             Ok(bytes) => Ok(Some(parse(&bytes).0)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(io(path, "reading it")(source)),
@@ -226,8 +229,8 @@ pub fn since_boot(stamp: &Stamp) -> Option<SignedDuration> {
 
 /// Which boot this is, and seconds since it, sleep included.
 pub fn boot() -> (Option<String>, Option<u64>) {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-    let uptime = std::fs::read_to_string("/proc/uptime").ok();
+    let id = files::text(Path::new("/proc/sys/kernel/random/boot_id"), PROC_BYTES_MAX).ok();
+    let uptime = files::text(Path::new("/proc/uptime"), PROC_BYTES_MAX).ok();
     let seconds = uptime.and_then(|text| text.split('.').next()?.trim().parse().ok());
     (id.map(|id| id.trim().to_owned()), seconds)
 }
@@ -293,7 +296,7 @@ impl Inner {
         let trouble = |doing| io(&new, doing);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new).map_err(trouble("making it anew"))?;
+        let mut file = files::open_with(&mut options, &new).map_err(trouble("making it anew"))?;
         file.write_all(text.as_bytes()).map_err(trouble("writing it anew"))?;
         file.sync_all().map_err(trouble("syncing it"))?;
         lock(&file, &new)?;
@@ -312,10 +315,12 @@ fn open(path: &Path) -> Result<Inner, JournalError> {
     let mut options = OpenOptions::new();
     let is_new = std::fs::symlink_metadata(path).is_err();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(path).map_err(io(path, "opening it"))?;
-    if !file.metadata().map_err(io(path, "looking at it"))?.is_file() {
-        return Err(unfit(path, "is no file; set store.journal to another path"));
-    }
+    let mut file = files::open_with(&mut options, path).map_err(|error| match error {
+        error if files::is_irregular(&error) => {
+            unfit(path, "is no regular file; set store.journal to another path")
+        }
+        error => io(path, "opening it")(error),
+    })?;
     lock(&file, path)?;
     if is_new {
         file.sync_all().map_err(io(path, "syncing it"))?;
@@ -372,7 +377,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 fn sync_folder(path: &Path) -> Result<(), JournalError> {
-    let synced = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    let synced = files::sync_folder(path);
     synced.map_err(io(path, "syncing its folder"))
 }
 

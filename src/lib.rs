@@ -10,6 +10,7 @@ pub mod config;
 pub mod dispatcher;
 pub mod domain;
 pub mod export;
+pub mod files;
 pub mod hands;
 pub mod heads;
 pub mod housekeeping;

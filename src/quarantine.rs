@@ -3,6 +3,7 @@
 //!
 //! Never: makes the two agree by itself. Only a person ends a quarantine.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::domain::facts::Gap;
 use crate::domain::limits::{WATCH_GAP_MIN, later};
 use crate::domain::remediation::Outcome;
 use crate::domain::server::{RegionCode, ServerNo};
+use crate::files;
 use crate::journal::{Counts, Entry, Head, Identity, Known, Stamp, away_since, boot, since_boot};
 use crate::service::Service;
 use crate::store::{History, Store, StoreError, StoreIdentity, Tx};
@@ -27,6 +29,8 @@ const STAMP_AGAIN: Duration = Duration::from_secs(1);
 /// Attempts that are named in a finding; the rest is counted.
 const NAMED_MAX: usize = 3;
 /// Where a system says which machine it is.
+/// More than they hold.
+const ID_BYTES_MAX: u64 = 4096;
 const MACHINE_IDS: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 
 /// An interrupt that the journal knows and the store does not.
@@ -222,7 +226,7 @@ pub fn wanted(journal: &Known) -> (i64, i64) {
 
 /// Which machine this is; `None` where the system does not say.
 pub fn machine_id() -> Option<String> {
-    let read = |path: &&str| std::fs::read_to_string(path).ok();
+    let read = |path: &&str| files::text(Path::new(path), ID_BYTES_MAX).ok();
     let text = |id: String| id.trim().to_owned();
     MACHINE_IDS.iter().filter_map(read).map(text).find(|id| !id.is_empty())
 }

@@ -80,7 +80,7 @@ impl World {
             attempts: std::mem::take(&mut record.attempts),
             holds: Vec::new(),
             hold_file: None,
-            silences: std::mem::take(&mut record.silences),
+            silences: std::mem::take(&mut record.silences).into(),
             storm: StormFacts::default(),
             tried: Vec::new(),
             demoted: None,

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::out::{Format, Out, clean};
 use super::table::Table;
 use crate::config::Environment;
+use crate::files;
 use crate::telemetry::chain;
 
 /// Longest wait for an answer.
@@ -23,6 +24,8 @@ const HASTY: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs
 const SILENCE: Duration = Duration::from_secs(45);
 /// Most bytes of a file of authorities.
 const CA_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest token file.
+const TOKEN_BYTES_MAX: u64 = 4096;
 /// Most pages that are read of one list.
 const PAGES_MAX: usize = 100;
 
@@ -56,10 +59,7 @@ impl TrustArgs {
     fn apply(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, Failure> {
         let Some(path) = &self.ca_file else { return Ok(builder) };
         let fault = |why: String| Failure::usage(format!("--ca-file {}: {why}", path.display()));
-        let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
-        let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, CA_BYTES_MAX), &mut text)
-            .map_err(|error| fault(error.to_string()))?;
+        let text = files::read(path, CA_BYTES_MAX).map_err(|error| fault(error.to_string()))?;
         let all = Certificate::from_pem_bundle(&text).map_err(|error| fault(chain(&error)))?;
         if all.is_empty() {
             return Err(fault("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned()));
@@ -311,7 +311,7 @@ fn is_this_machine(url: &Url) -> bool {
 
 fn token(args: &ServiceArgs) -> Result<String, Failure> {
     let text = match &args.token_file {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+        Some(path) => files::text(path, TOKEN_BYTES_MAX).map_err(|error| {
             Failure::usage(format!("cannot read the token file {}: {error}", path.display()))
         })?,
         None => Environment::of_process()

@@ -2,7 +2,6 @@
 //!
 //! Never: calls the service or the cloud, or writes to the store.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
@@ -21,6 +20,7 @@ use crate::domain::guard::{Trace, Verdict};
 use crate::domain::guest::GuestFacts;
 use crate::domain::server::RegionCode;
 use crate::domain::storm::StormFacts;
+use crate::files;
 use crate::intake::{self, AlertAnswer};
 use crate::sources::{self, ParseLimits};
 use crate::store::{FactSource, FactsWanted, Store, StoreError};
@@ -72,7 +72,7 @@ impl FactSource for NoFacts {
             attempts: Vec::new(),
             holds: Vec::new(),
             hold_file: wanted.hold_file,
-            silences: Vec::new(),
+            silences: [].into(),
             storm: StormFacts::default(),
             tried: Vec::new(),
             demoted: None,
@@ -148,7 +148,7 @@ fn read(path: &std::path::Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
     let read = if path.as_os_str() == "-" {
         std::io::stdin().lock().take(cap).read_to_end(&mut body)
     } else {
-        File::open(path).and_then(|file| file.take(cap).read_to_end(&mut body))
+        files::open(path).and_then(|file| file.take(cap).read_to_end(&mut body))
     };
     read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
     if body.len() > bytes_max {

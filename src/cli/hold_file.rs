@@ -2,14 +2,14 @@
 //!
 //! Never: says that it is set or gone before the disk knows.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::failure::Failure;
-use super::upkeep::sync_folder;
+use crate::files::{self, sync_folder};
 
 /// Most bytes shown of its content.
 const SHOWN_BYTES_MAX: u64 = 4096;
@@ -79,7 +79,8 @@ pub(super) fn read(path: &Path) -> Option<String> {
         Err(error) => Some(format!("cannot be read ({error}), which holds as well")),
         Ok(_) => {
             let mut text = String::new();
-            let read = File::open(path).and_then(|file| file.take(SHOWN_BYTES_MAX).read_to_string(&mut text));
+            let read =
+                files::open(path).and_then(|file| file.take(SHOWN_BYTES_MAX).read_to_string(&mut text));
             match read {
                 Ok(_) => Some(text.lines().collect::<Vec<_>>().join(", ")),
                 Err(error) => Some(format!("cannot be read ({error}), which holds as well")),

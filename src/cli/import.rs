@@ -11,6 +11,10 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::out::{Out, clean};
+use crate::files;
+
+/// Largest file that is read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Draft a configuration from that of another alert receiver
 #[derive(Debug, Subcommand)]
@@ -39,7 +43,7 @@ pub(super) struct AmExecutorArgs {
 /// Prints the draft.
 pub(super) fn run(command: &ImportCommand, out: &mut Out) -> Result<(), Failure> {
     let ImportCommand::AmExecutor(AmExecutorArgs { file }) = command;
-    let text = std::fs::read_to_string(file)
+    let text = files::text(file, FILE_BYTES_MAX)
         .map_err(|error| Failure::unreachable(format!("cannot read {}: {error}", file.display())))?;
     let executor: Executor = serde_saphyr::from_str(&text).map_err(|error| {
         Failure::usage(format!("{} is no configuration of prometheus-am-executor: {error}", file.display()))

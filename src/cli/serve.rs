@@ -63,10 +63,14 @@ impl Signals {
 
     /// Waits until somebody asks for the end.
     pub(super) async fn stop(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
+        stop_of(&mut self.terminate, &mut self.interrupt).await
+    }
+}
+
+async fn stop_of(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
 }
 
@@ -79,15 +83,18 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let app = Box::pin(app::start(loaded.config)).await?;
     let failed = loop {
         tokio::select! {
-            signal = async { tokio::select! {
-                _ = signals.terminate.recv() => "SIGTERM",
-                _ = signals.interrupt.recv() => "SIGINT",
-            } } => {
+            signal = stop_of(&mut signals.terminate, &mut signals.interrupt) => {
                 tracing::info!(signal, "stopping");
                 break false;
             }
             () = app.failed() => break true,
-            _ = signals.reload.recv() => reload(&app, &args.config).await,
+            _ = signals.reload.recv() => tokio::select! {
+                () = reload(&app, &args.config) => {}
+                signal = stop_of(&mut signals.terminate, &mut signals.interrupt) => {
+                    tracing::info!(signal, "stopping");
+                    break false;
+                }
+            },
         }
     };
     let clean = Box::pin(app.stop()).await;
@@ -120,7 +127,10 @@ fn tell(warnings: &[Problem]) {
 }
 
 async fn reload(app: &App, config: &ConfigArgs) {
-    match config.load() {
+    // Files may lie where nobody answers: not on a thread that listens to signals.
+    let wanted = config.clone();
+    let Ok(loaded) = tokio::task::spawn_blocking(move || wanted.load()).await else { return };
+    match loaded {
         Ok(loaded) => {
             tell(&loaded.warnings);
             let hash = loaded.config.hash.clone();

@@ -11,7 +11,11 @@ use simulator::Scenario;
 use super::failure::Failure;
 use super::out::Out;
 use super::serve::Signals;
+use crate::files;
 use crate::telemetry::chain;
+
+/// Largest scenario.
+const SCENARIO_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Run the NAVER Cloud simulator alone, with a made-up fleet and made-up keys
 #[derive(Debug, Args)]
@@ -38,7 +42,7 @@ pub(super) async fn run(args: SimulateArgs, out: &mut Out) -> Result<(), Failure
     let scenario = match &args.scenario {
         None => Scenario::demo(),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
+            let text = files::text(path, SCENARIO_BYTES_MAX)
                 .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
             Scenario::parse(&text)
                 .map_err(|error| Failure::usage(format!("{}: {}", path.display(), chain(&error))))?

@@ -2,7 +2,6 @@
 //!
 //! Never: overwrites a file, calls the cloud, or touches a store that a running service owns but to read it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,6 +13,7 @@ use super::place::{CERTIFICATE, ConfigArgs, StoreArgs};
 use super::store::walk;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, check_report};
+use crate::files;
 use crate::ncloud::{InterruptClient, Reader};
 use crate::store::Store;
 use crate::telemetry::chain;
@@ -143,12 +143,6 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
 
 /// A copy that is not on the disk yet is none, and neither is one whose name is not.
 fn sync(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()?;
-    sync_folder(path)
-}
-
-/// Makes the name of a file durable.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    files::open(path)?.sync_all()?;
+    files::sync_folder(path)
 }

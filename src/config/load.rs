@@ -2,8 +2,7 @@
 //!
 //! Never: prints a line of the file, or starts anything with half a configuration.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -20,6 +19,7 @@ use super::{
     service, sources, telemetry, tokens,
 };
 use crate::domain::policy::{Policy, Rules};
+use crate::files;
 
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -47,14 +47,10 @@ pub fn load(path: Option<&Path>, env: &Environment) -> Result<Loaded, Vec<Proble
 /// The text of a configuration file, if it is one of a size.
 fn text_of(path: &Path) -> Result<String, Vec<Problem>> {
     let refuse = |message: String| vec![Problem { key: path.display().to_string(), message }];
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_string(&mut text))
-        .map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err(refuse(format!("larger than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(text)
+    files::text(path, FILE_BYTES_MAX).map_err(|error| {
+        let says_why = files::is_irregular(&error) || error.kind() == ErrorKind::FileTooLarge;
+        refuse(if says_why { error.to_string() } else { format!("cannot be read: {}", error.kind()) })
+    })
 }
 
 /// Where a service tells how it is.

@@ -2,7 +2,6 @@
 //!
 //! Never: shows a secret, nor a text that may be one because it was written where a path belongs.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::section::Section;
+use crate::files;
 
 /// Largest secret file.
 const FILE_BYTES_MAX: u64 = 4096;
@@ -204,15 +204,10 @@ pub(super) fn regular_file(
     max: u64,
     why: impl Fn(ErrorKind) -> String,
 ) -> Result<Zeroizing<Vec<u8>>, String> {
-    // Opening a pipe would wait for ever, so the kind is asked first.
-    let kind = std::fs::metadata(path).map_err(|error| why(error.kind()))?;
-    if !kind.is_file() {
-        return Err("not a regular file".to_owned());
-    }
     let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)
+    files::open(path)
         .and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(|error| why(error.kind()))?;
+        .map_err(|error| if files::is_irregular(&error) { error.to_string() } else { why(error.kind()) })?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > max) {
         return Err(format!("larger than {max} bytes"));
     }

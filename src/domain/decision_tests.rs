@@ -252,7 +252,7 @@ fn people_can_mute_and_stop() {
         starts_at: at(-10),
         ends_at: at(10),
     };
-    check(case(Mode::Auto).with(|c| c.facts.silences.push(silence)), "suppressed silenced until +10");
+    check(case(Mode::Auto).with(|c| c.facts.silences = [silence].into()), "suppressed silenced until +10");
     let hold =
         |scope, until| Hold { id: 1, scope, author: "kim".into(), reason: "x".into(), set_at: at(-1), until };
     let stopped_by = |scope| case(Mode::Auto).with(move |c| c.facts.holds.push(hold(scope, None)));

@@ -3,6 +3,7 @@
 //! Never: a judgement. Cooldown, budgets and windows are computed from these in `limits`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -213,8 +214,8 @@ pub struct Facts {
     pub holds: Vec<Hold>,
     /// Why the hold file stops everything: it is there, or cannot be read.
     pub hold_file: Option<String>,
-    /// Silences that have not ended.
-    pub silences: Vec<Silence>,
+    /// Silences, shared: whether one has ended is asked where it is matched.
+    pub silences: Arc<[Silence]>,
     /// How many servers of the region fire, and the storm that is open there.
     pub storm: StormFacts,
     /// The policy's newest attempts since its breaker was last reset, newest first.

@@ -124,6 +124,26 @@ impl Silence {
     }
 }
 
+/// Silences at once that have not ended.
+pub const SILENCES_MAX: usize = 500;
+/// Regular expressions of all of them together: an alert may have to ask each.
+pub const PATTERNS_MAX: usize = 100;
+
+/// Whether there is room for one more silence beside those that have not ended.
+pub fn room_for(new: &Matchers, beside: &[Silence]) -> Result<(), String> {
+    if beside.len() >= SILENCES_MAX {
+        return Err(format!("{SILENCES_MAX} silences have not ended; end some of them first"));
+    }
+    let patterns = beside.iter().map(|silence| silence.matchers.patterns()).sum::<usize>();
+    if new.patterns() > 0 && patterns + new.patterns() > PATTERNS_MAX {
+        return Err(format!(
+            "the silences that have not ended hold {patterns} regular expressions, and may hold {PATTERNS_MAX}: \
+             end some of them, or ask for equal labels"
+        ));
+    }
+    Ok(())
+}
+
 /// When a planned mute runs.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
@@ -239,6 +259,25 @@ mod tests {
             assert_eq!(once.running_until(at(second)), runs.then(|| at(20)), "{second}");
         }
         assert!(!silence.mutes(&Labels::new(), at(10)));
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_silences_and_so_many_patterns_in_them() {
+        let silence = |text: &str| Silence {
+            id: 1,
+            matchers: Matchers::parse(&[text.to_owned()]).unwrap(),
+            author: "kim".to_owned(),
+            comment: String::new(),
+            starts_at: at(0),
+            ends_at: at(1),
+        };
+        let (equal, pattern) = (silence("a=1"), silence("a=~\"1|2\""));
+        let many = |one: &Silence, count| vec![one.clone(); count];
+        assert!(room_for(&pattern.matchers, &many(&equal, SILENCES_MAX - 1)).is_ok());
+        assert!(room_for(&equal.matchers, &many(&equal, SILENCES_MAX)).is_err());
+        assert!(room_for(&pattern.matchers, &many(&pattern, PATTERNS_MAX - 1)).is_ok());
+        assert!(room_for(&pattern.matchers, &many(&pattern, PATTERNS_MAX)).is_err());
+        assert!(room_for(&equal.matchers, &many(&pattern, PATTERNS_MAX)).is_ok());
     }
 
     #[test]

@@ -4,10 +4,17 @@
 
 use std::fmt;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::alert::Labels;
+
+/// Matchers of one silence.
+pub const MATCHERS_MAX: usize = 16;
+/// Bytes of one of them.
+const MATCHER_BYTES_MAX: usize = 1024;
+/// Bytes that a regular expression of a silence may take when it is compiled. How long it takes to match grows with it.
+const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a matcher could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,7 +130,36 @@ impl Matchers {
     /// Whether all conditions hold. No condition at all matches nothing: an empty selector read as
     /// "everything" has wiped fleets elsewhere.
     pub fn matches(&self, labels: &Labels) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|matcher| matcher.matches(labels))
+        // What is cheap to ask is asked first.
+        let all = |pattern: bool| {
+            self.0.iter().filter(|one| one.regex.is_some() == pattern).all(|matcher| matcher.matches(labels))
+        };
+        !self.0.is_empty() && all(false) && all(true)
+    }
+
+    /// How many of them are regular expressions.
+    pub fn patterns(&self) -> usize {
+        self.0.iter().filter(|matcher| matcher.regex.is_some()).count()
+    }
+
+    /// What a person may set: every alert asks all of it.
+    pub fn bounded(&self) -> Result<(), String> {
+        if self.0.len() > MATCHERS_MAX {
+            return Err(format!("expected at most {MATCHERS_MAX} matchers, got {}", self.0.len()));
+        }
+        for matcher in &self.0 {
+            if matcher.label.len() + matcher.value.len() > MATCHER_BYTES_MAX {
+                return Err(format!("expected matchers of at most {MATCHER_BYTES_MAX} bytes each"));
+            }
+            let Some(regex) = &matcher.regex else { continue };
+            if RegexBuilder::new(regex.as_str()).size_limit(PATTERN_BYTES_MAX).build().is_err() {
+                return Err(format!(
+                    "{matcher}: compiled, this regular expression takes more than {} KiB; make it simpler",
+                    PATTERN_BYTES_MAX / 1024
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The labels that its plain equalities ask for.
@@ -193,6 +229,18 @@ mod tests {
         let matchers = Matchers::parse(&texts).unwrap();
         assert_eq!(matchers.texts(), texts);
         assert_eq!(matchers.equalities(), Labels::from([("a".to_owned(), "1".to_owned())]));
+    }
+
+    #[test]
+    fn what_a_person_may_set_is_bounded() {
+        let bounded = |texts: &[String]| Matchers::parse(texts).unwrap().bounded();
+        let usual = r#"hostname=~"(?i)win-[a-z]+-\d{2,4}(\.corp\.example)?""#.to_owned();
+        assert_eq!(bounded(&vec![usual.clone(); MATCHERS_MAX]), Ok(()));
+        assert!(bounded(&vec![usual; MATCHERS_MAX + 1]).unwrap_err().contains("at most 16 matchers"));
+        assert!(bounded(&[format!("a={}", "x".repeat(2000))]).unwrap_err().contains("1024 bytes"));
+        for large in [r#"a=~"\w{40}""#, r#"a=~"[ab]{1000}""#, r#"a=~"(.{30}){30}""#] {
+            assert!(bounded(&[large.to_owned()]).unwrap_err().contains("make it simpler"), "{large}");
+        }
     }
 
     #[test]

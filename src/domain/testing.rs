@@ -106,7 +106,7 @@ pub(super) fn facts() -> Facts {
         attempts: Vec::new(),
         holds: Vec::new(),
         hold_file: None,
-        silences: Vec::new(),
+        silences: [].into(),
         storm: StormFacts::default(),
         tried: Vec::new(),
         demoted: None,

@@ -4,6 +4,7 @@
 //! another origin use a session.
 
 use std::future::{Ready, ready};
+use std::pin::Pin;
 
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use actix_web::http::{Method, Uri};
@@ -46,20 +47,29 @@ macro_rules! roles {
     )+};
 }
 
-/// Whoever may read.
+/// Whoever may read, once it is their turn.
 #[derive(Debug)]
-pub(super) struct Viewer;
+pub(super) struct Viewer(pub(super) Person);
 
 impl FromRequest for Viewer {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(req: &HttpRequest, _payload: &mut dev::Payload) -> Self::Future {
-        ready(admit(req, Role::Viewer).map(|_person| Self))
+        let (admitted, req) = (admit(req, Role::Viewer), req.clone());
+        Box::pin(async move {
+            let person = admitted?;
+            if let Some(door) = req.app_data::<web::Data<Door>>() {
+                door.people.take_turn(&req, &person.name).await?;
+            }
+            Ok(Self(person))
+        })
     }
 }
 
 roles! {
+    /// Whoever may read, and is counted otherwise than by turns.
+    Follower needs Viewer;
     /// Whoever may replay, order, silence, hold and cancel.
     Operator needs Operator;
     /// Whoever may approve, deny and settle.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Interval};
 
 use super::auth::Admission;
 use super::door::Door;
-use super::feed::Seat;
+use super::people::Share;
 use super::stream::Reading;
 
 /// What is committed within this time is told at once.
@@ -32,7 +32,7 @@ pub(super) struct Places {
     pub(super) opening: Option<Bytes>,
     /// When it was last told.
     pub(super) told_at: Option<Instant>,
-    pub(super) seat: Seat,
+    pub(super) seat: Share,
 }
 
 impl Places {
@@ -60,7 +60,7 @@ impl Places {
             return self.admission.holds(&self.door).then(sign);
         }
         let earliest = Instant::now() + PACE;
-        let share = self.seat.share_of(SHARE).min(BEHIND_MAX);
+        let share = self.seat.times_open(SHARE).min(BEHIND_MAX);
         let at = self.told_at.map_or(earliest, |told_at| earliest.max(told_at + share));
         tokio::select! {
             () = self.door.service.stopping.cancelled() => return None,

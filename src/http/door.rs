@@ -13,6 +13,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use jiff::SignedDuration;
 
 use super::feed::Feed;
+use super::people::People;
 use super::session::Sessions;
 use crate::config::{Config, CredentialConfig, SourceConfig, SourceKind};
 use crate::domain::guest::Binding;
@@ -123,6 +124,8 @@ pub(super) struct Door {
     pub(super) certificates: Option<Arc<Certificates>>,
     /// People who have logged in to the pages.
     pub(super) sessions: Sessions,
+    /// What people have open.
+    pub(super) people: People,
     /// New audit rows, read once for all who follow them.
     pub(super) feed: Arc<Feed>,
     senders: ArcSwap<Senders>,
@@ -144,6 +147,7 @@ impl Door {
             certificates,
             sessions: Sessions::new()?,
             service,
+            people: People::new(),
             feed: Arc::new(Feed::new()),
             senders,
             failures: RateLimiter::keyed(Quota::per_minute(FAILURES_PER_MINUTE)),

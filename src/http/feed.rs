@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::web::Bytes;
@@ -78,36 +77,11 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Feed {
     batches: broadcast::Sender<Arc<Batch>>,
-    open: AtomicUsize,
-}
-
-/// The place of one open stream.
-#[derive(Debug)]
-pub(super) struct Seat(Arc<Feed>);
-
-impl Seat {
-    /// A time for each stream that is open.
-    pub(super) fn share_of(&self, each: Duration) -> Duration {
-        each.saturating_mul(u32::try_from(self.0.open.load(Ordering::Relaxed)).unwrap_or(u32::MAX))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Feed {
     pub(super) fn new() -> Self {
-        Self { batches: broadcast::Sender::new(RING), open: AtomicUsize::new(0) }
-    }
-
-    /// A place for one more stream; none when so many are open.
-    pub(super) fn sit(self: &Arc<Self>, max: usize) -> Option<Seat> {
-        let seat = |open: usize| (open < max).then(|| open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, seat).ok()?;
-        Some(Seat(Arc::clone(self)))
+        Self { batches: broadcast::Sender::new(RING) }
     }
 
     /// Batches from now on. Whoever looks at the news of the store afterwards misses nothing: what is not among the
@@ -196,16 +170,5 @@ mod tests {
             text,
             "id: 7\nevent: alert_decided\ndata: {\"detail\":{\ndata: \"a\":1,\ndata: \"b\":2}}\n\n"
         );
-    }
-
-    #[test]
-    fn seats_are_counted_and_given_back() {
-        let feed = Arc::new(Feed::new());
-        let seats: Vec<_> = (0..2).map(|_| feed.sit(2).unwrap()).collect();
-        assert!(feed.sit(2).is_none());
-        let each = Duration::from_millis(20);
-        assert_eq!(seats[0].share_of(each), Duration::from_millis(40));
-        drop(seats);
-        assert!(feed.sit(2).is_some() && feed.sit(0).is_none());
     }
 }

@@ -1,4 +1,5 @@
-//! Keeps an unread chunked body until the answer has left, so that its connection ends under the server's deadline.
+//! Keeps until the answer has left: an unread chunked body, so that its connection ends under the server's deadline, and
+//! the turn of the person who asked.
 //!
 //! Never: reads a body; that is for the handlers.
 
@@ -14,6 +15,8 @@ use actix_web::error::PayloadError;
 use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::Bytes;
 use futures_core::Stream;
+
+use super::people::Turn;
 
 /// The body of a request, shared by its handler and its answer.
 #[derive(Clone)]
@@ -40,10 +43,11 @@ impl Stream for Shared {
     }
 }
 
-/// An answer that holds the body of its request until it has left.
+/// An answer that holds these until it has left.
 pub(super) struct Holding {
     pub(super) answer: BoxBody,
-    pub(super) _request: Shared,
+    pub(super) _request: Option<Shared>,
+    pub(super) _turn: Option<Turn>,
 }
 
 impl MessageBody for Holding {

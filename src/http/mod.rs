@@ -16,6 +16,7 @@ mod figures;
 mod health;
 mod linger;
 mod openapi;
+mod people;
 mod problem;
 mod routes;
 mod session;
@@ -45,6 +46,7 @@ use crate::tls::Certificates;
 use door::Door;
 use linger::{Holding, Shared};
 pub use openapi::document;
+use people::Turn;
 pub use problem::Code;
 use problem::{Problem, TRACE_HEADER};
 use routes::Serves;
@@ -58,7 +60,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long answers under way are waited for at a stop, in seconds.
-const STOP_SECONDS: u64 = 5;
+const STOP_SECONDS: u64 = 4;
 
 /// The door, bound and not yet open: it opens when `running` is spawned.
 pub struct Listening {
@@ -211,10 +213,11 @@ async fn surround(
     ) {
         headers.insert(name, value);
     }
-    Ok(match unread {
-        None => response,
-        Some(request) => response.map_body(|_, answer| BoxBody::new(Holding { answer, _request: request })),
-    })
+    let turn = response.request().extensions_mut().remove::<Turn>();
+    if unread.is_none() && turn.is_none() {
+        return Ok(response);
+    }
+    Ok(response.map_body(|_, answer| BoxBody::new(Holding { answer, _request: unread, _turn: turn })))
 }
 
 /// The trace context that the caller sent.

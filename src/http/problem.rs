@@ -93,6 +93,8 @@ codes! {
     GuardRefused = "guard_refused" 409 "A guard says no",
     /// The stored delivery cannot be replayed.
     NotReplayable = "not_replayable" 409 "It cannot be replayed",
+    /// As many silences, or regular expressions in them, have not ended as may be.
+    TooManySilences = "too_many_silences" 409 "Too many silences",
     /// No interrupt of this server is known whose dump is not collected.
     NothingToCollect = "nothing_to_collect" 409 "There is no dump to collect",
     /// The body is larger than `server.body_bytes_max`, or than an API body may be.
@@ -113,6 +115,8 @@ codes! {
     KeyReused = "key_reused" 422 "The key was used for another request",
     /// Too many wrong tokens from this address.
     TooManyAttempts = "too_many_attempts" 429 "Too many wrong tokens",
+    /// A person has as many exports, streams or other answers open as one person may.
+    TooManyAtOnce = "too_many_at_once" 429 "Too many at once",
     /// Something that should not happen; the log has the cause under the trace.
     Internal = "internal" 500 "An internal error",
     /// More deliveries than can be taken in now.
@@ -241,14 +245,14 @@ impl ResponseError for Problem {
         if let Some(trace_id) = &self.trace_id {
             response.insert_header((TRACE_HEADER, trace_id.as_str()));
         }
-        match self.code.status() {
-            503 => {
-                response.insert_header((RETRY_AFTER, "1"));
-            }
-            429 => {
-                response.insert_header((RETRY_AFTER, "60"));
-            }
-            _ => {}
+        let retry_after = match (self.code, self.code.status()) {
+            (Code::TooManyAtOnce, _) => Some("5"),
+            (_, 503) => Some("1"),
+            (_, 429) => Some("60"),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.insert_header((RETRY_AFTER, seconds));
         }
         if self.code == Code::Unauthenticated {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"unhang\""));
@@ -299,6 +303,7 @@ impl From<Refusal> for Problem {
                 .with("trace", serde_json::to_value(trace).unwrap_or(Value::Null)),
             Refusal::NotReplayable { why: _ } => Self::new(Code::NotReplayable, detail),
             Refusal::Policy { why: _ } => Self::new(Code::PolicyRefused, detail).about("policy"),
+            Refusal::TooManySilences { why: _ } => Self::new(Code::TooManySilences, detail),
             Refusal::KeyReused => Self::new(Code::KeyReused, detail),
             Refusal::Journal { why: _ } => Self::new(Code::JournalFailed, detail),
         }

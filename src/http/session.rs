@@ -1,6 +1,6 @@
 //! Sessions: a token was shown once, a random cookie stands for it until it is idle, old, or the token is gone.
 //!
-//! Never: written to disk, kept under anything but the hash of the cookie, or worth more than the token is worth now.
+//! Never: ended by the log-in of somebody else, written to disk, kept under anything but the hash of the cookie, or worth more than the token is worth now.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +12,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Sessions at once; the one that was used longest ago makes room.
-const SESSIONS_MAX: usize = 1000;
+/// Sessions of one token at once; the one of them that was used longest ago makes room. Nobody else's ever does, and in all
+/// there are no more than so many for each token of the configuration.
+const SESSIONS_EACH: usize = 20;
 /// Longest cookie that is looked at.
 const COOKIE_MAX: usize = 64;
 /// Longest form token that is looked at.
@@ -80,12 +81,20 @@ impl Sessions {
         Some(Self { open: Mutex::default(), key: random()? })
     }
 
-    /// Begins a session for the token with this hash. The answer is the cookie; it is told once.
-    pub(super) fn begin(&self, token: Digest, now: Instant) -> Option<String> {
+    /// Begins a session for the token with this hash. The answer is the cookie; it is told once. Sessions of tokens that
+    /// are not known any more go.
+    pub(super) fn begin(
+        &self,
+        token: Digest,
+        is_known: impl Fn(&Digest) -> bool,
+        now: Instant,
+    ) -> Option<String> {
         let cookie = URL_SAFE_NO_PAD.encode(random()?);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= SESSIONS_MAX {
-            let oldest = open.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| *id);
+        open.retain(|_, session| is_known(&session.token));
+        let own = || open.iter().filter(|(_, session)| session.token == token);
+        if own().count() >= SESSIONS_EACH {
+            let oldest = own().min_by_key(|(_, session)| session.used).map(|(id, _)| *id);
             oldest.and_then(|id| open.remove(&id));
         }
         open.insert(digest(&cookie), Session { token, since: now, used: now });
@@ -162,13 +171,13 @@ mod tests {
     #[test]
     fn a_session_ends_when_idle_and_when_old() {
         let (sessions, begun) = (Sessions::new().unwrap(), Instant::now());
-        let cookie = sessions.begin(TOKEN, begun).unwrap();
+        let cookie = sessions.begin(TOKEN, |_| true, begun).unwrap();
         let ask = |usage, after| sessions.token_of(&cookie, LASTS, usage, begun + after);
         assert_eq!(ask(Use::Counts, minutes(29)), Some(TOKEN));
         assert_eq!(ask(Use::Passes, minutes(58)), Some(TOKEN), "used at 29");
         assert_eq!(ask(Use::Counts, minutes(59)), None, "a page that renews itself is no use");
 
-        let cookie = sessions.begin(TOKEN, begun).unwrap();
+        let cookie = sessions.begin(TOKEN, |_| true, begun).unwrap();
         for step in 1..72 {
             let at = begun + minutes(step * 10);
             assert_eq!(sessions.token_of(&cookie, LASTS, Use::Counts, at), Some(TOKEN), "{step}");
@@ -179,8 +188,8 @@ mod tests {
     #[test]
     fn only_the_very_cookie_opens_a_session() {
         let (sessions, now) = (Sessions::new().unwrap(), Instant::now());
-        let cookie = sessions.begin(TOKEN, now).unwrap();
-        let other = sessions.begin(TOKEN, now).unwrap();
+        let cookie = sessions.begin(TOKEN, |_| true, now).unwrap();
+        let other = sessions.begin(TOKEN, |_| true, now).unwrap();
         assert_ne!(cookie, other);
         for wrong in ["", "x", &format!("{cookie}="), &"y".repeat(100_000)] {
             assert_eq!(sessions.token_of(wrong, LASTS, Use::Counts, now), None);
@@ -195,7 +204,8 @@ mod tests {
     #[test]
     fn a_form_belongs_to_one_session() {
         let (sessions, now) = (Sessions::new().unwrap(), Instant::now());
-        let (mine, other) = (sessions.begin(TOKEN, now).unwrap(), sessions.begin(TOKEN, now).unwrap());
+        let (mine, other) =
+            (sessions.begin(TOKEN, |_| true, now).unwrap(), sessions.begin(TOKEN, |_| true, now).unwrap());
         let form = sessions.form_token(&mine);
         assert!(sessions.is_form_token(&mine, &form));
         let again = sessions.form_token(&mine);
@@ -211,13 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_bounded_and_the_longest_unused_makes_room() {
+    fn log_ins_of_one_person_end_their_own_longest_unused_session_and_nobody_elses() {
         let (sessions, begun) = (Sessions::new().unwrap(), Instant::now());
-        let first = sessions.begin(TOKEN, begun).unwrap();
-        for n in 1..=SESSIONS_MAX {
-            sessions.begin(TOKEN, begun + Duration::from_millis(u64::try_from(n).unwrap())).unwrap();
+        let others = sessions.begin([8; 32], |_| true, begun).unwrap();
+        let first = sessions.begin(TOKEN, |_| true, begun).unwrap();
+        let mut last = String::new();
+        for n in 1..=2000 {
+            let now = begun + Duration::from_millis(n);
+            last = sessions.begin(TOKEN, |_| true, now).unwrap();
         }
-        assert_eq!(sessions.open.lock().unwrap().len(), SESSIONS_MAX);
+        assert_eq!(sessions.open.lock().unwrap().len(), SESSIONS_EACH + 1);
         assert_eq!(sessions.token_of(&first, LASTS, Use::Counts, begun), None);
+        assert_eq!(sessions.token_of(&last, LASTS, Use::Counts, begun + minutes(1)), Some(TOKEN));
+        assert_eq!(sessions.token_of(&others, LASTS, Use::Counts, begun), Some([8; 32]));
+
+        sessions.begin([8; 32], |token| *token != TOKEN, begun).unwrap();
+        assert_eq!(sessions.open.lock().unwrap().len(), 2, "those of a token that was taken away are gone");
     }
 }

@@ -15,11 +15,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::auth::{Admission, Viewer};
+use super::auth::{Admission, Follower};
 use super::body::Params;
 use super::brief::Places;
 use super::door::Door;
-use super::feed::{Batch, Event, ROWS_MAX, Seat, together};
+use super::feed::{Batch, Event, ROWS_MAX, together};
+use super::people::Share;
 use super::problem::{Code, Problem};
 use crate::store::{AuditFilter, PageRequest, Store, StoreError};
 use crate::telemetry::chain;
@@ -35,7 +36,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 
 /// `GET /api/v1/stream`
 pub(super) async fn follow(
-    _viewer: Viewer,
+    Follower(person): Follower,
     door: Data<Door>,
     req: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -54,10 +55,7 @@ pub(super) async fn follow(
     }
     let admission =
         Admission::of(&req, &door).ok_or_else(|| Problem::new(Code::Unauthenticated, "send a token"))?;
-    let most = door.service.config().server.streams_max;
-    let seat = door.feed.sit(most).ok_or_else(|| {
-        Problem::new(Code::TooManyStreams, format!("{most} event streams are open; close one, or try again"))
-    })?;
+    let seat = door.people.stream(&person.name, door.service.config().server.streams_max)?;
     // In this order: what is committed in between is in both, and told once.
     let batches = door.feed.batches();
     let news = door.service.store.news();
@@ -174,7 +172,7 @@ struct Reader {
     target: i64,
     beat: Interval,
     opening: Option<Bytes>,
-    _seat: Seat,
+    _seat: Share,
 }
 
 impl Reader {

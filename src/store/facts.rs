@@ -117,6 +117,13 @@ impl Store {
     }
 }
 
+impl Tx {
+    /// Silences that have not ended.
+    pub async fn silences(&mut self, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+        silences(self.db().await?, now).await
+    }
+}
+
 pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Result<Facts, StoreError> {
     let newest_resolved_end = image::newest_end(ground, &wanted.fingerprint).await?;
     let joined_end = match &wanted.remediation {

@@ -8,6 +8,7 @@
 //! without bound.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -90,7 +91,7 @@ type ByServer<T> = BTreeMap<RegionCode, BTreeMap<ServerNo, T>>;
 pub(super) struct Image {
     attempts: Option<AsOf<Vec<Past>>>,
     holds: Option<AsOf<Vec<Hold>>>,
-    silences: Option<AsOf<Vec<Silence>>>,
+    silences: Option<AsOf<Arc<[Silence]>>>,
     gaps: Option<AsOf<Vec<Gap>>>,
     quarantine: Option<Why>,
     ends: BTreeMap<String, Option<Timestamp>>,
@@ -343,13 +344,13 @@ pub(super) async fn holds(ground: &mut impl Ground, now: Timestamp) -> Result<Ve
     Ok(value)
 }
 
-pub(super) async fn silences(ground: &mut impl Ground, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+pub(super) async fn silences(ground: &mut impl Ground, now: Timestamp) -> Result<Arc<[Silence]>, StoreError> {
     if let Some(known) = ground.image().silences.as_ref().filter(|known| known.covers(now, now)) {
-        let lasts = |silence: &&Silence| ms(silence.ends_at) > ms(now);
-        return Ok(known.value.iter().filter(lasts).cloned().collect());
+        // A copy would have to warm up its patterns with each alert.
+        return Ok(Arc::clone(&known.value));
     }
-    let value = facts::silences(ground.behind_the_waiting(), now).await?;
-    ground.image().silences = Some(AsOf { since: now, now, value: value.clone() });
+    let value: Arc<[Silence]> = facts::silences(ground.behind_the_waiting(), now).await?.into();
+    ground.image().silences = Some(AsOf { since: now, now, value: Arc::clone(&value) });
     Ok(value)
 }
 
@@ -490,7 +491,7 @@ impl Tx {
             assert_eq!(*value, facts::holds(self.db().await?, *now).await?, "holds");
         }
         if let Some(AsOf { now, value, .. }) = &known.silences {
-            assert_eq!(*value, facts::silences(self.db().await?, *now).await?, "silences");
+            assert_eq!(value.to_vec(), facts::silences(self.db().await?, *now).await?, "silences");
         }
         if let Some(AsOf { since, value, .. }) = &known.gaps {
             assert_eq!(*value, quarantine::gaps(self.db().await?, *since).await?, "gaps");

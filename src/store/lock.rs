@@ -7,6 +7,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::config::Place;
+use crate::files;
 
 /// Why the folder could not be locked.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,8 @@ impl DataLock {
         let shown = path.display().to_string();
         let io = |source| LockError::Io { path: shown.clone(), source };
         let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+            files::open_with(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)
+                .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

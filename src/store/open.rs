@@ -21,6 +21,7 @@ use super::writer::{Announced, CommitStats, Tx, TxFuture, Writer};
 use super::{Doing, StoreError, postgres};
 use crate::config::Place;
 use crate::domain::audit_key::AuditKey;
+use crate::files;
 
 /// `application_id` of our files: "unhg".
 const APPLICATION_ID: i64 = 0x756e_6867;
@@ -34,6 +35,8 @@ const STATEMENTS: usize = 256;
 const WRITER_CACHE: &str = "-16384";
 /// Connections that only read.
 const READERS: u32 = 4;
+/// Connections for what people ask.
+pub(super) const PEOPLE: u32 = 3;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +112,10 @@ pub enum OpenError {
 /// An open store.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// For the work: deciding, claiming, proving.
     pub(super) readers: Pool,
+    /// For whatever people ask; however long they wait for each other, the work does not wait with them.
+    pub(super) people: Pool,
     pub(super) writer: Option<Writer>,
     pub(super) place: Place,
     pub(super) news: watch::Receiver<i64>,
@@ -146,8 +152,9 @@ impl Store {
             .map_err(|source| refusal(&shown, "marking the file", source))?;
         check_settings(&pool, &shown).await?;
         check_health(&pool, path).await?;
-        let readers = readers(path).await?;
+        let (readers, people) = (readers(path, READERS).await?, readers(path, PEOPLE).await?);
         check_settings(&readers, &shown).await?;
+        check_settings(&people, &shown).await?;
         let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
             .fetch_one(&readers)
             .await
@@ -155,7 +162,8 @@ impl Store {
         let (tell, news) = watch::channel(newest);
         let (writer, task) = Writer::new(Pool::Sqlite(pool), key, Some(Wal::of(path)), tell, observe);
         let place = Place::File(path.to_owned());
-        Ok((Self { readers: Pool::Sqlite(readers), writer: Some(writer), place, news }, task))
+        let (readers, people) = (Pool::Sqlite(readers), Pool::Sqlite(people));
+        Ok((Self { readers, people, writer: Some(writer), place, news }, task))
     }
 
     /// Makes the folder that a store of this path is kept in.
@@ -201,13 +209,19 @@ impl Store {
         check_owner(path).await?;
         // Nobody writes through it, so it has no news either.
         let (_tell, news) = watch::channel(0);
-        let readers = Pool::Sqlite(readers(path).await?);
-        Ok(Self { readers, writer: None, place: Place::File(path.to_owned()), news })
+        let readers = Pool::Sqlite(readers(path, READERS).await?);
+        Ok(Self { people: readers.clone(), readers, writer: None, place: Place::File(path.to_owned()), news })
     }
 
     /// The place of the newest audit row that this process has committed; changes with each commit that adds one.
     pub fn news(&self) -> watch::Receiver<i64> {
         self.news.clone()
+    }
+
+    /// The same store, read over the connections that people share.
+    #[must_use]
+    pub fn for_people(&self) -> Self {
+        Self { readers: self.people.clone(), ..self.clone() }
     }
 
     /// Where it is.
@@ -286,6 +300,7 @@ impl Store {
     pub async fn fold_log(&self) -> Result<(), StoreError> {
         // A server keeps its own; and one that does not answer would have us wait for its last connection.
         let Place::File(path) = &self.place else { return Ok(()) };
+        self.people.close().await;
         self.readers.close().await;
         let options = options(path);
         let fail = |source| StoreError::Query { doing: "folding the log into the file", source };
@@ -331,9 +346,9 @@ fn pool(size: u32) -> SqlitePoolOptions {
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
-async fn readers(path: &Path) -> Result<SqlitePool, OpenError> {
+async fn readers(path: &Path, count: u32) -> Result<SqlitePool, OpenError> {
     let shown = path.display().to_string();
-    pool(READERS)
+    pool(count)
         .connect_with(options(path).read_only(true))
         .await
         .map_err(|source| refusal(&shown, "opening it to read", source))
@@ -344,6 +359,9 @@ async fn check_owner(path: &Path) -> Result<(), OpenError> {
     let shown = path.display().to_string();
     if path.is_dir() {
         return Err(OpenError::Foreign { path: shown, why: "it is a folder".to_owned() });
+    }
+    if !path.is_file() {
+        return Err(OpenError::Foreign { path: shown, why: "it is no regular file".to_owned() });
     }
     if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) || is_half_made(path) {
         return Ok(());
@@ -377,7 +395,7 @@ fn is_half_made(path: &Path) -> bool {
     journal.push("-journal");
     let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= 4096);
     // Bytes 16 and 17 are the size of a page (https://www.sqlite.org/fileformat.html#page_size).
-    let one_page = || std::fs::read(path).is_ok_and(|bytes| bytes.get(16..18) == Some(&[0x10, 0x00]));
+    let one_page = || files::read(path, 4096).is_ok_and(|bytes| bytes.get(16..18) == Some(&[0x10, 0x00]));
     small && Path::new(&journal).exists() && one_page()
 }
 

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolO
 use tokio::sync::watch;
 
 use super::db::{Pool, answered, silent};
-use super::open::{OpenError, Store};
+use super::open::{OpenError, PEOPLE, Store};
 use super::writer::{self, CommitStats, Writer};
 use crate::config::{Place, Server};
 use crate::domain::audit_key::AuditKey;
@@ -61,6 +61,7 @@ pub(super) async fn open(
         .await
         .map_err(|error| super::open::migration_refusal(server.url(), error))?;
     let readers = self::pool(READERS, options.clone(), server).await?;
+    let people = self::pool(PEOPLE, options.clone(), server).await?;
     let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit")
         .fetch_one(&readers)
         .await
@@ -70,6 +71,7 @@ pub(super) async fn open(
     let (writer, task) = Writer::new(Pool::Postgres(pool), key, None, tell, observe);
     let store = Store {
         readers: Pool::Postgres(readers),
+        people: Pool::Postgres(people),
         writer: Some(writer),
         place: Place::Server(server.clone()),
         news,
@@ -95,7 +97,8 @@ pub(super) async fn open_read_only(server: &Server) -> Result<Store, OpenError> 
         return Err(OpenError::Missing { path: server.url().to_owned() });
     }
     let (_tell, news) = watch::channel(0);
-    Ok(Store { readers: Pool::Postgres(readers), writer: None, place: Place::Server(server.clone()), news })
+    let readers = Pool::Postgres(readers);
+    Ok(Store { people: readers.clone(), readers, writer: None, place: Place::Server(server.clone()), news })
 }
 
 fn options(server: &Server) -> Result<PgConnectOptions, OpenError> {

@@ -29,6 +29,7 @@ mod notify;
 mod outcomes;
 mod pages;
 mod past;
+mod people;
 #[path = "../postgres/mod.rs"]
 #[expect(dead_code, reason = "each test program uses some of it")]
 mod postgres;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Cloud, Service, Settings, Site, VIEWER, alert, delivery, eventually, fleet, now_text};
+use crate::support::{
+    Cloud, LEAD, OPERATOR, Service, Settings, Site, VIEWER, alert, delivery, eventually, fleet, now_text,
+};
 
 /// One open stream, read by hand: what arrives when is what is tested.
 struct Stream {
@@ -30,21 +32,21 @@ struct Seen {
 
 impl Stream {
     fn open(service: &Service, query: &str, after: Option<i64>) -> Self {
-        match Self::try_open(service, query, after) {
+        match Self::try_open(service, VIEWER, query, after) {
             Ok(stream) => stream,
             Err(answer) => panic!("{answer}"),
         }
     }
 
     /// Asks for a stream; the whole answer where there is none.
-    fn try_open(service: &Service, query: &str, after: Option<i64>) -> Result<Self, String> {
+    fn try_open(service: &Service, token: &str, query: &str, after: Option<i64>) -> Result<Self, String> {
         let addr = service.url.strip_prefix("http://").unwrap();
         let mut connection = TcpStream::connect(addr).unwrap();
         // Small, so that little data fills it.
         socket2::SockRef::from(&connection).set_recv_buffer_size(64 * 1024).unwrap();
         let last = after.map_or_else(String::new, |place| format!("last-event-id: {place}\r\n"));
         let head = format!(
-            "GET /api/v1/stream{query} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {VIEWER}\r\n{last}\r\n"
+            "GET /api/v1/stream{query} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\n{last}\r\n"
         );
         connection.write_all(head.as_bytes()).unwrap();
         connection.set_nonblocking(true).unwrap();
@@ -191,7 +193,7 @@ fn an_event_is_seen_within_a_second_and_is_the_row_of_the_audit() {
         ("?kind=,", "kind: expected 1 to 32"),
         ("?since=1", "since: unknown"),
     ] {
-        let answer = Stream::try_open(&service, query, None).err().unwrap();
+        let answer = Stream::try_open(&service, VIEWER, query, None).err().unwrap();
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(says), "{query}: {answer}");
     }
 }
@@ -239,15 +241,22 @@ fn two_hundred_streams_stay_whole_while_deliveries_come_and_end_at_a_stop() {
     let (site, _) = site(&cloud, &format!("streams_max = {STREAMS}\nwrite_timeout = \"10m\""));
     let service = site.start();
     service.wait_for_inventory(20);
-    let mut streams: Vec<Stream> = (0..STREAMS).map(|_| Stream::open(&service, "", Some(0))).collect();
+    let open = |token: &str| Stream::try_open(&service, token, "", Some(0));
+    let mut streams: Vec<Stream> = (0..STREAMS / 2).map(|_| open(VIEWER).unwrap()).collect();
 
-    let refused = Stream::try_open(&service, "", None).err().unwrap();
+    let refused = open(VIEWER).err().unwrap();
+    assert!(
+        refused.starts_with("HTTP/1.1 429") && refused.contains("at most 100 event streams"),
+        "{refused}"
+    );
+    streams.extend((0..STREAMS / 2).map(|_| open(LEAD).unwrap()));
+    let refused = open(OPERATOR).err().unwrap();
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("too_many_streams"), "{refused}");
     assert!(refused.to_ascii_lowercase().contains("retry-after"), "{refused}");
     drop(streams.pop());
     let last = eventually("the place of a stream that was closed", || {
         deliver(&service, 7);
-        Stream::try_open(&service, "", Some(0)).ok()
+        open(OPERATOR).ok()
     });
     streams.push(last);
 
@@ -274,7 +283,7 @@ fn two_hundred_streams_stay_whole_while_deliveries_come_and_end_at_a_stop() {
 #[test]
 fn who_reads_nothing_is_cut_off_and_delays_nobody() {
     let cloud = Cloud::start(fleet(20));
-    let (site, _) = site(&cloud, "streams_max = 2\nwrite_timeout = \"2s\"");
+    let (site, _) = site(&cloud, "streams_max = 3\nwrite_timeout = \"2s\"");
     let service = site.start();
     service.wait_for_inventory(20);
     // More than the buffers of a connection hold.
@@ -289,7 +298,7 @@ fn who_reads_nothing_is_cut_off_and_delays_nobody() {
     let third = eventually("the place of the one who reads nothing", || {
         deliver(&service, 3);
         reads.read();
-        Stream::try_open(&service, "", None).ok()
+        Stream::try_open(&service, VIEWER, "", None).ok()
     });
     assert!(begun.elapsed() < Duration::from_secs(20), "cut off after {:?}", begun.elapsed());
     let id = deliver(&service, 4);

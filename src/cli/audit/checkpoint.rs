@@ -2,7 +2,6 @@
 //!
 //! Never: removes a row that was not read back from the export, or works beside a running service.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,6 @@ use crate::cli::failure::Failure;
 use crate::cli::out::Out;
 use crate::cli::place::StoreArgs;
 use crate::cli::store::with_writer;
-use crate::cli::upkeep::sync_folder;
 use crate::cli::when;
 use crate::clock::Clock;
 use crate::config::Place;
@@ -24,6 +22,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_key::AuditKey;
 use crate::domain::chain::{CHECKPOINT, Checkpoint, Inspection};
 use crate::export;
+use crate::files::{self, sync_folder};
 use crate::journal::Journal;
 use crate::store::{DataLock, Store, inspect};
 use crate::telemetry::chain;
@@ -183,7 +182,7 @@ async fn read_back(
 }
 
 fn sha256_of(path: &Path) -> std::io::Result<String> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(files::open(path)?);
     let mut hasher = Sha256::new();
     loop {
         let bytes = file.fill_buf()?;

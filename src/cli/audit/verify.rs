@@ -2,7 +2,6 @@
 //!
 //! Never: calls whole what it did not walk to its end.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use crate::domain::audit_head::{Heads, read_heads};
 use crate::domain::audit_key::KeyRing;
 use crate::domain::chain::{ChainReport, Inspection};
 use crate::export;
+use crate::files;
 use crate::store::inspect;
 use crate::telemetry::chain;
 
@@ -81,7 +81,7 @@ impl Witness {
     ) -> Result<Self, Failure> {
         let place = keys.place(store)?;
         let path = named.or(place.heads.as_deref());
-        let text = match path.map(std::fs::read_to_string) {
+        let text = match path.map(|path| files::text(path, u64::MAX)) {
             None => None,
             Some(Ok(text)) => Some(text),
             Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -167,7 +167,7 @@ pub(super) fn walk_export(inspection: &mut Inspection, path: &Path) -> Result<()
     let trouble =
         |error: std::io::Error| Failure::unreachable(format!("cannot read {}: {error}", path.display()));
     let mut progress = Out::stderr();
-    for (line, text) in BufReader::new(File::open(path).map_err(trouble)?).lines().enumerate() {
+    for (line, text) in BufReader::new(files::open(path).map_err(trouble)?).lines().enumerate() {
         if line % PROGRESS_EVERY == 0 {
             progress.progress(format_args!("{}: verified {line} rows", path.display()))?;
         }

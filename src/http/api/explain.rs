@@ -368,7 +368,7 @@ async fn decided_today(
     let source = config.sources.iter().find(|source| source.name == told.source);
     let trust = source.map_or(Trust::Propose, |source| source.trust);
     let envelope = Envelope { alerts: vec![Parsed::Alert(Box::new(alert))], truncated: 0 };
-    let mut store = door.service.store.clone();
+    let mut store = door.service.store.for_people();
     let explained = intake::explain(&mut store, &told.source, trust, &envelope, None, config, now).await?;
     Ok(explained.into_iter().next().map(|(answer, trace)| Judged { answer, trace }))
 }
@@ -438,7 +438,7 @@ pub(in super::super) async fn judge(
         };
         Problem::new(code, error.to_string())
     })?;
-    let mut store = service.store.clone();
+    let mut store = service.store.for_people();
     let explained =
         intake::explain(&mut store, &source.name, source.trust, &envelope, None, &config, now).await?;
     Ok(Verdicts {

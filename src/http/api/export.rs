@@ -1,18 +1,19 @@
 //! Exports: the audit as one long answer, read from the store page by page as the client takes it.
 //!
-//! Never: keeps a row stream open while the client is slow, or lets a cell be read as a formula.
+//! Never: keeps rows or a connection of the store while the client is slow, goes before the writer, or lets a cell be read as a formula.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 
+use super::super::door::Door;
+use super::super::people::Share;
 use crate::export::{ExportError, csv, ndjson};
-use crate::service::Service;
-use crate::store::{AuditFilter, AuditItem, Page, PageRequest, StoreError};
+use crate::store::{AuditFilter, Page, PageRequest, Store, StoreError};
 use crate::telemetry::chain;
 
 /// Form of an export.
@@ -40,11 +41,24 @@ impl Format {
     }
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Page<AuditItem>, StoreError>>>>;
+/// A page as text, its rows, and where the next one begins.
+struct Written {
+    text: Bytes,
+    rows: usize,
+    next: Option<String>,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Written, BrokenOff>>>>;
+
+/// Jobs that wait for the writer go first, for so long.
+const GIVE_WAY_MAX: Duration = Duration::from_millis(250);
+/// Gap between two looks whether they still wait.
+const GIVE_WAY: Duration = Duration::from_millis(5);
 
 /// The body of an export.
 pub(super) struct Export {
-    service: Arc<Service>,
+    door: Data<Door>,
+    _share: Share,
     filter: AuditFilter,
     page: PageRequest,
     left: usize,
@@ -55,34 +69,53 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn new(
-        service: Arc<Service>,
-        filter: AuditFilter,
-        page: PageRequest,
+        door: Data<Door>,
+        share: Share,
+        (filter, page): (AuditFilter, PageRequest),
         rows: usize,
         format: Format,
     ) -> Self {
-        Self { service, filter, page, left: rows, format, begun: false, reading: None }
+        Self { door, _share: share, filter, page, left: rows, format, begun: false, reading: None }
     }
 
+    /// Reads a page and writes it. The rows are gone before the client is waited for, and so is the connection.
     fn read_on(&self) -> Reading {
-        let (service, filter, page) = (Arc::clone(&self.service), self.filter.clone(), self.page.clone());
-        Box::pin(async move { service.store.audit(&filter, &page).await })
+        let (door, filter, page) = (self.door.clone(), self.filter.clone(), self.page.clone());
+        let (left, format, with_header) = (self.left, self.format, !self.begun);
+        Box::pin(async move {
+            let _turn = door.people.export_turn.acquire().await;
+            let service = &door.service;
+            if service.stopping.is_cancelled() {
+                return Err(BrokenOff::Stopping);
+            }
+            give_way(&service.store).await;
+            let Page { mut items, next_cursor } = service.store.audit(&filter, &page).await?;
+            items.truncate(left);
+            let text = match format {
+                Format::Ndjson => ndjson(&items)?,
+                Format::Csv => csv(&items, with_header)?,
+            };
+            Ok(Written { text: text.into(), rows: items.len(), next: next_cursor })
+        })
     }
 
-    /// The page as text. Notes where the next one begins; with `left` at zero there is none.
-    fn take(&mut self, mut page: Page<AuditItem>) -> Result<Bytes, BrokenOff> {
-        page.items.truncate(self.left);
-        self.left = match &page.next_cursor {
-            Some(_) => self.left - page.items.len(),
+    /// Notes where the next page begins; with `left` at zero there is none.
+    fn take(&mut self, written: Written) -> Bytes {
+        self.left = match &written.next {
+            Some(_) => self.left - written.rows,
             None => 0,
         };
-        self.page.cursor = page.next_cursor;
-        let with_header = !std::mem::replace(&mut self.begun, true);
-        let text = match self.format {
-            Format::Ndjson => ndjson(&page.items)?,
-            Format::Csv => csv(&page.items, with_header)?,
-        };
-        Ok(text.into())
+        self.page.cursor = written.next;
+        self.begun = true;
+        written.text
+    }
+}
+
+/// An export has time: whoever wants to write has not.
+async fn give_way(store: &Store) {
+    let until = Instant::now() + GIVE_WAY_MAX;
+    while store.waiting() > 0 && Instant::now() < until {
+        tokio::time::sleep(GIVE_WAY).await;
     }
 }
 
@@ -93,6 +126,8 @@ pub(super) enum BrokenOff {
     Store(#[from] StoreError),
     #[error(transparent)]
     Form(#[from] ExportError),
+    #[error("the service is stopping")]
+    Stopping,
 }
 
 impl MessageBody for Export {
@@ -105,12 +140,11 @@ impl MessageBody for Export {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         while self.left > 0 {
             let mut reading = self.reading.take().unwrap_or_else(|| self.read_on());
-            let Poll::Ready(page) = reading.as_mut().poll(cx) else {
+            let Poll::Ready(written) = reading.as_mut().poll(cx) else {
                 self.reading = Some(reading);
                 return Poll::Pending;
             };
-            let text = page.map_err(BrokenOff::from).and_then(|page| self.take(page));
-            match text {
+            match written.map(|written| self.take(written)) {
                 // An empty chunk would end the answer.
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => return Poll::Ready(Some(Ok(text))),

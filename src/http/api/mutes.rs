@@ -342,7 +342,7 @@ pub(in super::super) async fn silence(
         starts_at,
         ends_at,
     };
-    let id = hands::set_silence(&door.service, new.clone()).await?;
+    let id = done(hands::set_silence(&door.service, new.clone()).await)?;
     Ok((id, new))
 }
 
@@ -363,7 +363,9 @@ fn matchers(wanted: Wanted) -> Result<Matchers, Problem> {
         ));
     }
     // What is stored must read back.
-    Matchers::parse(&matchers.texts()).map_err(|error| refuse(error.to_string()))
+    let matchers = Matchers::parse(&matchers.texts()).map_err(|error| refuse(error.to_string()))?;
+    matchers.bounded().map_err(refuse)?;
+    Ok(matchers)
 }
 
 /// `DELETE /api/v1/silences/{id}`

@@ -127,6 +127,9 @@ pub(in super::super) async fn payload(req: HttpRequest, door: Data<Door>, payloa
     // This place takes forms only: whoever changes the language comes back to the page.
     "/explain".clone_into(&mut sent.view.here);
     let pasted = sent.form.text("payload").to_owned();
+    if let Err(problem) = door.people.take_turn(&req, &sent.caller.person.name).await {
+        return super::failed(&sent.view, &problem);
+    }
     let verdicts = match judge_pasted(&door, sent.form.given("source"), &pasted).await {
         Ok(verdicts) => Some(verdicts),
         Err(problem) => {

@@ -71,8 +71,9 @@ async fn enter(
 ) -> Result<View, HttpResponse> {
     let usage = if req.headers().contains_key(LIVE) { Use::Passes } else { Use::Counts };
     let Some(caller) = caller(req, door, usage) else { return Err(to_login(req, door, page)) };
-    let view = admitted(req, door, &caller, page, needed).await?;
-    Ok(view)
+    let turn = door.people.take_turn(req, &caller.person.name).await;
+    turn.map_err(|problem| failed(&View::of(req, door, Some(&caller), page), &problem))?;
+    admitted(req, door, &caller, page, needed).await
 }
 
 async fn admitted(

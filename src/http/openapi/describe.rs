@@ -220,6 +220,8 @@ impl Operation {
             ]);
             if role > Role::Viewer {
                 codes.insert(Code::RoleTooLow);
+            } else {
+                codes.extend([Code::TooManyAtOnce, Code::Overloaded]);
             }
             if route.method != "get" {
                 codes.insert(Code::ForeignOrigin);

@@ -41,12 +41,16 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers::<HoldCleared>(200, "It is cleared.", &json!({ "id": 4, "cleared": true }))
             .refuses(&[Code::NotFound]),
         Operation::new("post", "/api/v1/silences", "setSilence", "Set a silence")
-            .about("`startsAt` is now unless given; an end, `endsAt` or `duration`, is required.")
+            .about(
+                "`startsAt` is now unless given; an end, `endsAt` or `duration`, is required. At most 16 matchers of 1024 bytes \
+                 each; 500 silences may not have ended at once, with 100 regular expressions in them.",
+            )
             .reads_many::<SetSilence>(&[("matchers", silence), ("labels", equal)])
             .answers::<Silence>(201, "It mutes.", &json!({
                 "id": 2, "matchers": ["hostname=~\"win-web-.*\""], "author": "oncall", "comment": "patch night",
                 "startsAt": "2026-11-22T03:12:00Z", "endsAt": "2026-11-30T21:00:00Z",
-            })),
+            }))
+            .refuses(&[Code::TooManySilences]),
         Operation::new("delete", "/api/v1/silences/{id}", "endSilence", "End a silence")
             .about("With a reason, in the body or as a parameter.")
             .query("reason", instead, &words)

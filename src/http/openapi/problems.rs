@@ -36,6 +36,7 @@ pub(super) fn schema() -> Value {
             "state": { "$ref": "#/components/schemas/State" },
             "currentVersion": { "type": "integer", "description": "`version_changed`: its version now." },
             "lastNoticeAt": time,
+            "limit": { "type": "integer", "description": "`too_many_at_once`: how many one person may have." },
             "newest": { "type": "integer", "description": "`invalid_query` of `after`: the newest place." },
             "until": {
                 "type": ["string", "null"], "format": "date-time",
@@ -103,6 +104,10 @@ fn example(code: Code) -> Problem {
         Code::MethodNotAllowed => problem("see the allow header for what this path takes"),
         Code::PlainLine => problem("nobody may log in over a line that others can read"),
         Code::TooManyStreams => problem("200 event streams are open; close one, or try again"),
+        Code::TooManyAtOnce => {
+            problem("a person may have at most 2 exports open at once: let one end, then ask again").with("limit", 2)
+        }
+        Code::TooManySilences => problem("500 silences have not ended; end some of them first"),
         Code::BodyTimeout => problem("the whole body must be here within 10 s"),
         Code::WrongState => problem("it is confirmed; this cannot be done now").with("state", "confirmed"),
         Code::VersionChanged => {

@@ -161,7 +161,7 @@ impl Store {
             .bind(after)
             .bind(last)
             .bind(limit)
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading the audit")?;
         rows.iter().map(audit_item).collect()
@@ -173,7 +173,7 @@ impl Store {
             "SELECT coalesce((SELECT min(seq) - 1 FROM audit WHERE at >= ?), (SELECT max(seq) FROM audit))",
         )
         .bind(ms(at))
-        .fetch_one(&self.readers)
+        .fetch_one(&self.people)
         .await
         .doing("looking for the end of an export")
     }
@@ -221,7 +221,7 @@ impl Store {
         });
         let limit = limit_of(page);
         query.push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading the audit")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("reading the audit")?;
         let items = rows.iter().map(audit_item).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.seq.to_string()))
     }

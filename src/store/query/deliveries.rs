@@ -234,7 +234,7 @@ impl Store {
         }
         let limit = limit_of(page);
         query.push(" ORDER BY d.id DESC LIMIT 0 + ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading deliveries")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("reading deliveries")?;
         let items = rows.iter().map(delivery_summary).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.id.clone()))
     }
@@ -245,7 +245,7 @@ impl Store {
                    d.truncated, d.repeat_of, d.replay_of, d.actor, d.config_hash, d.answer, d.answer_packed, d.renewals, \
                    d.renewals_packed, b.bytes, b.packed FROM delivery d \
                    JOIN body b ON b.sha256 = d.body_sha256 WHERE d.id = ?";
-        let row = query(sql).bind(id).fetch_optional(&self.readers).await.doing("reading a delivery")?;
+        let row = query(sql).bind(id).fetch_optional(&self.people).await.doing("reading a delivery")?;
         let Some(row) = row else { return Ok(None) };
         let bytes = row.long_bytes("bytes", "packed")?;
         let answer = row.long_text("answer", "answer_packed")?;
@@ -268,7 +268,7 @@ impl Store {
              GROUP BY delivery_id, decision, reason",
         )
         .bind(serde_json::json!(ids).to_string())
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("counting decisions")?;
         // In the order of their deliveries.
@@ -282,7 +282,7 @@ impl Store {
              WHERE id IN (SELECT value FROM json_each(?)) AND renewal_count > 0",
         )
         .bind(serde_json::json!(ids).to_string())
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("counting renewed notices")?;
         for row in &rows {
@@ -311,7 +311,7 @@ impl Store {
     async fn alerts_where(&self, clause: &str, id: &str) -> Result<Vec<AlertRow>, StoreError> {
         let rows = built(format!("{ALERT_COLUMNS}{clause}"))
             .bind(id)
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading alerts")?;
         rows.iter().map(alert_row).collect()
@@ -323,7 +323,7 @@ impl Store {
         let rows = built(sql)
             .bind(id)
             .bind(limit)
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading the alerts of an incident")?;
         rows.iter().map(alert_row).collect()
@@ -337,7 +337,7 @@ impl Store {
         let rows = built(sql)
             .bind(server_no)
             .bind(ms(at))
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading decisions")?;
         rows.iter().map(alert_row).collect()

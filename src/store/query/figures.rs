@@ -29,7 +29,7 @@ impl Store {
     /// Alerts that wait for a look-up.
     pub async fn pending_count(&self) -> Result<i64, StoreError> {
         query_scalar("SELECT count(*) FROM alert WHERE decision = 'pending'")
-            .fetch_one(&self.readers)
+            .fetch_one(&self.people)
             .await
             .doing("counting pending alerts")
     }
@@ -37,11 +37,11 @@ impl Store {
     /// Figures for metrics and readiness; `sources` are those whose newest delivery is wanted.
     pub async fn counts(&self, sources: &[String]) -> Result<StoreCounts, StoreError> {
         let states: Vec<(String, i64)> = query_as("SELECT state, count(*) FROM remediation GROUP BY state")
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("counting remediations")?;
         let holds: i64 = query_scalar("SELECT count(*) FROM hold WHERE cleared_at IS NULL")
-            .fetch_one(&self.readers)
+            .fetch_one(&self.people)
             .await
             .doing("counting holds")?;
         let pending_alerts = self.pending_count().await?;
@@ -49,7 +49,7 @@ impl Store {
         for source in sources {
             let newest: Option<i64> = query_scalar("SELECT max(received_at) FROM delivery WHERE source = ?")
                 .bind(source)
-                .fetch_one(&self.readers)
+                .fetch_one(&self.people)
                 .await
                 .doing("reading the last delivery of a source")?;
             if let Some(ms) = newest {
@@ -60,7 +60,7 @@ impl Store {
             "SELECT min(created_at) FROM remediation WHERE finished_at IS NULL \
              AND state IN ('settling', 'awaiting_approval', 'queued')",
         )
-        .fetch_one(&self.readers)
+        .fetch_one(&self.people)
         .await
         .doing("looking for the oldest that waits")?;
         let oldest_waiting = oldest.map(at).transpose()?;

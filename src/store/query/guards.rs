@@ -60,7 +60,7 @@ impl Store {
             query("SELECT * FROM storm WHERE ? = 0 OR cleared_at IS NULL ORDER BY id DESC LIMIT 0 + ?")
                 .bind(i64::from(only_open))
                 .bind(STORMS_MAX)
-                .fetch_all(&self.readers)
+                .fetch_all(&self.people)
                 .await
                 .doing("reading storms")?;
         rows.iter()
@@ -86,7 +86,7 @@ impl Store {
         policy: &str,
         failures: u32,
     ) -> Result<(Vec<Tried>, Option<ResetRow>), StoreError> {
-        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        let mut connection = self.people.acquire().await.doing("taking a reader")?;
         let tried = tried(&mut connection, policy, i64::from(failures) + TRIED_MORE).await?;
         let row = query(
             "SELECT at, person, reason FROM breaker_reset WHERE policy = ? ORDER BY at DESC, id DESC LIMIT 1",
@@ -106,7 +106,7 @@ impl Store {
 
     /// How a policy stands.
     pub async fn standing_of(&self, policy: &str) -> Result<StandingRow, StoreError> {
-        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        let mut connection = self.people.acquire().await.doing("taking a reader")?;
         standing(&mut connection, policy).await
     }
 
@@ -123,7 +123,7 @@ impl Store {
              (SELECT count(*) FROM target_report WHERE policy = ?1)",
         )
         .bind(policy)
-        .fetch_one(&self.readers)
+        .fetch_one(&self.people)
         .await
         .doing("counting what a policy has shown")?;
         let count = |place: usize| {

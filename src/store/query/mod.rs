@@ -1,6 +1,6 @@
 //! Queries for people: audit, deliveries, incidents, remediations, servers. Keyset pages, newest first.
 //!
-//! Never: writes, or keeps a row stream open across a wait.
+//! Never: writes, keeps a row stream open across a wait, or takes a connection that the work waits for.
 
 mod audit;
 mod deliveries;

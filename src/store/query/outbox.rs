@@ -151,7 +151,7 @@ impl Store {
         }
         let limit = limit_of(page);
         query.push(" ORDER BY id DESC LIMIT 0 + ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading messages")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("reading messages")?;
         let items = rows.iter().map(|row| message_row(row, now)).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.id.to_string()))
     }
@@ -166,19 +166,19 @@ impl Store {
         counts
             .push(" AS since FROM outbox WHERE done_at IS NULL AND receiver = ")
             .push_bind(receiver.to_owned());
-        let row = counts.build().fetch_one(&self.readers).await.doing(doing)?;
+        let row = counts.build().fetch_one(&self.people).await.doing(doing)?;
         let (open, waiting) = (row.int("open")?, row.int("waiting")?);
         let last_error: Option<String> = query_scalar(
             "SELECT last_error FROM outbox WHERE done_at IS NULL AND receiver = ? AND last_error IS NOT NULL \
              ORDER BY id LIMIT 1",
         )
         .bind(receiver)
-        .fetch_optional(&self.readers)
+        .fetch_optional(&self.people)
         .await
         .doing(doing)?;
         let delivered = query("SELECT max(delivered_at) AS at FROM outbox WHERE receiver = ?")
             .bind(receiver)
-            .fetch_one(&self.readers)
+            .fetch_one(&self.people)
             .await
             .doing(doing)?;
         Ok(ReceiverState {
@@ -194,7 +194,7 @@ impl Store {
     /// Receivers for which something is still to do.
     pub async fn receivers_with_messages(&self) -> Result<Vec<String>, StoreError> {
         query_scalar("SELECT DISTINCT receiver FROM outbox WHERE done_at IS NULL")
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("looking for receivers with messages")
     }

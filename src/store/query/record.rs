@@ -157,7 +157,7 @@ impl Store {
              WHERE received_at >= ?",
         )
         .bind(ms(since))
-        .fetch_optional(&self.readers)
+        .fetch_optional(&self.people)
         .await
         .doing("looking for the alerts of a range")?;
         let Some(row) = row else { return Ok(None) };
@@ -179,7 +179,7 @@ impl Store {
         .bind(&after.id)
         .bind(ms(after.last))
         .bind(enough)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("looking for recorded deliveries")?;
         let (mut ids, mut counted, mut place) = (Vec::new(), 0_i64, after.clone());
@@ -213,7 +213,7 @@ impl Store {
              FROM alert a JOIN delivery d ON d.id = a.delivery_id WHERE a.delivery_id IN (SELECT value FROM json_each(?))",
         )
         .bind(ids)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading recorded alerts")?;
         rows.iter()
@@ -244,7 +244,7 @@ impl Store {
              FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND renewal_count > 0",
         )
         .bind(ids)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading renewed notices")?;
         let mut alerts = Vec::new();
@@ -263,7 +263,7 @@ impl Store {
         attempts_since: Timestamp,
     ) -> Result<Record, StoreError> {
         let mut record = Record { lives: self.lives_since(since).await?, ..Record::default() };
-        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        let mut connection = self.people.acquire().await.doing("taking a reader")?;
         record.attempts = facts::attempts(&mut connection, attempts_since, since).await?;
         record.attempts.retain(|past| past.intent_at < since);
         drop(connection);
@@ -277,7 +277,7 @@ impl Store {
     }
 
     async fn rows(&self, sql: &'static str, doing: &'static str) -> Result<Vec<Row>, StoreError> {
-        query(sql).fetch_all(&self.readers).await.doing(doing)
+        query(sql).fetch_all(&self.people).await.doing(doing)
     }
 
     async fn lives_since(&self, since: Timestamp) -> Result<BTreeMap<String, RecordedLife>, StoreError> {
@@ -287,7 +287,7 @@ impl Store {
              (SELECT max(id) FROM attempt WHERE remediation_id = r.id) WHERE r.created_at >= ?",
         )
         .bind(ms(since))
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading recorded remediations")?;
         rows.iter()
@@ -316,7 +316,7 @@ impl Store {
              coalesce(cleared_at, until)) AS ended_at FROM hold \
              WHERE coalesce(cleared_at, until, ?1) >= ?1 ORDER BY id",
         );
-        for row in &holds.bind(ms(since)).fetch_all(&self.readers).await.doing("reading holds")? {
+        for row in &holds.bind(ms(since)).fetch_all(&self.people).await.doing("reading holds")? {
             let scope =
                 HoldScope::from_parts(&row.text("scope")?, &row.text("name")?).unwrap_or(HoldScope::Global);
             record.holds.push(Hold {
@@ -332,7 +332,7 @@ impl Store {
             "SELECT id, matchers, author, comment, starts_at, min(ends_at, coalesce(expired_at, ends_at)) AS ended_at \
              FROM silence WHERE ends_at >= ? ORDER BY id",
         );
-        for row in &silences.bind(ms(since)).fetch_all(&self.readers).await.doing("reading silences")? {
+        for row in &silences.bind(ms(since)).fetch_all(&self.people).await.doing("reading silences")? {
             record.silences.push(Silence {
                 id: row.int("id")?,
                 matchers: row.value("matchers")?,
@@ -388,7 +388,7 @@ impl Store {
              FROM attempt a JOIN remediation r ON r.id = a.remediation_id \
              WHERE a.outcome IS DISTINCT FROM 'not_sent' AND a.intent_at < ? ORDER BY a.intent_at DESC, a.id DESC LIMIT 1000",
         );
-        for row in &tried.bind(ms(since)).fetch_all(&self.readers).await.doing("reading attempts")? {
+        for row in &tried.bind(ms(since)).fetch_all(&self.people).await.doing("reading attempts")? {
             record.tried.entry(row.text("policy")?).or_default().push(Tried {
                 intent_at: row.time("intent_at")?,
                 outcome: facts::outcome(row.text_opt("outcome")?.as_deref())?,

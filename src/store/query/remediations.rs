@@ -235,7 +235,7 @@ impl Store {
         }
         let limit = limit_of(page);
         query.push(" ORDER BY id DESC LIMIT 0 + ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading incidents")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("reading incidents")?;
         let items = rows.iter().map(incident_row).collect::<Result<Vec<_>, _>>()?;
         Ok(cut(items, limit, |item| item.id.clone()))
     }
@@ -244,7 +244,7 @@ impl Store {
     pub async fn incident(&self, id: &str) -> Result<Option<IncidentRow>, StoreError> {
         let row = query("SELECT * FROM incident WHERE id = ?")
             .bind(id)
-            .fetch_optional(&self.readers)
+            .fetch_optional(&self.people)
             .await
             .doing("reading an incident")?;
         row.as_ref().map(incident_row).transpose()
@@ -275,7 +275,7 @@ impl Store {
         }
         let limit = limit_of(page);
         query.push(" ORDER BY id DESC LIMIT 0 + ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading remediations")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("reading remediations")?;
         let items = rows.iter().map(remediation_row).collect::<Result<Vec<_>, _>>()?;
         let mut page = cut(items, limit, |item| item.id.clone());
         let mut attempts = self.attempts_of(page.items.iter().map(|item| item.id.as_str())).await?;
@@ -289,7 +289,7 @@ impl Store {
     pub async fn remediation_row(&self, id: &str) -> Result<Option<RemediationRow>, StoreError> {
         let row = query("SELECT * FROM remediation WHERE id = ?")
             .bind(id)
-            .fetch_optional(&self.readers)
+            .fetch_optional(&self.people)
             .await
             .doing("reading a remediation")?;
         let Some(row) = row else { return Ok(None) };
@@ -308,7 +308,7 @@ impl Store {
         let ids = serde_json::json!(ids).to_string();
         let sql =
             "SELECT * FROM attempt WHERE remediation_id IN (SELECT value FROM json_each(?)) ORDER BY id";
-        let rows = query(sql).bind(ids).fetch_all(&self.readers).await.doing("reading attempts")?;
+        let rows = query(sql).bind(ids).fetch_all(&self.people).await.doing("reading attempts")?;
         let mut attempts: BTreeMap<String, Vec<AttemptRow>> = BTreeMap::new();
         for row in &rows {
             attempts.entry(row.text("remediation_id")?).or_default().push(attempt_row(row)?);

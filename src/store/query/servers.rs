@@ -69,7 +69,7 @@ impl Store {
         }
         let limit = limit_of(page);
         query.push(" ORDER BY region_code, server_no LIMIT 0 + ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await.doing("reading servers")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("reading servers")?;
         let items = rows
             .iter()
             .map(|row| Ok(ServerRow { server: row.value("server")?, seen_at: row.time("seen_at")? }))
@@ -81,7 +81,7 @@ impl Store {
     pub async fn servers_numbered(&self, no: &ServerNo) -> Result<Vec<ServerRow>, StoreError> {
         let rows = query("SELECT server, seen_at FROM server WHERE server_no = ? ORDER BY region_code")
             .bind(no.as_str())
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading the servers of a number")?;
         rows.iter()
@@ -91,7 +91,7 @@ impl Store {
 
     /// What is known of each of these servers, in their order.
     pub async fn marks_of(&self, servers: &[Server]) -> Result<Vec<ServerMarks>, StoreError> {
-        let mut connection = self.readers.acquire().await.doing("taking a reader")?;
+        let mut connection = self.people.acquire().await.doing("taking a reader")?;
         let mut all = Vec::with_capacity(servers.len());
         for server in servers {
             all.push(ServerMarks {
@@ -111,7 +111,7 @@ impl Store {
         .bind(server.no.as_str())
         .bind(server.region.as_str())
         .bind(limit)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading the incidents of a server")?;
         rows.iter().map(incident_row).collect()
@@ -129,7 +129,7 @@ impl Store {
         .bind(server.no.as_str())
         .bind(server.region.as_str())
         .bind(limit)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading the remediations of a server")?;
         let mut items = rows.iter().map(remediation_row).collect::<Result<Vec<_>, _>>()?;

@@ -62,7 +62,7 @@ impl Store {
             .bind(json!(decisions).to_string())
             .bind(json!(reasons).to_string())
             .bind(ms(*since))
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing(doing)?;
         let mut all = Vec::new();
@@ -77,7 +77,7 @@ impl Store {
         let rows = query(COUNTS)
             .bind(json!(pairs).to_string())
             .bind(json!(bounds).to_string())
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("counting decisions")?;
         for row in &rows {
@@ -98,7 +98,7 @@ impl Store {
         let rows = query(ATTEMPTS)
             .bind(ms(since))
             .bind(ROWS_MAX)
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading attempts over time")?;
         rows.iter()
@@ -111,7 +111,7 @@ impl Store {
         let rows = query(RECOVERIES)
             .bind(ms(since))
             .bind(ROWS_MAX)
-            .fetch_all(&self.readers)
+            .fetch_all(&self.people)
             .await
             .doing("reading recoveries")?;
         rows.iter()
@@ -128,7 +128,7 @@ mod tests {
 
     /// How SQLite answers a query, line by line.
     async fn plan(store: &Store, sql: &str) -> Vec<String> {
-        let rows = built(format!("EXPLAIN QUERY PLAN {sql}")).fetch_all(&store.readers).await.unwrap();
+        let rows = built(format!("EXPLAIN QUERY PLAN {sql}")).fetch_all(&store.people).await.unwrap();
         rows.iter().map(|row| row.text("detail").unwrap()).collect()
     }
 

@@ -50,7 +50,7 @@ impl Store {
              ORDER BY server_no LIMIT 20",
         )
         .bind(called)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("looking for a server")?;
         rows.iter().map(|row| row.value("server")).collect()
@@ -62,7 +62,7 @@ impl Store {
             "SELECT DISTINCT l.named FROM lookup l, json_each(l.server_nos) j WHERE j.value = ? LIMIT 20",
         )
         .bind(no.as_str())
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading the names of a server")?;
         let plain = |text: &String| text.split_once(' ').map(|(_, name)| name.to_owned());
@@ -93,7 +93,7 @@ impl Store {
             .push_bind(names)
             .push(") n WHERE l.value = n.value OR substr(l.value, 1, length(n.value) + 1) = n.value || ':') END");
         query.push(" ORDER BY received_at DESC, id DESC LIMIT 0 + ").push_bind(ROWS_MAX);
-        let rows = query.build().fetch_all(&self.readers).await.doing("searching alerts")?;
+        let rows = query.build().fetch_all(&self.people).await.doing("searching alerts")?;
         rows.iter().map(alert_row).collect()
     }
 
@@ -113,7 +113,7 @@ impl Store {
         .bind(ms(earlier(at, SEARCH_BACK)))
         .bind(serde_json::json!(names).to_string())
         .bind(ROWS_MAX)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("searching deliveries")?;
         rows.iter()
@@ -136,7 +136,7 @@ impl Store {
             )
             .bind(source)
             .bind(ms(at))
-            .fetch_one(&self.readers)
+            .fetch_one(&self.people)
             .await
             .doing("reading the last delivery of a source")?;
             let last_delivery_at = newest.map(crate::store::rows::at).transpose()?;
@@ -156,7 +156,7 @@ impl Store {
         )
         .bind(no.as_str())
         .bind(ms(at))
-        .fetch_all(&self.readers)
+        .fetch_all(&self.people)
         .await
         .doing("reading the remediations of a server")?;
         let mut items = rows.iter().map(remediation_row).collect::<Result<Vec<_>, _>>()?;

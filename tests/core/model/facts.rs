@@ -132,7 +132,7 @@ impl Judge {
             attempts: state.attempts.iter().rev().map(|attempt| self.past(state, *attempt)).collect(),
             holds: if held { vec![hold] } else { Vec::new() },
             hold_file: None,
-            silences: Vec::new(),
+            silences: [].into(),
             storm: StormFacts::default(),
             tried: Vec::new(),
             demoted: None,
