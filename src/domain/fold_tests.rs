@@ -413,7 +413,9 @@ fn a_decision_is_compared_whole_where_it_has_an_event_and_by_its_words_where_onl
         let mut fold = Fold::default();
         fold.take(1, &own);
         fold.take(2, &repeat);
-        alerts.iter().for_each(|alert| fold.compare_alert(alert));
+        for alert in alerts.iter() {
+            fold.compare_alert(alert);
+        }
         let delivery = |one: &String| !one.starts_with("delivery y");
         fold.finish().differences.into_iter().filter(delivery).collect::<Vec<_>>()
     };
