@@ -13,9 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::problem::{Code, Problem};
 
 /// Answers of one person that are being made or have not left yet.
-const ANSWERS_EACH: usize = 6;
+const ANSWERS_EACH: usize = 4;
 /// The same of all people together. With pages of 1000 rows that is what bounds their memory.
-const ANSWERS_IN_ALL: usize = 24;
+const ANSWERS_IN_ALL: usize = 16;
 /// How long a request waits for one of them.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// Exports of one person.
@@ -190,11 +190,11 @@ mod tests {
         for req in &mine {
             people.take_turn(req, "kim").await.unwrap();
         }
-        let (seventh, others) = (ask(), ask());
-        let waiting = people.take_turn(&seventh, "kim");
+        let (one_more, others) = (ask(), ask());
+        let waiting = people.take_turn(&one_more, "kim");
         let meanwhile = async {
             people.take_turn(&others, "lee").await.unwrap();
-            assert!(seventh.extensions().get::<Turn>().is_none());
+            assert!(one_more.extensions().get::<Turn>().is_none());
             mine[0].extensions_mut().remove::<Turn>();
         };
         let (turn, ()) = tokio::join!(waiting, meanwhile);

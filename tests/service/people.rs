@@ -48,9 +48,15 @@ fn busy(cloud: &Cloud) -> (Site, Service) {
     let site = Site::new(&settings);
     let service = site.start();
     service.wait_for_inventory(20);
-    // More than the buffers of a connection hold.
-    for number in 0..40 {
-        let alerts: Vec<Value> = (0..200).map(|_| alert("91000001", "firing", &now_text())).collect();
+    // More than the buffers of a connection hold: each alert is another one, so each is an audit row with its guards.
+    for number in 0..12 {
+        let other = |n: usize| {
+            let mut one = alert("91000001", "firing", &now_text());
+            one["labels"]["disk"] = json!(format!("{number}-{n}"));
+            one["fingerprint"] = json!(format!("{:016x}", number * 1000 + n));
+            one
+        };
+        let alerts: Vec<Value> = (0..200).map(other).collect();
         let (status, answer) = service.deliver(&delivery(&alerts, &format!("many {number}"))).unwrap();
         assert_eq!(status, 202, "{answer}");
     }
