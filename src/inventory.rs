@@ -15,10 +15,11 @@ pub use resolver::resolve;
 use crate::config::Config;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::{Route, route};
-use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
+use crate::domain::facts::TargetFact;
 use crate::domain::policy::Trust;
 use crate::domain::server::{RegionCode, Server};
-use crate::intake::{KnownTarget, Says, Told, decide_and_record, speaks_of_another_region};
+use crate::domain::target::{Named, ServerName, TargetName, speaks_of_another_region, target_name};
+use crate::intake::{KnownTarget, Says, Told, decide_and_record};
 use crate::ncloud::{Clients, ReadError};
 use crate::service::Service;
 use crate::store::{PendingAlert, StoreError};
@@ -122,19 +123,33 @@ async fn note_failure(
 async fn read_region(cloud: &Clients, region: &RegionCode) -> Result<Vec<Server>, String> {
     let known = cloud.reader.regions().await.map_err(|error| error.to_string())?;
     if !known.iter().any(|listed| listed.code == *region) {
-        let codes: Vec<&str> = known.iter().map(|listed| listed.code.as_str()).collect();
-        return Err(format!("region {region} is not among those of the account: {}", codes.join(", ")));
+        let codes: Vec<RegionCode> = known.into_iter().map(|listed| listed.code).collect();
+        return Err(format!("region {region} is not among those of the account: {}", joined(&codes)));
     }
     cloud.reader.all_servers(region).await.map_err(|error| error.to_string())
 }
 
+fn joined(codes: &[RegionCode]) -> String {
+    let codes: Vec<&str> = codes.iter().map(RegionCode::as_str).collect();
+    codes.join(", ")
+}
+
+/// What is said of a target of a region that the account does not have: `None` where it has it, or cannot say.
+async fn region_unknown(cloud: &Clients, region: &RegionCode) -> Option<TargetFact> {
+    let codes = cloud.reader.regions_without(region).await.ok()??;
+    Some(TargetFact::RegionUnknown {
+        seen: format!("{region}, the region of the policy"),
+        wanted: format!("one of the account's regions: {}", joined(&codes)),
+    })
+}
+
 fn target_of(config: &Config, pending: &PendingAlert) -> Option<(RegionCode, TargetName)> {
     let Route::One(policy) = route(&config.rules, &pending.source, &pending.alert) else { return None };
-    if speaks_of_another_region(policy, &pending.alert) {
+    if speaks_of_another_region(policy, &pending.alert).is_some() {
         return None;
     }
     match target_name(policy, &pending.alert) {
-        Named::Target(name) => Some((policy.region.clone(), name)),
+        Named::Target { name, others: _ } => Some((policy.region.clone(), name)),
         Named::Missing { .. } | Named::Malformed { .. } => None,
     }
 }
@@ -148,18 +163,23 @@ async fn look_up(
     let begun = Instant::now();
     let found = match name {
         TargetName::No(no) => cloud.reader.servers_by_no(region, std::slice::from_ref(no)).await,
-        TargetName::Name(name) => cloud.reader.servers_by_name(region, name).await,
+        TargetName::Name(name) => servers_named(cloud, region, name).await,
         TargetName::Ip(ip) => cloud.reader.servers_by_ip(region, *ip).await,
     };
     service.count_read("list", begun, &found);
     found
 }
 
-fn fact_of(name: &TargetName, servers: &[Server]) -> TargetFact {
-    match servers {
-        [] => TargetFact::Unknown { named: name.to_string() },
-        [server] => TargetFact::Found(Box::new(server.clone())),
-        several => TargetFact::Ambiguous { named: name.to_string(), count: several.len() },
+/// Servers by the whole name, else by its first part.
+async fn servers_named(
+    cloud: &Clients,
+    region: &RegionCode,
+    name: &ServerName,
+) -> Result<Vec<Server>, ReadError> {
+    let whole = cloud.reader.servers_by_name(region, name.as_str()).await?;
+    match name.first_part().filter(|_| whole.is_empty()) {
+        Some(part) => cloud.reader.servers_by_name(region, part.as_str()).await,
+        None => Ok(whole),
     }
 }
 

@@ -5,7 +5,7 @@
 mod ladder;
 mod storms;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 pub use ladder::demote;
@@ -14,12 +14,15 @@ pub use storms::{open_storm, open_storm_if_seen};
 use crate::config::Config;
 use crate::domain::alert::BY_HAND;
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::claim::Waiting;
 use crate::domain::facts::{Facts, TargetFact};
 use crate::domain::guard::{Check, Trace};
 use crate::domain::ids::IncidentId;
 use crate::domain::limits::{earlier, look_back};
 use crate::domain::policy::Trust;
 use crate::domain::remediation::Event;
+use crate::domain::server::RegionCode;
+use crate::domain::target::{Named, TargetName, target_name};
 use crate::service::hold_file;
 use crate::store::{FactSource, FactsWanted, GuardsWanted, Move, Remediation, StoreError, Tx};
 
@@ -31,8 +34,9 @@ pub async fn facts_for(
     now: Timestamp,
 ) -> Result<Facts, StoreError> {
     let waiting = &remediation.waiting;
+    let target = target_now(from, waiting, config, now).await?;
     from.facts(FactsWanted {
-        target: TargetFact::Found(Box::new(waiting.server.clone())),
+        target,
         server: None,
         fingerprint: waiting.alert.fingerprint.clone(),
         trust: trust_now(config, &waiting.source),
@@ -45,6 +49,52 @@ pub async fn facts_for(
         heartbeats: config.heartbeats_of(&waiting.source, &waiting.policy),
     })
     .await
+}
+
+/// The server of a remediation, unless the inventory knows by now that its labels name another one, or different ones.
+async fn target_now(
+    from: &mut impl FactSource,
+    waiting: &Waiting,
+    config: &Config,
+    now: Timestamp,
+) -> Result<TargetFact, StoreError> {
+    let ours = TargetFact::Found(Box::new(waiting.server.clone()));
+    let policy = config.rules.policies.iter().find(|policy| policy.name == waiting.policy);
+    let Some(policy) = policy.filter(|_| waiting.source != BY_HAND) else { return Ok(ours) };
+    let Named::Target { name, others } = target_name(policy, &waiting.alert) else { return Ok(ours) };
+    let (region, fresh_for) = (&waiting.server.region, config.inventory.fresh_for);
+    let known = from.target(region, &name, now, fresh_for).await?;
+    match &known {
+        TargetFact::Found(found) if found.no != waiting.server.no => Ok(known),
+        TargetFact::Ambiguous { .. } => Ok(known),
+        TargetFact::Found(_)
+        | TargetFact::Missing { .. }
+        | TargetFact::Malformed { .. }
+        | TargetFact::Pending
+        | TargetFact::Unreadable { .. }
+        | TargetFact::Unknown { .. }
+        | TargetFact::RegionUnknown { .. }
+        | TargetFact::Disagree { .. } => agreed(from, region, ours, &others, now, fresh_for).await,
+    }
+}
+
+/// The server that was found, unless another label of the alert names another one, as far as the inventory knows.
+pub async fn agreed(
+    from: &mut impl FactSource,
+    region: &RegionCode,
+    fact: TargetFact,
+    others: &[TargetName],
+    now: Timestamp,
+    fresh_for: SignedDuration,
+) -> Result<TargetFact, StoreError> {
+    let TargetFact::Found(server) = &fact else { return Ok(fact) };
+    for other in others {
+        let known = from.target(region, other, now, fresh_for).await?;
+        if other.contradicts(server, &known) {
+            return Ok(TargetFact::Disagree { seen: format!("server {}, and {other}", server.no) });
+        }
+    }
+    Ok(fact)
 }
 
 /// How far a source is believed now. Orders by people have none and are believed.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use unhang::config::Place;
 use unhang::domain::alert::{Alert, AlertStatus};
-use unhang::domain::facts::{Gap, TargetFact, TargetName};
+use unhang::domain::facts::{Gap, TargetFact};
 use unhang::domain::hold::HoldScope;
 use unhang::domain::ids::RemediationId;
 use unhang::domain::matcher::Matchers;
@@ -15,6 +15,7 @@ use unhang::domain::policy::Trust;
 use unhang::domain::remediation::Event;
 use unhang::domain::server::{RegionCode, Server, ServerNo};
 use unhang::domain::storm::{Sighting, Trip};
+use unhang::domain::target::{ServerName, TargetName};
 use unhang::store::{
     FactSource as _, FactsWanted, GuardsWanted, Move, NewHold, NewRemediation, NewSilence, Store, StoreError,
     Tx,
@@ -76,7 +77,7 @@ fn wanted(target: TargetFact) -> FactsWanted {
 async fn both(tx: &mut Tx, what: &'static str) -> Result<String, StoreError> {
     let fresh_for = SignedDuration::from_mins(10);
     let mut told = Vec::new();
-    let names = [TargetName::No(ServerNo::parse("1").unwrap()), TargetName::Name("win".to_owned())];
+    let names = [TargetName::No(ServerNo::parse("1").unwrap()), TargetName::Name(ServerName::new("Win"))];
     for name in names.into_iter().chain([TargetName::Ip("10.0.0.1".parse().unwrap())]) {
         let remembered = tx.remembered().target(&kr(), &name, at(1000), fresh_for).await?;
         let read = tx.target(&kr(), &name, at(1000), fresh_for).await?;

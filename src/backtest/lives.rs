@@ -19,6 +19,7 @@ use crate::domain::limits::later;
 use crate::domain::policy::{Policy, Rules, Trust};
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::Server;
+use crate::domain::still_named::Resolved;
 use crate::domain::storm;
 use crate::store::RecordedLife;
 
@@ -271,7 +272,10 @@ impl Replay {
             return self.counts.act(life.act(End::Cancelled, Some(reason), now));
         }
         let seen = PreflightSeen::Server(Box::new(life.waiting.server.clone()));
-        let preflight = Preflight { read_at: now, seen, signals: Vec::new() };
+        // Nobody can ask the past whose name it was: it led to this server then.
+        let named = life.waiting.decided().to_resolve(policy);
+        let named = named.map(|name| Resolved { name, servers: Ok(vec![life.waiting.server.clone()]) });
+        let preflight = Preflight { read_at: now, seen, named, signals: Vec::new() };
         let facts = &self.world.facts;
         let (verdict, _trace) = claim(&life.waiting, rules, facts, Some(&preflight), &Health::default(), now);
         match verdict {

@@ -22,13 +22,14 @@ use crate::domain::alert::{Alert, AlertStatus};
 use crate::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
 };
-use crate::domain::facts::{Named, TargetFact, TargetName, speaks_of_another_region, target_name};
+use crate::domain::facts::TargetFact;
 use crate::domain::guard::{Reason, Trace};
 use crate::domain::limits::later;
 use crate::domain::policy::{Mode, Policy, Rules, Trust};
 use crate::domain::reboot;
 use crate::domain::server::Server;
 use crate::domain::signs::{fires, storm_shown};
+use crate::domain::target::{Named, ServerName, TargetName, speaks_of_another_region, target_name};
 use crate::store::{Record, RecordedAlert};
 
 use lives::{Life, Opening};
@@ -52,7 +53,7 @@ pub struct Replay {
     world: World,
     servers: Vec<Arc<Server>>,
     by_no: BTreeMap<String, Vec<usize>>,
-    by_name: BTreeMap<String, Vec<usize>>,
+    by_name: BTreeMap<ServerName, Vec<usize>>,
     lives: BTreeMap<usize, Life>,
     due: BTreeSet<(Timestamp, usize)>,
     counts: Counts,
@@ -89,7 +90,7 @@ impl Replay {
             "NULL".clone_into(&mut server.operation_code);
             server.uptime_at = Some(server.created_at);
             by_no.entry(server.no.to_string()).or_default().push(servers.len());
-            by_name.entry(server.name.clone()).or_default().push(servers.len());
+            by_name.entry(ServerName::new(&server.name)).or_default().push(servers.len());
             servers.push(Arc::new(server));
         }
         let trust = config.sources.iter().map(|source| (source.name.clone(), source.trust)).collect();
@@ -242,16 +243,21 @@ impl Replay {
         let name = match target_name(policy, alert) {
             Named::Missing { labels } => return (TargetFact::Missing { labels }, None),
             Named::Malformed { label, why } => return (TargetFact::Malformed { label, why }, None),
-            Named::Target(name) => name,
+            Named::Target { name, others: _ } => name,
         };
-        if speaks_of_another_region(policy, alert) {
-            let named = format!("{name} in another region than {}", policy.region);
-            return (TargetFact::Unknown { named }, None);
+        if let Some(elsewhere) = speaks_of_another_region(policy, alert) {
+            return (elsewhere, None);
         }
         let named = name.to_string();
         match then {
             Some(Reason::TargetUnknown) => return (TargetFact::Unknown { named }, None),
-            Some(Reason::TargetAmbiguous) => return (TargetFact::Ambiguous { named, count: 2 }, None),
+            Some(Reason::TargetAmbiguous) => {
+                return (TargetFact::Ambiguous { named, numbers: Vec::new() }, None);
+            }
+            Some(Reason::RegionUnknown) => {
+                let (seen, wanted) = (policy.region.to_string(), "a region of the account".to_owned());
+                return (TargetFact::RegionUnknown { seen, wanted }, None);
+            }
             Some(Reason::Blind) if row.server_no.is_none() => {
                 return (TargetFact::Unreadable { why: "as recorded".to_owned() }, None);
             }
@@ -262,7 +268,7 @@ impl Replay {
         let place = match &name {
             TargetName::No(no) => find(self.by_no.get(no.as_str())),
             TargetName::Name(name) => find(row.server_no.as_ref().and_then(|no| self.by_no.get(no)))
-                .or_else(|| find(self.by_name.get(name))),
+                .or_else(|| self.named(policy, name)),
             TargetName::Ip(_) => find(row.server_no.as_ref().and_then(|no| self.by_no.get(no))),
         };
         let Some((place, server)) = place.and_then(|place| Some((place, self.servers.get(place)?))) else {
@@ -273,6 +279,13 @@ impl Replay {
             as_seen_then(&mut server, row.trace.as_deref());
         }
         (TargetFact::Found(Box::new(server)), Some(place))
+    }
+
+    /// The first server of the policy's region with this name, else with its first part.
+    fn named(&self, policy: &Policy, name: &ServerName) -> Option<usize> {
+        let here = |place: &&usize| self.servers.get(**place).is_some_and(|one| one.region == policy.region);
+        let find = |name: &ServerName| self.by_name.get(name)?.iter().find(here).copied();
+        find(name).or_else(|| find(&name.first_part()?))
     }
 
     fn compare(

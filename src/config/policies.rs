@@ -12,7 +12,7 @@ use super::secret::Vault;
 use super::section::{Section, hint, is_name, printable};
 use crate::domain::alert::Labels;
 use crate::domain::matcher::{InvalidMatcher, Matcher, Matchers};
-use crate::domain::policy::{Mode, Policy, TargetRule};
+use crate::domain::policy::{Mode, Policy, TargetKind, TargetRule};
 use crate::domain::server::RegionCode;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -214,9 +214,21 @@ fn targets(section: &mut Section<'_>) -> Vec<TargetRule> {
         section.problem("target", format!("expected at least one of {EXPECTED}"));
     }
     let default = || TargetRule::parse("label:server_instance_no");
-    section
+    let rules = section
         .list("target", EXPECTED, |text| TargetRule::parse(text).ok())
-        .unwrap_or_else(|| default().into_iter().collect())
+        .unwrap_or_else(|| default().into_iter().collect());
+    for (index, rule) in rules.iter().enumerate() {
+        let never = |before: &TargetRule| {
+            before.label == rule.label && (before.kind, rule.kind) != (TargetKind::Ip, TargetKind::Name)
+        };
+        if rules.iter().take(index).any(never) {
+            section.warning(
+                &format!("target[{index}]"),
+                "can never apply: an earlier rule reads the same label; only \"as ip\" and after it \"as name\" can both be of use",
+            );
+        }
+    }
+    rules
 }
 
 fn source_names(section: &mut Section<'_>, configured: &[String]) -> Vec<String> {

@@ -2,7 +2,7 @@
 //!
 //! Never: opens the store or an address; values only. The one look outside: whether two paths share a file system.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use super::section::Section;
 use super::size::{MIB, size, size_text};
 use super::tls::tls;
 use super::{DispatchConfig, InventoryConfig, ServerConfig, StoreConfig, VerifyConfig};
+use crate::domain::address::network;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -67,11 +68,7 @@ fn address(section: &mut Section<'_>, key: &'static str) -> Option<SocketAddr> {
 
 /// A list of networks in CIDR form or single addresses.
 pub(super) fn networks(section: &mut Section<'_>, key: &'static str) -> Vec<IpNet> {
-    let parse = |text: &str| {
-        let network = text.parse::<IpNet>().map(|network| network.trunc());
-        network.ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-    };
-    section.list(key, "a network such as \"10.0.0.0/8\" or an address", parse).unwrap_or_default()
+    section.list(key, "a network such as \"10.0.0.0/8\" or an address", network).unwrap_or_default()
 }
 
 /// `[store]`

@@ -11,9 +11,10 @@ use tokio::time::timeout;
 
 use crate::domain::alert::Alert;
 use crate::domain::corroboration::{Ask, Seen, Signal, Wanted};
-use crate::domain::facts::claimed_address;
 use crate::domain::policy::Policy;
 use crate::domain::server::Server;
+use crate::domain::still_named::Resolved;
+use crate::domain::target::{TargetName, claimed_address};
 use crate::ncloud::Clients;
 use crate::service::Service;
 use crate::signals::{Signals, Subject, ports_closed};
@@ -31,11 +32,12 @@ pub(super) async fn ask_signals(
     signals: &Signals,
     remediation: &Remediation,
     server: &Server,
+    named: Option<&Resolved>,
 ) -> Vec<Signal> {
     let (config, waiting) = (service.config(), &remediation.waiting);
     let policy = config.rules.policies.iter().find(|policy| policy.name == waiting.policy);
     let Some(policy) = policy.filter(|policy| !policy.corroborate.is_empty()) else { return Vec::new() };
-    let address = address(cloud, policy, &waiting.alert, server).await;
+    let address = address(cloud, policy, &waiting.alert, server, named).await;
     let subject = Arc::new(Subject { server: server.clone(), address });
     let alert = Arc::new(waiting.alert.clone());
     let asked_at = service.clock.now();
@@ -88,20 +90,29 @@ pub(super) async fn ask_signals(
 
 /// The server's address. Lists and details of the cloud carry none that is private, so the alert's own is taken, and
 /// only if the cloud says that it belongs to exactly this server.
-async fn address(cloud: &Clients, policy: &Policy, alert: &Alert, server: &Server) -> Result<IpAddr, String> {
+async fn address(
+    cloud: &Clients,
+    policy: &Policy,
+    alert: &Alert,
+    server: &Server,
+    named: Option<&Resolved>,
+) -> Result<IpAddr, String> {
     if !policy.corroborate.iter().any(Wanted::needs_address) {
         return Err("no address was needed".to_owned());
     }
     let Some(claimed) = claimed_address(policy, alert) else {
         return Err("the inventory has no address of this server; let `target` name a label as ip".to_owned());
     };
-    let read = timeout(ADDRESS_WITHIN, cloud.reader.servers_by_ip(&server.region, claimed)).await;
-    match read {
-        Ok(Ok(found)) => match found.as_slice() {
-            [one] if one.identity() == server.identity() => Ok(claimed),
-            _ => Err("the cloud does not say that the alert's address is this server's".to_owned()),
+    let found = match named.filter(|read| read.name == TargetName::Ip(claimed)) {
+        Some(read) => read.servers.clone(),
+        None => match timeout(ADDRESS_WITHIN, cloud.reader.servers_by_ip(&server.region, claimed)).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_late) => Err("no answer in time".to_owned()),
         },
-        Ok(Err(error)) => Err(format!("the cloud cannot say whose address it is: {error}")),
-        Err(_late) => Err("the cloud did not say in time whose address it is".to_owned()),
+    };
+    match found.as_deref() {
+        Ok([one]) if one.identity() == server.identity() => Ok(claimed),
+        Ok(_) => Err("the cloud does not say that the alert's address is this server's".to_owned()),
+        Err(error) => Err(format!("the cloud cannot say whose address it is: {error}")),
     }
 }

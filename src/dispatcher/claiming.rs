@@ -16,11 +16,14 @@ use super::outcome::{finish, undo_failed_claim};
 use crate::config::Config;
 use crate::domain::audit::Actor;
 use crate::domain::claim::{self, Claim, Health, Preflight, PreflightSeen};
+use crate::domain::facts::TargetFact;
 use crate::domain::guard::{Check, Reason, Trace};
 use crate::domain::ids::RemediationId;
 use crate::domain::limits::{COOLDOWN_MAX, later};
 use crate::domain::remediation::{Event, State};
 use crate::domain::server::Server;
+use crate::domain::still_named::Resolved;
+use crate::domain::target::TargetName;
 use crate::journal::{Counts, IntentLine};
 use crate::moves::{event_about, facts_for, move_for, move_with_event, open_storm_if_seen};
 use crate::ncloud::{Clients, PreparedInterrupt};
@@ -157,14 +160,56 @@ async fn preflight(
     };
     let (read_at, done) = (service.clock.now(), Instant::now());
     // A server that cannot be interrupted now is not worth asking about; its signals would grow old.
-    let signals = match &seen {
+    let (named, signals) = match &seen {
         PreflightSeen::Server(server) if server.is_running() && server.is_idle() => {
-            let asked = ask_signals(service, cloud, signals, remediation, server);
-            service.unless_stopping(asked).await.unwrap_or_default()
+            let named = resolve(service, cloud, remediation).await;
+            let asked = ask_signals(service, cloud, signals, remediation, server, named.as_ref());
+            (named.clone(), service.unless_stopping(asked).await.unwrap_or_default())
         }
-        PreflightSeen::Server(_) | PreflightSeen::Gone | PreflightSeen::Unreadable(_) => Vec::new(),
+        PreflightSeen::Server(_) | PreflightSeen::Gone | PreflightSeen::Unreadable(_) => (None, Vec::new()),
     };
-    Read { done, began_at, seen: Preflight { read_at, seen, signals } }
+    Read { done, began_at, seen: Preflight { read_at, seen, named, signals } }
+}
+
+/// Reads again what the alert's name leads to. One that leads elsewhere by now is kept, so that the next notice is not
+/// decided by the older answer.
+async fn resolve(service: &Service, cloud: &Clients, remediation: &Remediation) -> Option<Resolved> {
+    let (config, waiting) = (service.config(), &remediation.waiting);
+    let policy = config.rules.policies.iter().find(|policy| policy.name == waiting.policy)?;
+    let name = waiting.decided().to_resolve(policy)?;
+    let (region, begun) = (&waiting.server.region, Instant::now());
+    let read = async {
+        match &name {
+            TargetName::No(no) => cloud.reader.servers_by_no(region, std::slice::from_ref(no)).await,
+            TargetName::Ip(ip) => cloud.reader.servers_by_ip(region, *ip).await,
+            TargetName::Name(called) => {
+                cloud.reader.servers_by_name(region, &called.spelt_for(&waiting.server)).await
+            }
+        }
+    };
+    let read = service.unless_stopping(read).await;
+    if let Some(read) = &read {
+        service.count_read("list", begun, read);
+    }
+    let servers = match read {
+        Some(read) => read.map_err(|error| error.to_string()),
+        None => Err("the service is stopping".to_owned()),
+    };
+    let resolved = Resolved { name, servers };
+    let fact = resolved.fact();
+    let same = matches!(&fact, Some(TargetFact::Found(found)) if found.no == waiting.server.no);
+    if let (Ok(servers), false) = (&resolved.servers, same) {
+        let now = service.clock.now();
+        let job = Arc::new((region.clone(), resolved.name.clone(), servers.clone()));
+        let kept = service.store.write(move |tx| {
+            let job = Arc::clone(&job);
+            Box::pin(async move { tx.keep_lookup(&job.0, &job.1, &job.2, now).await })
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(error = %chain(&error), "a look-up could not be kept");
+        }
+    }
+    Some(resolved)
 }
 
 /// The intent transaction. A failed commit is looked at again before anything else happens.

@@ -16,6 +16,7 @@ use super::policy::{Mode, Policy, Rules, Trust};
 use super::reboot::Hang;
 use super::server::{Identity, Server};
 use super::standing::{Standing, ask_standing};
+use super::still_named::{Decided, Resolved};
 
 /// Oldest pre-flight read that an intent may rest on.
 pub const PREFLIGHT_AGE_MAX: SignedDuration = SignedDuration::from_secs(30);
@@ -56,6 +57,13 @@ pub struct Waiting {
     pub confirmed_at: Option<Timestamp>,
 }
 
+impl Waiting {
+    /// The alert and the server that it was decided for.
+    pub fn decided(&self) -> Decided<'_> {
+        Decided { source: &self.source, alert: &self.alert, server: &self.server }
+    }
+}
+
 /// What the pre-flight read saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preflight {
@@ -63,6 +71,8 @@ pub struct Preflight {
     pub read_at: Timestamp,
     /// The server, or what went wrong.
     pub seen: PreflightSeen,
+    /// What the alert's name led to, where it is no number; not read for a server that cannot be interrupted now.
+    pub named: Option<Resolved>,
     /// Second signals, asked together with it, in the order of the policy.
     pub signals: Vec<Signal>,
 }
@@ -211,6 +221,7 @@ fn ask_all(
     let policy = ask_policy(&mut trace, waiting, rules);
     ask_source(&mut trace, waiting, facts);
     ask_resolved(&mut trace, waiting, facts);
+    waiting.decided().ask_inventory(&mut trace, &facts.target);
     if let Some(policy) = policy {
         let (alert, source) = (&waiting.alert, waiting.source.as_str());
         let hang = hang(waiting, facts, stall);
@@ -296,6 +307,9 @@ pub fn claim(
     }
     limits::ask_pace(&mut trace, rules, &facts.attempts, &waiting.remediation_id, now);
     ask_preflight(&mut trace, seen, &waiting.server.identity());
+    if let (Some(policy), Some(PreflightSeen::Server(_))) = (&policy, seen) {
+        waiting.decided().ask(&mut trace, policy, fresh.and_then(|preflight| preflight.named.as_ref()));
+    }
     if let Some(policy) = &policy {
         let signals = fresh.map(|preflight| preflight.signals.as_slice());
         corroboration::ask(&mut trace, &policy.corroborate, signals, now);
@@ -312,7 +326,10 @@ pub fn claim(
         let read_before =
             |gap| preflight.is_none_or(|preflight| now.duration_since(preflight.read_at) >= gap);
         // A new read is also what shows that the clocks agree again, and that the cloud can be read again.
+        let unnamed =
+            |preflight: &Preflight| preflight.named.as_ref().is_some_and(|name| name.servers.is_err());
         let unseen = matches!(seen, Some(PreflightSeen::Unreadable(_)))
+            || fresh.is_some_and(unnamed)
             || health.clock.is_some()
             || health.reads.is_some();
         let untold = fresh.is_some_and(|preflight| {

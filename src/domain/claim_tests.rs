@@ -28,6 +28,7 @@ fn case(mode: Mode) -> Case {
         preflight: Some(Preflight {
             read_at: at(0),
             seen: PreflightSeen::Server(Box::new(server())),
+            named: None,
             signals: Vec::new(),
         }),
         health: Health::default(),
@@ -39,7 +40,7 @@ impl Case {
     fn sees(&mut self, uptime: Option<i64>) {
         let seen = Server { uptime_at: uptime.map(at), ..self.waiting.server.clone() };
         let seen = PreflightSeen::Server(Box::new(seen));
-        self.preflight = Some(Preflight { read_at: at(0), seen, signals: Vec::new() });
+        self.preflight = Some(Preflight { read_at: at(0), seen, named: None, signals: Vec::new() });
     }
 
     /// It was started then, as was known when it was decided.
@@ -83,7 +84,9 @@ fn the_preflight_must_be_there_fresh_and_of_the_same_running_server() {
     check_at(30, case(Mode::Auto), "go");
     check_at(31, case(Mode::Auto), "read");
     let seen = |seen| {
-        case(Mode::Auto).with(|c| c.preflight = Some(Preflight { read_at: at(0), seen, signals: Vec::new() }))
+        case(Mode::Auto).with(|c| {
+            c.preflight = Some(Preflight { read_at: at(0), seen, named: None, signals: Vec::new() })
+        })
     };
     check(seen(PreflightSeen::Gone), "cancel not_eligible");
     check(seen(PreflightSeen::Unreadable("503".into())), "wait blind");
@@ -515,6 +518,7 @@ fn leap_days_year_ends_and_changes_of_summer_time_are_days_like_any_other() {
             case.preflight = Some(Preflight {
                 read_at: now,
                 seen: PreflightSeen::Server(Box::new(case.waiting.server.clone())),
+                named: None,
                 signals: Vec::new(),
             });
             let attempt = past(0, Some(Outcome::Accepted));

@@ -14,8 +14,9 @@ use super::limits;
 use super::policy::{Mode, Policy, Rules, Trust};
 use super::reboot::Hang;
 use super::remediation::State;
-use super::server::Server;
+use super::server::{Server, ServerNo};
 use super::standing::{Standing, ask_standing};
+use super::target::named_by_first_part;
 
 /// An alert that claims to begin later than this after now is refused.
 pub const FUTURE_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -216,7 +217,7 @@ pub fn decide_under(
     let mut trace = Trace::default();
     trace.note(Reason::NoPolicy, Verdict::Pass, &policy.name, "exactly 1", None);
     ask_ages(&mut trace, question, policy, facts, now);
-    let Some(server) = ask_target(&mut trace, &facts.target) else {
+    let Some(server) = ask_target(&mut trace, policy, alert, &facts.target) else {
         return conclude_without_server(policy, facts, trace);
     };
     ask_live(&mut trace, facts);
@@ -287,26 +288,48 @@ fn ask_ages(trace: &mut Trace, question: &Question<'_>, policy: &Policy, facts: 
     trace.note(Reason::Storm, verdict, seen, "a complete group", None);
 }
 
-fn ask_target<'f>(trace: &mut Trace, target: &'f TargetFact) -> Option<&'f Server> {
+fn ask_target<'f>(
+    trace: &mut Trace,
+    policy: &Policy,
+    alert: &Alert,
+    target: &'f TargetFact,
+) -> Option<&'f Server> {
     let mut no = |reason, seen: &str, limit: &str| {
         trace.note(reason, Verdict::Stop, seen, limit, None);
         None
     };
     match target {
         TargetFact::Missing { labels } => {
-            no(Reason::TargetMissing, "none of the labels is present", &labels.join(", "))
+            no(Reason::TargetMissing, "none of the labels names a server", &labels.join(", "))
         }
         TargetFact::Malformed { label, why } => no(Reason::QuarantinedAlert, label, why),
         TargetFact::Pending => no(Reason::TargetUnknown, "not looked up yet", "an entry of a fresh list"),
         TargetFact::Unreadable { why } => no(Reason::Blind, why, "a complete answer of the cloud"),
         TargetFact::Unknown { named } => no(Reason::TargetUnknown, named, "a server of the region"),
-        TargetFact::Ambiguous { named, count } => {
-            no(Reason::TargetAmbiguous, &format!("{named}: {count} servers"), "exactly 1")
+        TargetFact::Ambiguous { named, numbers } => {
+            no(Reason::TargetAmbiguous, &several(named, numbers), "exactly 1")
         }
+        TargetFact::Disagree { seen } => no(Reason::TargetAmbiguous, seen, "the same server by every label"),
+        TargetFact::RegionUnknown { seen, wanted } => no(Reason::RegionUnknown, seen, wanted),
         TargetFact::Found(server) => {
-            trace.note(Reason::TargetUnknown, Verdict::Pass, server.no.as_str(), "exactly 1", None);
+            let seen = named_by_first_part(policy, alert, server)
+                .map(|whole| format!("{}, by the first part of {whole}", server.no));
+            let seen = seen.as_deref().unwrap_or(server.no.as_str());
+            trace.note(Reason::TargetUnknown, Verdict::Pass, seen, "exactly 1", None);
             Some(server)
         }
+    }
+}
+
+/// Servers that are told of by number where one name names several.
+const SEVERAL_MAX: usize = 5;
+
+/// A name and the servers that it names.
+pub(super) fn several(named: &str, numbers: &[ServerNo]) -> String {
+    let told: Vec<&str> = numbers.iter().take(SEVERAL_MAX).map(ServerNo::as_str).collect();
+    match numbers.len() {
+        0 => format!("{named}: several servers"),
+        count => format!("{named}: {count} servers, {}", told.join(", ")),
     }
 }
 

@@ -179,7 +179,10 @@ fn the_target_must_be_one_known_eligible_server() {
     );
     check(target(TargetFact::Pending), "pending");
     check(target(TargetFact::Unknown { named: "x".into() }), "suppressed target_unknown");
-    check(target(TargetFact::Ambiguous { named: "x".into(), count: 2 }), "suppressed target_ambiguous");
+    check(
+        target(TargetFact::Ambiguous { named: "x".into(), numbers: Vec::new() }),
+        "suppressed target_ambiguous",
+    );
     check(target(TargetFact::Unreadable { why: "503".into() }), "suppressed blind");
     let with_server = |change: fn(&mut Server)| {
         let mut changed = server();

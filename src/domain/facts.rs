@@ -2,115 +2,29 @@
 //!
 //! Never: a judgement. Cooldown, budgets and windows are computed from these in `limits`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::alert::Alert;
 use super::breaker::Tried;
 use super::guest::GuestFacts;
 use super::hold::{Hold, Silence};
 use super::ladder::Demotion;
-use super::policy::{Policy, TargetKind, Trust};
+use super::policy::Trust;
 use super::remediation::{Outcome, State};
 use super::server::{RegionCode, Server, ServerNo};
 use super::storm::StormFacts;
 
-/// How an alert names its server.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "by", content = "value", rename_all = "snake_case")]
-pub enum TargetName {
-    /// By `serverInstanceNo`.
-    No(ServerNo),
-    /// By address.
-    Ip(IpAddr),
-    /// By exact `serverName`.
-    Name(String),
-}
-
-impl std::fmt::Display for TargetName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::No(no) => write!(f, "server {no}"),
-            Self::Ip(ip) => write!(f, "address {ip}"),
-            Self::Name(name) => write!(f, "name {name}"),
-        }
-    }
-}
-
-/// What the policy's target rules read from an alert.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
-    /// None of the labels is present.
-    Missing {
-        /// The labels that were looked for.
-        labels: Vec<String>,
-    },
-    /// The label is there, but is not what it should be.
-    Malformed {
-        /// The label.
-        label: String,
-        /// What was expected.
-        why: String,
-    },
-    /// A well-formed name.
-    Target(TargetName),
-}
-
-/// Reads the target's name; the first label that is present and not empty decides.
-pub fn target_name(policy: &Policy, alert: &Alert) -> Named {
-    let present = |label: &str| alert.labels.get(label).map(|v| v.trim()).filter(|v| !v.is_empty());
-    let Some((rule, value)) = policy.targets.iter().find_map(|rule| Some((rule, present(&rule.label)?)))
-    else {
-        return Named::Missing { labels: policy.targets.iter().map(|rule| rule.label.clone()).collect() };
-    };
-    let malformed =
-        |why: &str| Named::Malformed { label: format!("label {}", rule.label), why: why.to_owned() };
-    match rule.kind {
-        TargetKind::ServerNo => match ServerNo::parse(value) {
-            Ok(no) => Named::Target(TargetName::No(no)),
-            Err(error) => malformed(&error.to_string()),
-        },
-        TargetKind::Ip => match address(value) {
-            Some(ip) => Named::Target(TargetName::Ip(ip)),
-            None => malformed("expected an IP address, with or without a port"),
-        },
-        TargetKind::Name if value.len() <= 255 && !value.chars().any(char::is_control) => {
-            Named::Target(TargetName::Name(value.to_owned()))
-        }
-        TargetKind::Name => malformed("expected a server name of at most 255 characters"),
-    }
-}
-
-/// A sender that names a region, and another one than the policy's, is talking of another server.
-pub fn speaks_of_another_region(policy: &Policy, alert: &Alert) -> bool {
-    alert.labels.get("region_code").is_some_and(|region| region != policy.region.as_str())
-}
-
-/// The address that the alert's labels give, by the first address rule of the policy whose label holds one. It is what
-/// the sender says: nothing is done with it before the cloud says that it is this server's.
-pub fn claimed_address(policy: &Policy, alert: &Alert) -> Option<IpAddr> {
-    let rules = policy.targets.iter().filter(|rule| rule.kind == TargetKind::Ip);
-    rules.filter_map(|rule| alert.labels.get(&rule.label)).find_map(|value| address(value.trim()))
-}
-
-fn address(value: &str) -> Option<IpAddr> {
-    let with_port = || value.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip());
-    let bracketed = || value.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    value.parse().ok().or_else(with_port).or_else(bracketed)
-}
-
 /// What is known of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetFact {
-    /// No label names one.
+    /// No label holds what its rule reads.
     Missing {
         /// The labels that were looked for.
         labels: Vec<String>,
     },
-    /// The label's value is no such name.
+    /// A label holds something that no rule may pass over.
     Malformed {
         /// The label.
         label: String,
@@ -133,8 +47,20 @@ pub enum TargetFact {
     Ambiguous {
         /// How it was named.
         named: String,
-        /// How many.
-        count: usize,
+        /// Their numbers, where they are known.
+        numbers: Vec<ServerNo>,
+    },
+    /// The alert speaks of another region than the policy, or the account does not have the policy's.
+    RegionUnknown {
+        /// The region that was named.
+        seen: String,
+        /// Which one was expected.
+        wanted: String,
+    },
+    /// The labels of the alert name different servers.
+    Disagree {
+        /// Which label names which server.
+        seen: String,
     },
     /// Exactly one server.
     Found(Box<Server>),
@@ -244,65 +170,4 @@ pub struct Gap {
     pub from: Timestamp,
     /// The start that ended it.
     pub until: Timestamp,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::policy::Mode;
-    use super::super::testing;
-    use super::*;
-
-    fn named(rules: &[&str], labels: &[(&str, &str)]) -> Named {
-        let mut policy = testing::policy(Mode::Auto);
-        policy.targets =
-            rules.iter().map(|rule| super::super::policy::TargetRule::parse(rule).unwrap()).collect();
-        let mut alert = testing::alert();
-        alert.labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        target_name(&policy, &alert)
-    }
-
-    #[test]
-    fn the_address_that_is_claimed_is_that_of_an_address_rule() {
-        let mut policy = testing::policy(Mode::Auto);
-        let rule = |text: &str| super::super::policy::TargetRule::parse(text).unwrap();
-        policy.targets = ["label:no", "label:instance as ip", "label:other as ip"].map(rule).to_vec();
-        let mut alert = testing::alert();
-        let mut claimed = |labels: &[(&str, &str)]| {
-            alert.labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            claimed_address(&policy, &alert).map(|ip| ip.to_string())
-        };
-        assert_eq!(claimed(&[("no", "10.0.0.1")]), None);
-        assert_eq!(claimed(&[("no", "1"), ("instance", " 10.0.0.2:9182 ")]).as_deref(), Some("10.0.0.2"));
-        assert_eq!(claimed(&[("instance", "host"), ("other", "10.0.0.3")]).as_deref(), Some("10.0.0.3"));
-    }
-
-    #[test]
-    fn the_first_label_that_is_there_decides_and_no_later_one_mends_it() {
-        const RULES: [&str; 3] = ["label:no", "label:instance as ip", "label:host as name"];
-        let labels = vec!["no".to_owned(), "instance".to_owned(), "host".to_owned()];
-        assert_eq!(named(&RULES, &[("other", "1")]), Named::Missing { labels: labels.clone() });
-        assert_eq!(named(&RULES, &[("no", " "), ("instance", "")]), Named::Missing { labels });
-        let no = TargetName::No(ServerNo::parse("7").unwrap());
-        assert_eq!(named(&RULES, &[("no", " 7 "), ("instance", "10.0.0.1")]), Named::Target(no));
-        for ip in ["10.0.0.1", "10.0.0.1:9182"] {
-            let found = named(&RULES, &[("instance", ip), ("host", "win-app-01")]);
-            assert_eq!(found, Named::Target(TargetName::Ip("10.0.0.1".parse().unwrap())), "{ip}");
-        }
-        for ip in ["::1", "[::1]", "[::1]:9182"] {
-            let found = named(&RULES, &[("instance", ip)]);
-            assert_eq!(found, Named::Target(TargetName::Ip("::1".parse().unwrap())), "{ip}");
-        }
-        let name = TargetName::Name("win-app-01".to_owned());
-        assert_eq!(named(&RULES, &[("host", "win-app-01")]), Named::Target(name));
-        let longest = "x".repeat(255);
-        assert_eq!(named(&RULES, &[("host", &longest)]), Named::Target(TargetName::Name(longest.clone())));
-        let long = "x".repeat(256);
-        for bad in [("no", "7x"), ("instance", "host:9182"), ("host", "win\u{7}app"), ("host", long.as_str())]
-        {
-            let both = [bad, ("host", "win-app-01")];
-            let found = named(&RULES, if bad.0 == "host" { &both[..1] } else { &both });
-            let label = format!("label {}", bad.0);
-            assert!(matches!(&found, Named::Malformed { label: told, .. } if *told == label), "{found:?}");
-        }
-    }
 }

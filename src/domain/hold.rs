@@ -3,13 +3,14 @@
 //! Never: reads where they are kept; facts arrive as values.
 
 use jiff::Timestamp;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::alert::Labels;
 use super::matcher::Matchers;
 use super::recurring::Recurring;
 use super::server::{RegionCode, ServerNo};
+use super::target::means;
 
 /// What a hold stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -169,7 +170,7 @@ impl Schedule {
     }
 }
 
-/// A pattern that a whole `serverName` must match.
+/// A pattern that a whole `serverName` must match. Names have no case.
 #[derive(Debug, Clone)]
 pub struct NamePattern(Regex);
 
@@ -178,7 +179,8 @@ impl NamePattern {
     pub fn parse(text: &str) -> Option<Self> {
         // Read by itself first: brackets that only close together with ours would undo the anchors.
         let own = !text.is_empty() && Regex::new(text).is_ok();
-        own.then(|| Regex::new(&format!("^(?:{text})$")).ok().map(Self)).flatten()
+        let whole = || RegexBuilder::new(&format!("^(?:{text})$")).case_insensitive(true).build().ok();
+        own.then(whole).flatten().map(Self)
     }
 
     /// Whether it matches a name.
@@ -231,7 +233,7 @@ impl Maintenance {
         labels: &Labels,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let named = self.servers.iter().any(|s| s == server_no.as_str() || s == server_name);
+        let named = self.servers.iter().any(|entry| means(entry, server_no.as_str(), server_name));
         let fits = self.name_pattern.as_ref().is_some_and(|pattern| pattern.matches(server_name));
         let in_region = self.region.as_ref().is_some_and(|r| r == region);
         let covered = named || fits || in_region || self.matchers.matches(labels);
@@ -319,6 +321,8 @@ mod tests {
         assert!(covers(Maintenance { servers: vec!["90000001".to_owned()], ..none() }));
         assert!(covers(Maintenance { servers: vec!["win-app-01".to_owned()], ..none() }));
         assert!(covers(Maintenance { name_pattern: NamePattern::parse("win-.*"), ..none() }));
+        assert!(covers(Maintenance { name_pattern: NamePattern::parse("WIN-.*"), ..none() }));
+        assert!(covers(Maintenance { servers: vec!["WIN-APP-01".to_owned()], ..none() }));
         assert!(covers(Maintenance { region: region("KR"), ..none() }));
         assert!(covers(Maintenance { matchers: matchers("1"), ..none() }));
         assert!(!covers(none()));

@@ -3,6 +3,7 @@
 //! Never: I/O, async, a clock, logging. Time is always an argument.
 
 pub mod activity;
+pub mod address;
 pub mod advice;
 pub mod alert;
 pub mod answer;
@@ -34,7 +35,9 @@ pub mod server;
 pub mod sightings;
 pub mod signs;
 pub mod standing;
+pub mod still_named;
 pub mod storm;
+pub mod target;
 pub mod turns;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::policy::{Policy, Rules};
 use super::reboot::{self, Hang};
 use super::server::Server;
 use super::storm;
+use super::target::means;
 
 /// What the guards that are asked again and again look at: at the decision, at the end of the hold-down,
 /// at an approval and inside the intent transaction.
@@ -73,7 +74,7 @@ fn ask_heartbeats(trace: &mut Trace, heartbeats: &[Heartbeat], now: Timestamp) {
 
 fn ask_server(trace: &mut Trace, on: &Standing<'_>) {
     let Standing { rules, policy, server, .. } = *on;
-    let denied = policy.deny_servers.iter().any(|s| s == server.no.as_str() || *s == server.name);
+    let denied = policy.deny_servers.iter().any(|entry| means(entry, server.no.as_str(), &server.name));
     note_stop(trace, Reason::DeniedServer, denied, &server.name, "not on the policy's deny list", None);
     let kind = format!("{} {}", server.hypervisor_code, server.os().as_str());
     let allowed = rules.eligibility.allows(server);

@@ -2,10 +2,12 @@
 //!
 //! Never: believes a header that anyone could have written.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
 use ipnet::IpNet;
+
+use crate::domain::address::address;
 
 /// Header in which proxies name the hops before them.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -31,16 +33,10 @@ fn of_hops(peer: IpAddr, hops: &[&str], trusted: &[IpNet]) -> IpAddr {
         if !trusted.iter().any(|net| net.contains(&nearest)) {
             break;
         }
-        let Some(further) = address(hop.trim()) else { break };
-        nearest = further.to_canonical();
+        let Some(further) = address(hop) else { break };
+        nearest = further;
     }
     nearest
-}
-
-fn address(hop: &str) -> Option<IpAddr> {
-    let with_port = || hop.parse::<SocketAddr>().ok().map(|addr| addr.ip());
-    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 #[cfg(test)]
@@ -65,6 +61,7 @@ mod tests {
         check("10.0.0.1", &["192.0.2.1", "10.0.0.2"], "192.0.2.1");
         check("::ffff:10.0.0.1", &["192.0.2.1"], "192.0.2.1");
         check("10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1");
+        check("10.0.0.1", &["192.0.2.1", "[::ffff:10.0.0.2]:443"], "192.0.2.1");
     }
 
     #[test]

@@ -13,8 +13,7 @@ use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::decision::{
     Decided, Decision, FUTURE_MAX, Origin, Question, Route, decide, decide_under, route,
 };
-pub use crate::domain::facts::speaks_of_another_region;
-use crate::domain::facts::{Named, TargetFact, TargetName, target_name};
+use crate::domain::facts::TargetFact;
 use crate::domain::guard::{Reason, Trace, Verdict};
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
 use crate::domain::limits::{earlier, later, look_back};
@@ -23,7 +22,8 @@ use crate::domain::remediation::Event;
 use crate::domain::server::{RegionCode, Server, ServerNo};
 use crate::domain::signs::storm_shown;
 use crate::domain::storm::Trip;
-use crate::moves::{close_if_over, event_about};
+use crate::domain::target::{Named, TargetName, speaks_of_another_region, target_name};
+use crate::moves::{agreed, close_if_over, event_about};
 use crate::service::hold_file;
 use crate::store::{
     AlertDecision, FactSource, FactsWanted, GuardsWanted, Move, NewRemediation, Renewal, StoreError, Tx,
@@ -175,8 +175,10 @@ pub(super) async fn ask(
     let mut target = Target { region: policy.map(|policy| policy.region.clone()), ..Target::default() };
     let fact = match (policy, known) {
         (None, _) => TargetFact::Pending,
-        (Some(_), Some(known)) => known.fact,
-        (Some(policy), None) => target_fact(facts_from, policy, alert, config, &mut target, now).await?,
+        (Some(_), Some(known)) if told.source == BY_HAND => known.fact,
+        (Some(policy), known) => {
+            target_fact(facts_from, policy, alert, known, config, &mut target, now).await?
+        }
     };
     if let TargetFact::Found(server) = &fact {
         target.no = Some(server.no.clone());
@@ -211,23 +213,28 @@ async fn target_fact(
     facts_from: &mut impl FactSource,
     policy: &Policy,
     alert: &Alert,
+    known: Option<KnownTarget>,
     config: &Config,
     target: &mut Target,
     now: Timestamp,
 ) -> Result<TargetFact, StoreError> {
-    let name = match target_name(policy, alert) {
+    let (name, others) = match target_name(policy, alert) {
         Named::Missing { labels } => return Ok(TargetFact::Missing { labels }),
         Named::Malformed { label, why } => return Ok(TargetFact::Malformed { label, why }),
-        Named::Target(name) => name,
+        Named::Target { name, others } => (name, others),
     };
-    if speaks_of_another_region(policy, alert) {
-        return Ok(TargetFact::Unknown { named: format!("{name} in another region than {}", policy.region) });
+    if let Some(elsewhere) = speaks_of_another_region(policy, alert) {
+        return Ok(elsewhere);
     }
     if let TargetName::No(no) = &name {
         target.no = Some(no.clone());
     }
     let fresh_for: SignedDuration = config.inventory.fresh_for;
-    facts_from.target(&policy.region, &name, now, fresh_for).await
+    let fact = match known {
+        Some(known) => known.fact,
+        None => facts_from.target(&policy.region, &name, now, fresh_for).await?,
+    };
+    agreed(facts_from, &policy.region, fact, &others, now, fresh_for).await
 }
 
 /// A resolved notice: moves the newest end forward, takes back what has not been sent, closes what is over. Returns the

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use alerts::{Done, KnownTarget, Renewed, Says, Told, decide_and_record, speaks_of_another_region};
+pub use alerts::{Done, KnownTarget, Renewed, Says, Told, decide_and_record};
 use alerts::{quarantine, quarantined};
 pub use attest::{Attested, Heard, attest};
 pub use explain::explain;

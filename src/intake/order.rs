@@ -9,10 +9,10 @@ use super::{AlertAnswer, sightings};
 use crate::config::Config;
 use crate::domain::alert::{Alert, AlertStatus, BY_HAND};
 use crate::domain::decision::Decided;
-use crate::domain::facts::TargetName;
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::domain::policy::{Policy, Trust};
 use crate::domain::server::{RegionCode, ServerNo};
+use crate::domain::target::TargetName;
 use crate::store::{AlertDecision, FactSource, StoreError, Tx};
 
 /// What a person orders by hand.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{decide_all, fact_of, keep, look_up, note_failure, target_of};
-use crate::domain::facts::{TargetFact, TargetName};
+use super::{decide_all, keep, look_up, note_failure, region_unknown, target_of};
+use crate::domain::facts::TargetFact;
 use crate::domain::limits::later;
 use crate::domain::server::{RegionCode, Server};
+use crate::domain::target::{TargetName, fact_of};
 use crate::domain::turns::{OPEN_NAMES_MAX, Offered, Turns};
 use crate::ncloud::{Clients, ReadError};
 use crate::service::Service;
@@ -29,7 +30,8 @@ const LOOKUPS_MAX: usize = 4;
 const DECIDED_MAX: usize = 50;
 
 type Target = (RegionCode, TargetName);
-type Found = (String, Target, Result<Vec<Server>, ReadError>);
+/// What a look-up found; where it found nothing, whether the account has the region at all.
+type Found = (String, Target, Result<Vec<Server>, ReadError>, Option<TargetFact>);
 
 /// Looks up the targets of pending alerts, until the service stops.
 pub async fn resolve(service: Arc<Service>, cloud: Arc<Clients>) {
@@ -132,18 +134,23 @@ impl Resolver {
             let (service, cloud) = (Arc::clone(&self.service), Arc::clone(&self.cloud));
             self.asked.spawn(async move {
                 let found = look_up(&service, &cloud, &target.0, &target.1).await;
-                (source, target, found)
+                let nothing = found.as_ref().map_or(true, Vec::is_empty);
+                let elsewhere = if nothing { region_unknown(&cloud, &target.0).await } else { None };
+                (source, target, found, elsewhere)
             });
         }
     }
 
     /// Decides the alerts that waited for a name, or lets it wait again.
-    async fn take(&mut self, (source, target, found): Found) {
+    async fn take(&mut self, (source, target, found, elsewhere): Found) {
         self.busy.remove(&(source, target.clone()));
         let alerts = self.waiting.remove(&target).unwrap_or_default();
-        let decided = match found {
-            Ok(servers) => self.decide(&target, servers, alerts).await.map(|()| true),
-            Err(error) => self.failed(&target, &error, alerts).await.map(|()| false),
+        let decided = match (found, elsewhere) {
+            (_, Some(fact)) => {
+                decide_all(&self.service, &self.service.config(), alerts, Some(fact)).await.map(|()| true)
+            }
+            (Ok(servers), None) => self.decide(&target, servers, alerts).await.map(|()| true),
+            (Err(error), None) => self.failed(&target, &error, alerts).await.map(|()| false),
         };
         match decided {
             Ok(true) => self.turns.retain(|_, open| *open != target),
@@ -161,7 +168,7 @@ impl Resolver {
         servers: Vec<Server>,
         alerts: Vec<PendingAlert>,
     ) -> Result<(), StoreError> {
-        let fact = fact_of(name, &servers);
+        let fact = fact_of(name, &servers.iter().collect::<Vec<_>>());
         keep(&self.service, region, name, servers, self.service.clock.now()).await?;
         decide_all(&self.service, &self.service.config(), alerts, Some(fact)).await
     }

@@ -24,6 +24,9 @@ use crate::domain::server::{RegionCode, Server, ServerNo};
 /// Most bytes read of a list.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How long the list of regions is believed where nothing was found.
+const REGIONS_KEPT: Duration = Duration::from_mins(1);
+
 /// Half of the one-second step of a `Date` header.
 const DATE_MIDDLE_MS: i64 = 500;
 
@@ -68,6 +71,8 @@ pub struct Reader {
     pace: DefaultDirectRateLimiter,
     now_ms: WallMs,
     clock: CloudClock,
+    /// The account's regions, and when they were read.
+    regions: Mutex<Option<(Instant, Vec<RegionCode>)>>,
 }
 
 impl fmt::Debug for Reader {
@@ -99,6 +104,7 @@ impl Reader {
             pace: request::pace(config),
             now_ms: Arc::new(now_ms),
             clock: CloudClock::default(),
+            regions: Mutex::default(),
         })
     }
 
@@ -122,8 +128,23 @@ impl Reader {
         let answer = self.read(REGION_LIST, &[], None).await?;
         match answer.unreadable_rows.into_iter().next() {
             Some(row) => Err(ReadError::List { action: REGION_LIST, why: ListError::UnreadableRow(row) }),
-            None => Ok(answer.regions),
+            None => {
+                let codes = answer.regions.iter().map(|region| region.code.clone()).collect();
+                let mut kept = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+                *kept = Some((Instant::now(), codes));
+                Ok(answer.regions)
+            }
         }
+    }
+
+    /// The codes of the account's regions, unless this region is among them; read at most once a minute.
+    pub async fn regions_without(&self, region: &RegionCode) -> Result<Option<Vec<RegionCode>>, ReadError> {
+        let kept = self.regions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let codes = match kept.filter(|(read, _)| read.elapsed() <= REGIONS_KEPT) {
+            Some((_, codes)) => codes,
+            None => self.regions().await?.into_iter().map(|listed| listed.code).collect(),
+        };
+        Ok((!codes.contains(region)).then_some(codes))
     }
 
     /// All servers of a region, or an error: never a part of them.
@@ -149,11 +170,12 @@ impl Reader {
         Ok(found)
     }
 
-    /// The servers with exactly this name. Whether the vendor's filter is exact is not documented, so the
-    /// names are compared here.
+    /// The servers with this name, whatever its case. Whether the vendor's filter is exact is not documented, so the
+    /// names are compared here. The vendor's names are in lower case.
     pub async fn servers_by_name(&self, region: &RegionCode, name: &str) -> Result<Vec<Server>, ReadError> {
+        let wanted = name.to_lowercase();
         let mut servers = self.list(region, &[("serverName", name)]).await?;
-        servers.retain(|server| server.name == name);
+        servers.retain(|server| server.name.to_lowercase() == wanted);
         Ok(servers)
     }
 

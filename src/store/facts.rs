@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact, TargetName};
+use crate::domain::facts::{Facts, Heartbeat, Live, Past, TargetFact};
 use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, HoldScope, Silence};
 use crate::domain::ids::RemediationId;
@@ -12,6 +12,7 @@ use crate::domain::policy::Trust;
 use crate::domain::remediation::{Outcome, State};
 use crate::domain::server::{RegionCode, Server, ServerNo};
 use crate::domain::storm::StormFacts;
+use crate::domain::target::TargetName;
 
 use super::db::{Connection, Row, query};
 use super::guards::GuardsWanted;
@@ -147,7 +148,9 @@ pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Resu
         | TargetFact::Pending
         | TargetFact::Unreadable { .. }
         | TargetFact::Unknown { .. }
-        | TargetFact::Ambiguous { .. } => GuestFacts::default(),
+        | TargetFact::Ambiguous { .. }
+        | TargetFact::RegionUnknown { .. }
+        | TargetFact::Disagree { .. } => GuestFacts::default(),
     };
     let listed_uptime_at = match (&wanted.remediation, &wanted.target) {
         (Some(_), TargetFact::Found(server)) => listed_uptime(ground, server, wanted.now).await?,
@@ -211,7 +214,9 @@ async fn listed_uptime(
         | TargetFact::Pending
         | TargetFact::Unreadable { .. }
         | TargetFact::Unknown { .. }
-        | TargetFact::Ambiguous { .. } => None,
+        | TargetFact::Ambiguous { .. }
+        | TargetFact::RegionUnknown { .. }
+        | TargetFact::Disagree { .. } => None,
     })
 }
 

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::breaker::Tried;
-use crate::domain::facts::{Facts, Gap, Live, Past, TargetFact, TargetName};
+use crate::domain::facts::{Facts, Gap, Live, Past, TargetFact};
 use crate::domain::guest::GuestFacts;
 use crate::domain::hold::{Hold, Silence};
 use crate::domain::ids::IncidentId;
 use crate::domain::ladder::Demotion;
 use crate::domain::server::{RegionCode, Server, ServerNo};
 use crate::domain::storm::{Sighting, StormFacts};
+use crate::domain::target::TargetName;
 
 use super::db::Connection;
 use super::facts::{FactSource, FactsWanted};
@@ -274,7 +275,7 @@ impl Tx {
         Remembered { tx: self, reads_target: false }
     }
 
-    /// The same, for an alert that leads to a remediation: a claim asks every guard anew, but never again who was meant.
+    /// The same, for an alert that leads to a remediation: whom an interrupt would go to is read from the file.
     pub fn remembered_but_the_target(&mut self) -> Remembered<'_> {
         Remembered { tx: self, reads_target: true }
     }

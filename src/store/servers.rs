@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::alert::Alert;
-use crate::domain::facts::{TargetFact, TargetName};
+use crate::domain::facts::TargetFact;
 use crate::domain::ids::DeliveryId;
 use crate::domain::limits::earlier;
 use crate::domain::server::{RegionCode, Server, ServerNo};
+use crate::domain::target::{ServerName, TargetName, fact_of};
 
 use super::db::{Connection, Row, query, query_scalar};
 use super::image::Part;
@@ -118,7 +119,7 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// Keeps one server as a complete answer described it.
+    /// Keeps one server as a complete answer described it; it is found by its name in lower case.
     pub async fn upsert_server(&mut self, server: &Server, seen_at: Timestamp) -> Result<(), StoreError> {
         query(
             "INSERT INTO server (region_code, server_no, server_name, server, seen_at) VALUES (?, ?, ?, ?, ?) \
@@ -127,7 +128,7 @@ impl Tx {
         )
         .bind(server.region.as_str())
         .bind(server.no.as_str())
-        .bind(&server.name)
+        .bind(ServerName::new(&server.name).as_str())
         .bind(json(server)?)
         .bind(ms(seen_at))
         .execute(self.changing(Part::Inventory).await?)
@@ -268,12 +269,13 @@ impl Known {
         if whole {
             found.extend(self.named.iter().filter(fresh).map(|kept| (&kept.server.no, &kept.server)));
         }
-        match (found.values().next(), found.len()) {
-            (Some(server), 1) => TargetFact::Found(Box::new((*server).clone())),
-            (Some(_), count) => TargetFact::Ambiguous { named: name.to_string(), count },
-            (None, _) if complete => TargetFact::Unknown { named: name.to_string() },
-            (None, _) => TargetFact::Pending,
+        let mut servers: Vec<&Server> = found.into_values().collect();
+        if let TargetName::Name(called) = name {
+            // One that was looked up by this name and has another one by now says nothing of it.
+            complete &= servers.is_empty();
+            servers = called.among(&servers);
         }
+        if servers.is_empty() && !complete { TargetFact::Pending } else { fact_of(name, &servers) }
     }
 }
 
@@ -299,8 +301,11 @@ pub(super) async fn known_target(
     let (mut named, mut completed_at) = (Vec::new(), None);
     match name {
         TargetName::No(no) => named.extend(server_by_no(connection, region, no.as_str()).await?),
-        TargetName::Name(exact) => {
-            named = servers_by_name(connection, region, exact).await?;
+        TargetName::Name(whole) => {
+            let part = whole.first_part();
+            for called in [Some(whole), part.as_ref()].into_iter().flatten() {
+                named.extend(servers_by_name(connection, region, called).await?);
+            }
             completed_at = list_completed_at(connection, region).await?;
         }
         TargetName::Ip(_) => {}
@@ -338,11 +343,11 @@ async fn server_by_no(
 async fn servers_by_name(
     connection: &mut Connection,
     region: &RegionCode,
-    name: &str,
+    name: &ServerName,
 ) -> Result<Vec<Kept>, StoreError> {
     let rows = query("SELECT server, seen_at FROM server WHERE region_code = ? AND server_name = ?")
         .bind(region.as_str())
-        .bind(name)
+        .bind(name.as_str())
         .fetch_all(connection)
         .await
         .doing("reading the inventory")?;

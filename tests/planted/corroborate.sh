@@ -11,7 +11,7 @@ plant disagreement-only-delays src/domain/corroboration.rs \
   's/Some\(Seen::Disagrees\(why\)\) => \(Verdict::Stop,/Some(Seen::Disagrees(why)) => (Verdict::Wait,/' \
   --lib domain::
 plant address-of-the-alert-believed src/dispatcher/asking.rs \
-  's/\[one\] if one\.identity\(\) == server\.identity\(\) => Ok\(claimed\)/[_] => Ok(claimed)/' \
+  's/Ok\(\[one\]\) if one\.identity\(\) == server\.identity\(\) => Ok\(claimed\)/Ok(_) => Ok(claimed)/' \
   --test service corroboration::without_an_address
 plant silenced-counts-as-active src/signals/alertmanager.rs \
   's/if found\.contains\(&"suppressed"\)/if found.is_empty()/; s/\*state == "active"/!state.is_empty()/' \

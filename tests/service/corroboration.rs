@@ -118,8 +118,8 @@ fn without_an_address_that_the_cloud_confirms_nobody_can_tell() {
     on.fire(FIRST, &[]);
     let waiting = on.waits(FIRST);
     assert!(waiting["detail"].as_str().unwrap().contains("no address"), "{waiting}");
-    // The address of another server is not believed, though nothing answers there.
-    on.fire(SECOND, &[("instance", "127.0.0.1:9182")]);
+    // An address that the cloud does not know is not believed, though nothing answers there.
+    on.fire(SECOND, &[("instance", "127.0.0.3:9182")]);
     let waiting = on.waits(SECOND);
     assert!(waiting["detail"].as_str().unwrap().contains("does not say"), "{waiting}");
     assert_eq!(on.cloud.running.ledger().len(), 0);

@@ -45,6 +45,7 @@ mod storm;
 mod stream;
 mod support;
 mod tampering;
+mod targets;
 mod threats;
 mod tls;
 mod traces;

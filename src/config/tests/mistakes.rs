@@ -163,6 +163,12 @@ fn mistakes_of_policies_are_told_with_their_key() {
     ] {
         check(&policy(line), &[key]);
     }
+    for second in ["label:x", "label:x as ip"] {
+        let never = format!("target = [\"label:x as name\", \"{second}\"]");
+        check_warns(&policy(&never), "policies.p.target[1]");
+    }
+    let useful = loaded(&policy("target = [\"label:x as ip\", \"label:x as name\"]")).warnings;
+    assert!(useful.iter().all(|warning| !warning.key.starts_with("policies.p.target")), "{useful:#?}");
     for (selector, key) in [
         ("", "policies.p.match"),
         ("match = {}", "policies.p.match"),

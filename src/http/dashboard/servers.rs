@@ -22,6 +22,7 @@ use crate::domain::ids::TraceId;
 use crate::domain::limits::{cooldown_until, dump_window_until};
 use crate::domain::policy::Mode;
 use crate::domain::server::{RegionCode, Server, ServerNo};
+use crate::domain::target::means;
 use crate::hands::{self, DumpCollected, Idempotency};
 use crate::intake::Order;
 use crate::store::{IncidentRow, Page, PageRequest, RemediationRow, ServerMarks, ServerRow};
@@ -149,7 +150,7 @@ fn why_not(server: &Server, config: &Config) -> Vec<(&'static str, String)> {
     if !server.is_idle() {
         all.push(("why-operation", server.operation_code.clone()));
     }
-    let denies = |name: &String| *name == server.name || name == server.no.as_str();
+    let denies = |entry: &String| means(entry, server.no.as_str(), &server.name);
     let denying = config.rules.policies.iter().filter(|policy| policy.deny_servers.iter().any(denies));
     all.extend(denying.map(|policy| ("why-denied", policy.name.clone())));
     all

@@ -7,8 +7,10 @@ use serde::Serialize;
 
 use super::deliveries::{ALERT_COLUMNS, AlertRow, alert_row};
 use super::remediations::{RemediationRow, remediation_row};
+use crate::domain::address::address;
 use crate::domain::limits::earlier;
 use crate::domain::server::{Server, ServerNo};
+use crate::domain::target::ServerName;
 use crate::store::db::{QueryBuilder, query, query_scalar};
 use crate::store::rows::{Columns, ms};
 use crate::store::{Doing, Store, StoreError};
@@ -45,11 +47,13 @@ impl Store {
     /// Servers that a person may mean: by number, by exact name, or by what a look-up of an address found.
     pub async fn servers_called(&self, called: &str) -> Result<Vec<Server>, StoreError> {
         let rows = query(
-            "SELECT server FROM server WHERE server_no = ?1 OR server_name = ?1 OR server_no IN \
-             (SELECT j.value FROM lookup l, json_each(l.server_nos) j WHERE l.named IN ('address ' || ?1, 'name ' || ?1)) \
+            "SELECT server FROM server WHERE server_no = ?1 OR server_name = ?2 OR server_no IN \
+             (SELECT j.value FROM lookup l, json_each(l.server_nos) j WHERE l.named IN ('address ' || ?3, 'name ' || ?2)) \
              ORDER BY server_no LIMIT 20",
         )
         .bind(called)
+        .bind(ServerName::new(called).as_str())
+        .bind(address(called).map_or_else(|| called.to_owned(), |ip| ip.to_string()))
         .fetch_all(&self.people)
         .await
         .doing("looking for a server")?;

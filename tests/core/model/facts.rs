@@ -217,7 +217,7 @@ impl Judge {
             let preflight = read.map(|read| {
                 let boot = if unseen { state.rems[rem].boot } else { read.boot };
                 let seen = PreflightSeen::Server(Box::new(judge.server(server, boot)));
-                Preflight { read_at: instant(read.at, 0), seen, signals: Vec::new() }
+                Preflight { read_at: instant(read.at, 0), seen, named: None, signals: Vec::new() }
             });
             let health = Health { halted: halted.then(|| "another owner".to_owned()), ..Health::default() };
             let facts = judge.facts(state, server, true);

@@ -230,7 +230,11 @@ impl World {
         if readable {
             process.clock_fault = off;
         }
-        let kept = Kept { rem, true_at: self.time, seen: Preflight { read_at, seen, signals: Vec::new() } };
+        let kept = Kept {
+            rem,
+            true_at: self.time,
+            seen: Preflight { read_at, seen, named: None, signals: Vec::new() },
+        };
         process.kept.retain(|kept| kept.rem != rem);
         process.kept.push(kept.clone());
         process.work = Some(Work::Ask { rem, kept: Some(kept), may_read: false });
