@@ -76,7 +76,7 @@ fn main() {
 fn one_interrupt(http: &reqwest::blocking::Client, url: &str, cloud: &simulator::Running, n: u32) -> f64 {
     let server = (91_000_001 + n).to_string();
     let body = json!({
-        "version": "4", "groupKey": "{}", "truncatedAlerts": 0, "status": "firing", "receiver": "bench",
+        "version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "status": "firing", "receiver": "bench",
         "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://bench.example",
         "alerts": [{
             "status": "firing", "labels": { "alertname": "WindowsVmHung", "server_instance_no": server },

@@ -170,6 +170,7 @@ fn facts() -> Facts {
     Facts {
         target: TargetFact::Found(Box::new(server())),
         newest_resolved_end: None,
+        ended_in_delivery: false,
         trust: Some(Trust::Act),
         joined_end: None,
         live: None,

@@ -221,6 +221,7 @@ async fn decide_all(
                         .iter()
                         .find(|source| source.name == pending.source)
                         .map_or(Trust::Propose, |source| source.trust);
+                    let ends = tx.ends_of(&pending.delivery_id).await?;
                     let told = Told {
                         delivery_id: &pending.delivery_id,
                         idx: pending.idx,
@@ -228,6 +229,7 @@ async fn decide_all(
                         trust,
                         received_at: pending.received_at,
                         truncated: pending.truncated,
+                        ends: &ends,
                         trace_id: &pending.trace_id,
                         person: pending.person.as_deref(),
                         replay_of: pending.replay_of.as_ref(),

@@ -36,6 +36,7 @@ pub async fn facts_for(
     let waiting = &remediation.waiting;
     let target = target_now(from, waiting, config, now).await?;
     from.facts(FactsWanted {
+        ends: Vec::new(),
         target,
         server: None,
         fingerprint: waiting.alert.fingerprint.clone(),

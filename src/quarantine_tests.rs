@@ -205,6 +205,7 @@ async fn a_first_start_and_a_process_that_was_frozen_are_noted_once() {
     begin(&service, None).await.unwrap();
     let gaps = async || {
         let facts = FactsWanted {
+            ends: Vec::new(),
             target: TargetFact::Pending,
             server: None,
             fingerprint: String::new(),

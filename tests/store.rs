@@ -246,6 +246,7 @@ async fn what_another_connection_wrote_is_not_taken_from_memory() {
             Box::pin(async move {
                 let now = Timestamp::UNIX_EPOCH;
                 let wanted = FactsWanted {
+                    ends: Vec::new(),
                     target: TargetFact::Pending,
                     server: None,
                     fingerprint: String::new(),
@@ -312,6 +313,7 @@ async fn facts(store: &Store, target: TargetFact, region: &str, now: i64) -> Fac
         tried_max: 10,
     };
     let wanted = FactsWanted {
+        ends: Vec::new(),
         target,
         server: None,
         fingerprint: String::new(),

@@ -53,6 +53,7 @@ fn server(no: &str, name: &str) -> Server {
 
 fn wanted(target: TargetFact) -> FactsWanted {
     FactsWanted {
+        ends: Vec::new(),
         target,
         server: Some((kr(), ServerNo::parse("1").unwrap())),
         fingerprint: "f".to_owned(),

@@ -45,6 +45,7 @@ async fn append(store: &Store, kind: &'static str) -> Result<i64, StoreError> {
 async fn holds(store: &Store) -> usize {
     let now = Timestamp::UNIX_EPOCH;
     let wanted = FactsWanted {
+        ends: Vec::new(),
         target: TargetFact::Pending,
         server: None,
         fingerprint: String::new(),

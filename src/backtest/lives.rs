@@ -184,6 +184,7 @@ impl Replay {
         let hits: Vec<usize> =
             self.lives.iter().filter(|(_, life)| hit(life)).map(|(place, _)| *place).collect();
         for place in hits {
+            self.ended.1.insert(place);
             if let Some(life) = self.lives.remove(&place) {
                 self.due.remove(&(life.due, place));
                 self.counts.act(life.act(End::Cancelled, Some(Reason::Resolved), now));

@@ -58,6 +58,8 @@ pub struct Replay {
     due: BTreeSet<(Timestamp, usize)>,
     counts: Counts,
     opened: u64,
+    /// The delivery that is replayed, and the servers for which it ended an alert that opened or joined.
+    ended: (String, BTreeSet<usize>),
     since: Timestamp,
     now: Timestamp,
 }
@@ -105,6 +107,7 @@ impl Replay {
             due: BTreeSet::new(),
             counts: Counts::default(),
             opened: 0,
+            ended: (String::new(), BTreeSet::new()),
             since,
             now: since,
         }
@@ -112,22 +115,32 @@ impl Replay {
 
     /// Replays recorded alerts; they must follow those fed before.
     pub fn feed(&mut self, rows: &[RecordedAlert]) {
-        for row in rows {
-            self.counts.alerts += 1;
-            if row.replayed {
-                self.counts.left_out.replayed += 1;
-                continue;
+        for delivery in rows.chunk_by(|one, next| one.delivery_id == next.delivery_id) {
+            let mut alerts = Vec::with_capacity(delivery.len());
+            for row in delivery {
+                self.counts.alerts += 1;
+                if row.replayed {
+                    self.counts.left_out.replayed += 1;
+                    continue;
+                }
+                let alert = row.alert.as_deref().and_then(|text| serde_json::from_str::<Alert>(text).ok());
+                let (Some(alert), Some(then)) = (alert, Decision::parse(&row.decision)) else {
+                    self.counts.left_out.unreadable += 1;
+                    continue;
+                };
+                let Some(trust) = self.trust.get(&row.source).copied() else {
+                    self.counts.left_out.source_gone += 1;
+                    continue;
+                };
+                alerts.push((row, alert, trust, then));
             }
-            let alert = row.alert.as_deref().and_then(|text| serde_json::from_str::<Alert>(text).ok());
-            let (Some(alert), Some(then)) = (alert, Decision::parse(&row.decision)) else {
-                self.counts.left_out.unreadable += 1;
-                continue;
-            };
-            let Some(trust) = self.trust.get(&row.source).copied() else {
-                self.counts.left_out.source_gone += 1;
-                continue;
-            };
-            self.one(row, &alert, trust, then);
+            alerts.sort_by(|(_, one, ..), (_, other, ..)| one.decided_before(other));
+            for (row, alert, trust, then) in alerts {
+                if self.ended.0 != row.delivery_id {
+                    self.ended = (row.delivery_id.clone(), BTreeSet::new());
+                }
+                self.one(row, &alert, trust, then);
+            }
         }
     }
 
@@ -173,6 +186,7 @@ impl Replay {
         let server = place.and_then(|place| self.servers.get(place)).cloned();
         self.world.prepare(policy, &rules, server.as_deref(), &question.alert.fingerprint, now);
         self.world.facts.target = target;
+        self.world.facts.ended_in_delivery = place.is_some_and(|place| self.ended.1.contains(&place));
         if let Some(life) = place.and_then(|place| self.lives.get(&place)) {
             self.world.lives(life.id(), life.state());
         }

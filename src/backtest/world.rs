@@ -74,6 +74,7 @@ impl World {
         let facts = Facts {
             target: TargetFact::Pending,
             newest_resolved_end: None,
+            ended_in_delivery: false,
             trust: None,
             joined_end: None,
             live: None,

@@ -67,6 +67,7 @@ impl FactSource for NoFacts {
         Ok(Facts {
             target: wanted.target,
             newest_resolved_end: None,
+            ended_in_delivery: false,
             trust: wanted.trust,
             joined_end: None,
             live: None,

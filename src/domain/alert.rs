@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// The name under which orders by people stand where a source's name is wanted. No source may have it.
 pub const BY_HAND: &str = "by-hand";
+
+/// What stands for text that could not be decoded, and before a label's value that was no text.
+pub const UNREADABLE: char = char::REPLACEMENT_CHARACTER;
 
 /// Label set of an alert, in name order.
 pub type Labels = BTreeMap<String, String>;
 
 /// What the sender says of the alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertStatus {
     /// The condition holds.
@@ -43,7 +47,7 @@ impl AlertStatus {
 }
 
 /// One alert of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// The sender's hash of the labels: an alert's identity, never a machine's.
@@ -62,6 +66,44 @@ pub struct Alert {
     pub sender_time: Option<Timestamp>,
     /// Why this alert may never act, whatever the policies say (a no-data alert, a contact-point test).
     pub never_actionable: Option<String>,
+}
+
+/// A fingerprint of our own: the first 16 hex characters of the SHA-256 over the parts, each after its length.
+pub fn fingerprint_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(format!("{}:", part.len()));
+        hash.update(part);
+    }
+    let mut text = hex::encode(hash.finalize());
+    text.truncate(16);
+    text
+}
+
+/// The fingerprint of an alert that brings none.
+pub fn fingerprint_of_labels(labels: &Labels) -> String {
+    fingerprint_of(labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
+}
+
+impl Alert {
+    /// Whether the sender gave no fingerprint, so that nothing but its labels names the alert.
+    pub fn is_named_by_its_labels(&self) -> bool {
+        self.fingerprint == fingerprint_of_labels(&self.labels)
+    }
+
+    /// Whether a label holds what nobody may decide by: a control character, or what could not be decoded.
+    pub fn is_unsound(&self, label: &str) -> bool {
+        let odd = |c: char| c.is_control() || c == UNREADABLE;
+        self.labels.get(label).is_some_and(|value| value.contains(odd))
+    }
+
+    /// Which of two alerts of one delivery is decided first: an end before every firing notice, then what began first. It
+    /// is told by what they say alone, and so is the same however the sender ordered them.
+    pub fn decided_before(&self, other: &Self) -> std::cmp::Ordering {
+        let place =
+            |alert: &Self| (alert.status == AlertStatus::Firing, alert.starts_at.is_none(), alert.starts_at);
+        place(self).cmp(&place(other)).then_with(|| self.cmp(other))
+    }
 }
 
 /// One entry of a delivery: an alert, or what was wrong with it.
@@ -97,17 +139,36 @@ impl Envelope {
         !self.alerts.is_empty() && self.alerts.iter().all(|parsed| matches!(parsed, Parsed::Alert(_)))
     }
 
+    /// The alerts that it says are over.
+    pub fn ended(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.iter().filter_map(|parsed| match parsed {
+            Parsed::Alert(alert) if alert.status == AlertStatus::Resolved => Some(alert.as_ref()),
+            Parsed::Alert(_) | Parsed::Quarantined { .. } => None,
+        })
+    }
+
+    /// The places of the alerts in the order in which they are decided; those that could not be read come last.
+    pub fn in_order(&self) -> Vec<usize> {
+        let mut order: Vec<(usize, &Parsed)> = self.alerts.iter().enumerate().collect();
+        order.sort_by(|(_, one), (_, other)| match (one, other) {
+            (Parsed::Alert(one), Parsed::Alert(other)) => one.decided_before(other),
+            (Parsed::Alert(_), Parsed::Quarantined { .. }) => std::cmp::Ordering::Less,
+            (Parsed::Quarantined { .. }, Parsed::Alert(_)) => std::cmp::Ordering::Greater,
+            (Parsed::Quarantined { .. }, Parsed::Quarantined { .. }) => std::cmp::Ordering::Equal,
+        });
+        order.into_iter().map(|(place, _)| place).collect()
+    }
+
     /// A body with a resolved alert is never deduplicated: applying it twice is harmless, losing it is not.
     pub fn holds_resolved(&self) -> bool {
-        self.alerts.iter().any(|parsed| match parsed {
-            Parsed::Alert(alert) => alert.status == AlertStatus::Resolved,
-            Parsed::Quarantined { .. } => false,
-        })
+        self.ended().next().is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::testing::alert;
     use super::*;
 
@@ -117,6 +178,35 @@ mod tests {
             assert_eq!((status.as_str(), AlertStatus::parse(word)), (word, Some(status)));
         }
         assert_eq!(AlertStatus::parse("over"), None);
+    }
+
+    fn any_alert() -> impl Strategy<Value = Parsed> {
+        let time = proptest::option::of(0..3_i64).prop_map(|second| second.map(super::super::testing::at));
+        (0..3_usize, any::<bool>(), time, 0..2_usize).prop_map(|(print, fires, starts_at, note)| {
+            let status = if fires { AlertStatus::Firing } else { AlertStatus::Resolved };
+            let mut one = Alert { fingerprint: format!("f{print}"), status, starts_at, ..alert() };
+            one.labels.insert("note".to_owned(), note.to_string());
+            Parsed::Alert(Box::new(one))
+        })
+    }
+
+    proptest! {
+        /// Law 55: what is decided first is told by the alerts, and not by where they stand.
+        #[test]
+        fn the_order_of_a_body_changes_nothing(
+            (alerts, mixed) in proptest::collection::vec(any_alert(), 0..8)
+                .prop_flat_map(|alerts| (Just(alerts.clone()), Just(alerts).prop_shuffle()))
+        ) {
+            let decided = |alerts: Vec<Parsed>| {
+                let envelope = Envelope { alerts, truncated: 0 };
+                envelope.in_order().into_iter().map(|at| envelope.alerts[at].clone()).collect::<Vec<_>>()
+            };
+            let order = decided(alerts);
+            let ends = order.iter().take_while(|one| matches!(one, Parsed::Alert(one) if one.status == AlertStatus::Resolved));
+            let ended = Envelope { alerts: order.clone(), truncated: 0 }.ended().count();
+            prop_assert_eq!(ends.count(), ended);
+            prop_assert_eq!(order, decided(mixed));
+        }
     }
 
     #[test]

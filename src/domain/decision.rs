@@ -166,6 +166,10 @@ pub fn decide(question: &Question<'_>, rules: &Rules, facts: &Facts, now: Timest
     let policy = match route(rules, question.source, alert) {
         Route::One(policy) => policy,
         Route::None => {
+            let mut all = rules.policies.iter();
+            if let Some(label) = all.find_map(|policy| unsound_label(policy, rules, facts, alert)) {
+                return refuse_unsound(label, None, trace);
+            }
             let wanted = wanted_labels(rules, question.source, alert);
             trace.note(Reason::NoPolicy, Verdict::Stop, "0 policies match", wanted, None);
             let why = "no enabled policy matches its labels";
@@ -216,6 +220,9 @@ pub fn decide_under(
     let alert = question.alert;
     let mut trace = Trace::default();
     trace.note(Reason::NoPolicy, Verdict::Pass, &policy.name, "exactly 1", None);
+    if let Some(label) = unsound_label(policy, rules, facts, alert) {
+        return refuse_unsound(label, Some(&policy.name), trace);
+    }
     ask_ages(&mut trace, question, policy, facts, now);
     let Some(server) = ask_target(&mut trace, policy, alert, &facts.target) else {
         return conclude_without_server(policy, facts, trace);
@@ -241,6 +248,26 @@ fn hang(question: &Question<'_>, facts: &Facts, server: &Server) -> Hang {
             Origin::Person(_) => Some(received_at),
         },
     }
+}
+
+/// The label that is read to decide about the alert, and holds what nobody may decide by. Labels that nothing reads may
+/// hold anything.
+fn unsound_label<'a>(policy: &Policy, rules: &Rules, facts: &Facts, alert: &'a Alert) -> Option<&'a str> {
+    let silences = facts.silences.iter().map(|silence| &silence.matchers);
+    let windows = rules.maintenance.iter().map(|window| &window.matchers);
+    let reads = |label: &str| {
+        label == "region_code"
+            || policy.targets.iter().any(|rule| rule.label == label)
+            || silences.clone().chain(windows.clone()).chain([&policy.matchers]).any(|all| all.reads(label))
+    };
+    alert.labels.keys().map(String::as_str).find(|label| alert.is_unsound(label) && reads(label))
+}
+
+fn refuse_unsound(label: &str, policy: Option<&str>, mut trace: Trace) -> Decided {
+    let (seen, limit) = (format!("label {label}"), "a text without control characters; correct the rule");
+    trace.note(Reason::QuarantinedAlert, Verdict::Stop, &seen, limit, None);
+    let detail = sentence(&seen, limit);
+    answer(Decision::Quarantined, Some(Reason::QuarantinedAlert), None, &detail, policy, trace)
 }
 
 fn ask_ages(trace: &mut Trace, question: &Question<'_>, policy: &Policy, facts: &Facts, now: Timestamp) {
@@ -282,6 +309,10 @@ fn ask_ages(trace: &mut Trace, question: &Question<'_>, policy: &Policy, facts: 
         let verdict = if over { Verdict::Stop } else { Verdict::Pass };
         let seen = alert.starts_at.map_or_else(|| "no start".to_owned(), |at| at.to_string());
         trace.note(Reason::Resolved, verdict, seen, format!("after {ended_at}"), None);
+    }
+    if facts.ended_in_delivery {
+        let seen = "the same delivery ends an alert that opened or joined a remediation of this server";
+        trace.note(Reason::Resolved, Verdict::Stop, seen, "a later delivery", None);
     }
     let verdict = if question.truncated { Verdict::Stop } else { Verdict::Pass };
     let seen = if question.truncated { "the sender left alerts out" } else { "complete" };

@@ -517,3 +517,29 @@ fn a_boot_begins_a_dump_window_whoever_caused_it() {
     check(both(-1000), "suppressed dump_window until +1200");
     check(both(-100), "suppressed dump_window until +1700");
 }
+
+#[test]
+fn what_a_policy_reads_must_be_sound_and_the_rest_may_be_anything() {
+    let with = |label: &str, value: &str| {
+        let (label, value) = (label.to_owned(), value.to_owned());
+        case(Mode::Auto).with(move |c| drop(c.alert.labels.insert(label, value)))
+    };
+    for odd in ["a\r\nb", "a\tb", "\u{fffd}9"] {
+        check(with("os_caption", odd), "remediate");
+        check(with("server_instance_no", odd), "quarantined quarantined_alert");
+        check(with("region_code", odd), "quarantined quarantined_alert");
+        check(with("alertname", odd), "quarantined quarantined_alert");
+        let silenced = with("os_caption", odd).with(|c| {
+            let matchers = Matchers(vec![Matcher::parse("os_caption=~\"a.*\"").unwrap()]);
+            let (author, comment) = ("kim".to_owned(), "moving".to_owned());
+            let (starts_at, ends_at) = (at(-60), at(60));
+            c.facts.silences = [Silence { id: 1, matchers, author, comment, starts_at, ends_at }].into();
+        });
+        check(silenced, "quarantined quarantined_alert");
+    }
+}
+
+#[test]
+fn nothing_opens_beside_an_end_of_the_same_server_in_one_delivery() {
+    check(case(Mode::Auto).with(|c| c.facts.ended_in_delivery = true), "suppressed resolved");
+}

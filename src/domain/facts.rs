@@ -128,6 +128,8 @@ pub struct Facts {
     pub target: TargetFact,
     /// End of the newest resolved notice of the same fingerprint, from any source.
     pub newest_resolved_end: Option<Timestamp>,
+    /// The delivery that brings the alert also ends one that opened or joined a remediation of the same server.
+    pub ended_in_delivery: bool,
     /// How far the source is believed now; `None` where the configuration no longer has it.
     pub trust: Option<Trust>,
     /// When the newest end was noticed of an alert that had opened or joined the remediation by then.

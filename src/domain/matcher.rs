@@ -98,6 +98,11 @@ impl Matcher {
         Ok(Self { label: label.to_owned(), operator, value: value.to_owned(), regex })
     }
 
+    /// The label that it reads.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Whether the labels satisfy this condition.
     pub fn matches(&self, labels: &Labels) -> bool {
         let actual = labels.get(&self.label).map_or("", String::as_str);
@@ -127,6 +132,11 @@ impl PartialEq for Matcher {
 pub struct Matchers(pub Vec<Matcher>);
 
 impl Matchers {
+    /// Whether one of them reads the label.
+    pub fn reads(&self, label: &str) -> bool {
+        self.0.iter().any(|matcher| matcher.label() == label)
+    }
+
     /// Whether all conditions hold. No condition at all matches nothing: an empty selector read as
     /// "everything" has wiped fleets elsewhere.
     pub fn matches(&self, labels: &Labels) -> bool {

@@ -22,7 +22,7 @@ use crate::config::{ClientNames, Config, SourceConfig};
 use crate::domain::alert::Envelope;
 use crate::domain::ids::{DeliveryId, TraceId};
 use crate::intake::{Answer, Arrival, Taken, keep_unreadable, take_in};
-use crate::sources::{Headers, ParseLimits, Unreadable, Verified, parse};
+use crate::sources::{Headers, ParseLimits, Unreadable, Verified, ends, parse};
 use crate::store::{KeptBody, NewDelivery, StoreError};
 use crate::telemetry::DeliveryLabels;
 
@@ -97,12 +97,14 @@ async fn admit(
     let envelope = match parse(source, &limits, &bytes, verified.sender_time, now) {
         Ok(envelope) => envelope,
         Err(error) => {
-            // What was authenticated is kept, however unreadable, so that a person can look at it.
-            let nothing = Envelope { alerts: Vec::new(), truncated: 0 };
-            let arrival = arrival(config, source, &verified, nothing, &bytes, peer, trace_id, now);
+            // What was authenticated is kept, however unreadable, so that a person can look at it; an end in it cancels.
+            let ends = ends(source, &limits, &bytes, verified.sender_time, now);
+            let ends = Envelope { alerts: ends, truncated: 0 };
+            let mut arrival = arrival(config, source, &verified, ends, &bytes, peer, trace_id, now);
             // Once it can be read it is decided: it is never taken for the same.
-            let delivery = NewDelivery { dedupable: false, ..arrival.delivery };
-            in_time(keep_unreadable(&door.service, delivery, &error.to_string())).await?;
+            arrival.delivery.dedupable = false;
+            arrival.delivery.body = KeptBody::of(bytes.clone(), false);
+            in_time(keep_unreadable(&door.service, arrival, &error.to_string())).await?;
             return Err(unreadable(door, source, &bytes, &error));
         }
     };

@@ -44,6 +44,8 @@ pub struct Told<'a> {
     pub received_at: Timestamp,
     /// The sender left alerts out.
     pub truncated: bool,
+    /// Fingerprints that the delivery says are over, as far as they have been decided: ends come first.
+    pub ends: &'a [String],
     /// Our trace.
     pub trace_id: &'a str,
     /// The person who replays or orders.
@@ -114,26 +116,28 @@ pub async fn decide_and_record(
         Some((row, known)) => (Some(row), known),
         None => (None, None),
     };
+    let alone = Told { ends: &[], ..*told };
     let (mut decided, mut target) =
-        ask(&mut tx.remembered(), told, alert, config, None, known.clone(), now).await?;
+        ask(&mut tx.remembered(), &alone, alert, config, None, known.clone(), now).await?;
     if decided.decision.creates_remediation() {
-        // Whom an interrupt would go to is not taken from memory. The guards may be: each is asked again, from the file,
-        // in the moment before.
+        // Whom an interrupt would go to is not taken from memory, and the rest of its delivery has a say. The guards may
+        // be: each is asked again, from the file, in the moment before.
         (decided, target) =
             ask(&mut tx.remembered_but_the_target(), told, alert, config, None, known, now).await?;
     }
     sightings::note(tx, told, alert, &decided, &target, now).await?;
-    let joined = if alert.status == AlertStatus::Resolved {
+    let mut ended = None;
+    let joined = match (alert.status, told.person) {
+        (AlertStatus::Resolved, None) => {
+            let (fingerprint, ended_at) = resolve(tx, told, alert, &config.hash, now).await?;
+            ended = fingerprint;
+            Joined { ended_at: Some(ended_at), ..Joined::default() }
+        }
         // A replayed end is an old one: it changes nothing that is true now.
-        let ended_at = match told.person {
-            None => Some(resolve(tx, told, alert, &config.hash, now).await?),
-            Some(_) => None,
-        };
-        Joined { ended_at, ..Joined::default() }
-    } else {
-        join(tx, told, alert, &decided, &target, config, now).await?
+        (AlertStatus::Resolved, Some(_)) => Joined::default(),
+        (AlertStatus::Firing, _) => join(tx, told, alert, &decided, &target, config, now).await?,
     };
-    let fingerprint = Some(alert.fingerprint.as_str());
+    let fingerprint = Some(ended.as_deref().unwrap_or(&alert.fingerprint));
     write_decision(tx, told, fingerprint, Some(alert), &decided, &target, &joined, config, now, row).await
 }
 
@@ -189,6 +193,7 @@ pub(super) async fn ask(
         target: fact,
         server,
         fingerprint: alert.fingerprint.clone(),
+        ends: told.ends.to_vec(),
         trust: Some(told.trust),
         remediation: None,
         starts_at: alert.starts_at,
@@ -238,18 +243,28 @@ async fn target_fact(
 }
 
 /// A resolved notice: moves the newest end forward, takes back what has not been sent, closes what is over. Returns the
-/// end that was noted.
+/// end that was noted, and the fingerprint that it ends where that is not its own: an end that gives none, and takes
+/// nothing back by its own, ends the alert that has the same labels.
 async fn resolve(
     tx: &mut Tx,
     told: &Told<'_>,
     alert: &Alert,
     config_hash: &str,
     now: Timestamp,
-) -> Result<Timestamp, StoreError> {
+) -> Result<(Option<String>, Timestamp), StoreError> {
     let latest = later(told.received_at, FUTURE_MAX);
     let ended_at = alert.ends_at.unwrap_or(told.received_at).min(latest);
-    let mut incidents = tx.note_resolved(&alert.fingerprint, ended_at, now).await?;
-    for remediation in tx.cancellable_by(&alert.fingerprint).await? {
+    let mut cancellable = tx.cancellable_by(&alert.fingerprint).await?;
+    let mut known_as = None;
+    if cancellable.is_empty() && alert.is_named_by_its_labels() {
+        known_as = tx.waiting_for(&alert.labels).await?;
+        if let Some(fingerprint) = &known_as {
+            cancellable = tx.cancellable_by(fingerprint).await?;
+        }
+    }
+    let fingerprint = known_as.as_deref().unwrap_or(&alert.fingerprint);
+    let mut incidents = tx.note_resolved(fingerprint, ended_at, now).await?;
+    for remediation in cancellable {
         let detail = format!("{} of {} resolved", alert.name, told.source);
         let with = Move { reason: Some(Reason::Resolved), detail, ..Move::default() };
         if let Some(state) = tx.move_remediation(&remediation, Event::Cancelled, &with, now).await? {
@@ -275,7 +290,7 @@ async fn resolve(
     for incident in incidents {
         close_if_over(tx, &incident, now).await?;
     }
-    Ok(ended_at)
+    Ok((known_as, ended_at))
 }
 
 /// What a decision changed beside its own row.

@@ -28,6 +28,7 @@ pub async fn explain(
 ) -> Result<Vec<(AlertAnswer, Trace)>, StoreError> {
     let id = DeliveryId::from_text("dry-run");
     let mut explained = Vec::with_capacity(envelope.alerts.len());
+    let ends: Vec<String> = envelope.ended().map(|alert| alert.fingerprint.clone()).collect();
     for (idx, parsed) in envelope.alerts.iter().enumerate() {
         let told = Told {
             delivery_id: &id,
@@ -36,13 +37,14 @@ pub async fn explain(
             trust,
             received_at: now,
             truncated: envelope.truncated > 0,
+            ends: &ends,
             trace_id: "",
             person,
             replay_of: None,
         };
         explained.push(match parsed {
             Parsed::Alert(alert) if heartbeat::heartbeat_of(config, source, alert).is_some() => {
-                let decided = heartbeat::decided(alert);
+                let decided = heartbeat::decided();
                 (plain_answer(Some(&alert.fingerprint), None, &decided), decided.trace)
             }
             Parsed::Alert(alert) => {

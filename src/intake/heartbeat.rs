@@ -17,6 +17,10 @@ pub(super) fn heartbeat_of<'c>(
     source: &str,
     alert: &Alert,
 ) -> Option<&'c HeartbeatConfig> {
+    // The end of one is an end like any other.
+    if alert.status == AlertStatus::Resolved {
+        return None;
+    }
     let source = config.sources.iter().find(|one| one.name == source)?;
     source.heartbeat.as_ref().filter(|heartbeat| heartbeat.matchers.matches(&alert.labels))
 }
@@ -28,11 +32,11 @@ pub(super) async fn note(tx: &mut Tx, arrival: &Arrival, config: &Config) -> Res
     if arrival.person.is_some() {
         return Ok(());
     }
-    let firing = arrival.envelope.alerts.iter().filter_map(|parsed| match parsed {
-        Parsed::Alert(alert) if alert.status == AlertStatus::Firing => Some(alert),
-        Parsed::Alert(_) | Parsed::Quarantined { .. } => None,
+    let readable = arrival.envelope.alerts.iter().filter_map(|parsed| match parsed {
+        Parsed::Alert(alert) => Some(alert),
+        Parsed::Quarantined { .. } => None,
     });
-    let mut heard = firing.filter_map(|alert| heartbeat_of(config, &delivery.source, alert));
+    let mut heard = readable.filter_map(|alert| heartbeat_of(config, &delivery.source, alert));
     let Some(heartbeat) = heard.next() else { return Ok(()) };
     let now = delivery.received_at;
     let before = tx.note_heartbeat(&delivery.source, now).await?;
@@ -56,21 +60,16 @@ pub(super) async fn record(
     let (target, joined) = (Target::default(), Joined::default());
     let fingerprint = Some(alert.fingerprint.as_str());
     let now = told.received_at;
-    write_decision(tx, told, fingerprint, Some(alert), &decided(alert), &target, &joined, config, now, None)
-        .await
+    write_decision(tx, told, fingerprint, Some(alert), &decided(), &target, &joined, config, now, None).await
 }
 
 /// What is decided about a heartbeat.
-pub(super) fn decided(alert: &Alert) -> Decided {
-    let detail = match alert.status {
-        AlertStatus::Firing => "a heartbeat of its source; it reaches no policy",
-        AlertStatus::Resolved => "the end of a heartbeat is no sign of life; it reaches no policy",
-    };
+pub(super) fn decided() -> Decided {
     Decided {
         decision: Decision::Ignored,
         reason: None,
         until: None,
-        detail: detail.to_owned(),
+        detail: "a heartbeat of its source; it reaches no policy".to_owned(),
         policy: None,
         trace: Trace::default(),
     }

@@ -57,6 +57,13 @@ pub struct AlertAnswer {
     pub detail: String,
 }
 
+impl AlertAnswer {
+    /// Whether something follows from the decision.
+    fn leads_somewhere(&self) -> bool {
+        self.decision.creates_remediation() || matches!(self.decision, Decision::Pending | Decision::Resolved)
+    }
+}
+
 /// The answer to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -86,6 +93,24 @@ pub struct Arrival {
     pub parent_span: Option<String>,
 }
 
+impl Arrival {
+    /// What is known of one of its alerts, once these have ended.
+    fn told<'a>(&'a self, idx: usize, ends: &'a [String]) -> Told<'a> {
+        Told {
+            delivery_id: &self.delivery.id,
+            idx,
+            source: &self.delivery.source,
+            trust: self.trust,
+            received_at: self.delivery.received_at,
+            truncated: self.envelope.truncated > 0,
+            ends,
+            trace_id: &self.delivery.trace_id,
+            person: self.person.as_deref(),
+            replay_of: self.delivery.replay_of.as_ref(),
+        }
+    }
+}
+
 /// What taking in a delivery led to.
 #[derive(Debug, Clone)]
 pub struct Taken {
@@ -111,15 +136,18 @@ pub async fn take_in(service: &Service, arrival: Arrival) -> Result<Taken, Store
     Ok(taken)
 }
 
-/// Keeps an authenticated body that could not be read, once per body: its sender repeats it for as long as it fires.
-pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str) -> Result<(), StoreError> {
-    let job = Arc::new((delivery, why.to_owned()));
+/// Keeps an authenticated body that could not be read, once per body: its sender repeats it for as long as it fires. The
+/// ends that could be read in it are applied each time.
+pub async fn keep_unreadable(service: &Service, arrival: Arrival, why: &str) -> Result<(), StoreError> {
+    let (config, ends) = (service.config(), arrival.envelope.alerts.len());
+    let (source, job) = (arrival.delivery.source.clone(), Arc::new((arrival, why.to_owned())));
     service
         .store
         .write(move |tx| {
-            let job = Arc::clone(&job);
+            let (job, config) = (Arc::clone(&job), Arc::clone(&config));
             Box::pin(async move {
-                let (delivery, why) = job.as_ref();
+                let (arrival, why) = job.as_ref();
+                let delivery = &arrival.delivery;
                 let now = delivery.received_at;
                 if tx.was_unreadable(&delivery.source, &delivery.body_sha256).await? {
                     return Ok(());
@@ -139,10 +167,21 @@ pub async fn keep_unreadable(service: &Service, delivery: NewDelivery, why: &str
                 event.source = Some(delivery.source.clone());
                 event.decision = Some(Decision::Quarantined.as_str().to_owned());
                 event.reason = Some(Reason::QuarantinedAlert.as_str().to_owned());
-                tx.append(&event).await.map(|_| ())
+                tx.append(&event).await?;
+                for idx in arrival.envelope.in_order() {
+                    let Some(Parsed::Alert(end)) = arrival.envelope.alerts.get(idx) else { continue };
+                    let done =
+                        decide_and_record(tx, &arrival.told(idx, &[]), end, &config, now, None).await?;
+                    if let Says::News(event) = done.says {
+                        tx.append(&event).await?;
+                    }
+                }
+                Ok(())
             })
         })
-        .await
+        .await?;
+    announce(service, &source, &vec![(Decision::Resolved, None); ends]);
+    Ok(())
 }
 
 /// After the commit: counts the decisions and wakes whoever has something to do.
@@ -187,27 +226,14 @@ pub async fn record(
     let repeat_of = earlier.as_ref().map(|stored| &stored.id);
     tx.insert_delivery(delivery, repeat_of);
     let mut answers = Vec::with_capacity(arrival.envelope.alerts.len());
-    let mut outcomes = Vec::with_capacity(arrival.envelope.alerts.len());
-    let (mut events, mut renewed) = (Vec::new(), Vec::new());
-    for (idx, parsed) in arrival.envelope.alerts.iter().enumerate() {
-        let told = Told {
-            delivery_id: &delivery.id,
-            idx,
-            source: &delivery.source,
-            trust: arrival.trust,
-            received_at: now,
-            truncated: arrival.envelope.truncated > 0,
-            trace_id: &delivery.trace_id,
-            person: arrival.person.as_deref(),
-            replay_of: delivery.replay_of.as_ref(),
-        };
+    let (mut events, mut renewed, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for idx in arrival.envelope.in_order() {
+        let Some(parsed) = arrival.envelope.alerts.get(idx) else { continue };
+        let told = arrival.told(idx, &ends);
         let done = match parsed {
             Parsed::Alert(alert) if heartbeat::heartbeat_of(config, told.source, alert).is_some() => {
-                let answer = heartbeat::record(tx, &told, alert, config).await?.answer;
-                outcomes.push((answer.decision, answer.reason));
                 // The delivery's own event tells of it.
-                answers.push(answer);
-                events.push(None);
+                answers.push((idx, heartbeat::record(tx, &told, alert, config).await?.answer));
                 continue;
             }
             Parsed::Alert(alert) => decide_and_record(tx, &told, alert, config, now, None).await?,
@@ -215,17 +241,19 @@ pub async fn record(
                 quarantine(tx, &told, fingerprint.as_deref(), why, config, now).await?
             }
         };
-        outcomes.push((done.answer.decision, done.answer.reason));
-        answers.push(done.answer);
-        match done.says {
-            Says::News(event) => events.push(Some(event)),
-            // The delivery's own event tells of it.
-            Says::Again(one) => {
-                events.push(None);
-                renewed.push(one);
-            }
+        if done.answer.decision == Decision::Resolved {
+            ends.extend(done.answer.fingerprint.clone());
         }
+        match done.says {
+            Says::News(event) => events.push((event, done.answer.leads_somewhere())),
+            // The delivery's own event tells of it.
+            Says::Again(one) => renewed.push(one),
+        }
+        answers.push((idx, done.answer));
     }
+    answers.sort_by_key(|(idx, _)| *idx);
+    let answers: Vec<AlertAnswer> = answers.into_iter().map(|(_, answer)| answer).collect();
+    let outcomes = answers.iter().map(|answer| (answer.decision, answer.reason)).collect();
     let answer =
         Answer { trace_id: delivery.trace_id.clone(), delivery_id: delivery.id.to_string(), alerts: answers };
     let text = serde_json::to_string(&answer).map_err(|_error| StoreError::Unreadable { what: "answer" })?;
@@ -244,7 +272,7 @@ async fn record_events(
     repeat_of: Option<&DeliveryId>,
     answers: &[AlertAnswer],
     answer: &str,
-    events: Vec<Option<AuditEvent>>,
+    events: Vec<(AuditEvent, bool)>,
     renewed: &[Renewed],
 ) -> Result<(), StoreError> {
     let delivery = &arrival.delivery;
@@ -286,10 +314,8 @@ async fn record_events(
     event.delivery_id = Some(delivery.id.to_string());
     event.source = Some(delivery.source.clone());
     tx.append(&event).await?;
-    for (event, answer) in events.into_iter().zip(answers) {
-        let Some(event) = event else { continue };
-        let leads_somewhere = answer.decision.creates_remediation()
-            || matches!(answer.decision, Decision::Pending | Decision::Resolved);
+    // In the order in which they were decided, which is the one in which they are folded.
+    for (event, leads_somewhere) in events {
         if repeat_of.is_none() || leads_somewhere {
             tx.append(&event).await?;
         }

@@ -72,6 +72,7 @@ pub async fn order(
         trust: Trust::Act,
         received_at: now,
         truncated: false,
+        ends: &[],
         trace_id: trace_id.as_str(),
         person: Some(&order.person),
         replay_of: None,

@@ -13,6 +13,7 @@ const DIALECT: Dialect = Dialect {
     version: "4",
     advice: "send Alertmanager's default webhook body (no custom `payload`), or set the source's kind to its sender",
     unmeasured: grafana::unmeasured,
+    keyless: true,
 };
 
 /// Reads a delivery. Alertmanager signs nothing and gives no time of sending: `sender_time` comes from a

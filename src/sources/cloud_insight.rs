@@ -12,7 +12,7 @@ use super::dimensions::{self, Dimensions};
 use super::loose::{Loose, is_variable};
 use super::{ParseLimits, Unreadable, wire};
 use crate::config::SourceConfig;
-use crate::domain::alert::{Alert, AlertStatus, Envelope, Labels, Parsed};
+use crate::domain::alert::{Alert, AlertStatus, Envelope, Labels, Parsed, fingerprint_of};
 
 const TEMPLATE: &str = "set the integration's payload to config/cloud-insight/payload-template.json";
 const TEST: &str = "Cloud Insight transfer test";
@@ -68,7 +68,8 @@ struct Event<'a> {
     resource_name: Loose,
     rule_id: Loose,
     rule_name: Loose,
-    in_maintenance: bool,
+    #[serde(borrow)]
+    in_maintenance: Option<&'a RawValue>,
 }
 
 /// Reads a delivery. Cloud Insight cannot sign: a static header is all, so each call can be replayed, and
@@ -81,6 +82,7 @@ pub(super) fn parse(
     received_at: Timestamp,
 ) -> Result<Envelope, Unreadable> {
     let text = wire::object(body).map_err(hint_at_quotes)?;
+    let text = text.as_ref();
     let shape: Body<'_> = wire::typed(text).map_err(|error| wrong_shape(&error))?;
     if let Some(version) = &shape.payload_version {
         if version.as_str() != "1" {
@@ -96,6 +98,44 @@ pub(super) fn parse(
         return Ok(one(Err(format!("{why}; {TEMPLATE}"))));
     }
     Err(wrong_shape("`payloadVersion`: expected \"1\", nothing was given"))
+}
+
+/// The ends in a body that is otherwise unreadable: events of a trigger, or a notice of ours in which what says that it
+/// is over, and of what, is given once each.
+pub(super) fn ends(
+    text: &str,
+    source: &SourceConfig,
+    limits: &ParseLimits,
+    sender_time: Option<Timestamp>,
+    received_at: Timestamp,
+) -> Vec<Parsed> {
+    let is_end = |alert: &Alert| alert.status == AlertStatus::Resolved;
+    let mut ends = Vec::new();
+    wire::objects(text, |object| {
+        let end = event(object, limits, sender_time).ok().filter(is_end);
+        let end = end.filter(|_| ends.len() < limits.alerts_max);
+        let taken = end.is_some();
+        ends.extend(end.map(|end| Parsed::Alert(Box::new(end))));
+        taken
+    });
+    let told =
+        ["eventStatus", "ruleId", "metric", "dimensions"].map(|name| Some((name, only_value(text, name)?)));
+    if let [Some(status), Some(rule), Some(metric), Some(dimensions)] = told {
+        let fields = [status, rule, metric, dimensions].map(|(name, raw)| format!("\"{name}\":{raw}"));
+        let mended = format!("{{{}}}", fields.join(","));
+        let end = notice(&mended, source, limits, sender_time, received_at).ok().filter(is_end);
+        ends.extend(end.map(|end| Parsed::Alert(Box::new(end))));
+    }
+    ends
+}
+
+/// The value of a field that a broken text gives once.
+fn only_value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let key = format!("\"{name}\"");
+    let (_, after) = text.split_once(&key)?;
+    let value = after.trim_start().strip_prefix(':').filter(|_| !after.contains(&key))?;
+    let raw = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>().next()?.ok()?;
+    Some(raw.get())
 }
 
 fn wrong_shape(error: &str) -> Unreadable {
@@ -170,19 +210,15 @@ fn notice(
     Ok(alert)
 }
 
-/// The console's [Data transfer test] fills nothing in (or blanks; UNCONFIRMED): no real event lacks all four.
+/// The console's [Data transfer test] fills nothing in (or blanks; UNCONFIRMED). Every real event has a rule, a start and a
+/// time of its data, whatever words of one's own stand in the other fields of the payload.
 fn is_transfer_test(notice: &Notice<'_>) -> bool {
-    let said = [&notice.rule_id, &notice.alarm_start_time, &notice.event_status];
-    let blank = |raw: &RawValue| match serde_json::from_str::<Loose>(raw.get()) {
-        Ok(text) => text.value().is_none(),
-        Err(_) => false,
-    };
-    said.iter().all(|field| field.value().is_none()) && notice.dimensions.is_none_or(blank)
+    [&notice.rule_id, &notice.alarm_start_time, &notice.data_time].iter().all(|field| field.value().is_none())
 }
 
 fn transfer_test(source: &SourceConfig, received_at: Timestamp) -> Alert {
     Alert {
-        fingerprint: wire::fingerprint_of([TEST, source.name.as_str()]),
+        fingerprint: fingerprint_of([TEST, source.name.as_str()]),
         status: AlertStatus::Firing,
         name: TEST.to_owned(),
         labels: Labels::from([("alertname".to_owned(), TEST.to_owned())]),
@@ -259,7 +295,8 @@ fn event(text: &str, limits: &ParseLimits, sender_time: Option<Timestamp>) -> Re
     alert.starts_at = starts_at;
     alert.ends_at = ends_at;
     alert.sender_time = sender_time;
-    if event.in_maintenance {
+    let planned = event.in_maintenance.map_or("false", RawValue::get);
+    if status == AlertStatus::Firing && planned != "false" {
         alert.never_actionable = Some("Cloud Insight counts this event as planned maintenance".to_owned());
     }
     Ok(alert)
@@ -290,12 +327,15 @@ impl Fields<'_> {
         labels.extend(kind.map(|kind| ("dimension_type".to_owned(), kind)));
         let others = self.others.iter().filter_map(|(label, field)| Some((label, field.value()?)));
         labels.extend(others.map(|(label, value)| ((*label).to_owned(), value.to_owned())));
-        wire::check_labels(&labels, limits)?;
+        match status {
+            AlertStatus::Firing => wire::check_labels(&labels, limits)?,
+            AlertStatus::Resolved => wire::keep_within(&mut labels, limits),
+        }
         Ok(Alert {
             // Without the start: the end of an event must find what its begin opened.
-            fingerprint: wire::fingerprint_of([rule_id, server_no.as_str(), metric]),
+            fingerprint: fingerprint_of([rule_id, server_no.as_str(), metric]),
             status,
-            name: name.to_owned(),
+            name: if name.contains(char::is_control) { wire::clean(name) } else { name.to_owned() },
             labels,
             starts_at: None,
             ends_at: None,

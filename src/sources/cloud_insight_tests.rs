@@ -62,7 +62,9 @@ fn the_default_sentence_is_recognised_and_says_how_to_mend_it() {
 fn a_transfer_test_is_recorded_and_never_acts() {
     let shipped = include_str!("../../config/cloud-insight/payload-template.json");
     let bare = r#"{"payloadVersion":"1"}"#;
-    for body in [sample!("test-unsubstituted.json"), sample!("test-blank-values.json"), shipped, bare] {
+    let own = changed(shipped, "/dimensions", Some(json!("instanceNo: 90000001, type: svr")));
+    let own = changed(&own, "/eventStatus", Some(json!("ALARM")));
+    for body in [sample!("test-unsubstituted.json"), sample!("test-blank-values.json"), shipped, bare, &own] {
         let alert = only(CloudInsight, body);
         assert_eq!(alert.never_actionable.as_deref(), Some("Cloud Insight transfer test"));
         assert_eq!(alert.starts_at, Some(received_at()));
@@ -179,7 +181,7 @@ fn another_shape_is_refused_with_the_way_out() {
     for (body, expected) in [
         (r#"{"payloadVersion":"2"}"#, "422 `payloadVersion`: expected \"1\"; set the integration's payload"),
         (r#"{"ruleName":"x"}"#, "422 `payloadVersion`: expected \"1\", nothing was given"),
-        (r#"{"payloadVersion":["1"]}"#, "422 `payloadVersion`: expected a text or a number"),
+        (r#"{"payloadVersion":["1"]}"#, "422 `payloadVersion`: expected \"1\""),
         (r#"{"events":"x"}"#, "422 `events`: expected the event"),
         (r#"{"events":[null]}"#, "quarantined - expected a JSON object"),
         ("[]", "422 expected one JSON object"),
@@ -187,8 +189,8 @@ fn another_shape_is_refused_with_the_way_out() {
         check(CloudInsight, body, expected);
     }
     let wrong = changed(ALARM, "/ruleName", Some(json!({"a": 1})));
-    check(CloudInsight, wrong, "quarantined - `ruleName`: expected a text or a number");
+    check(CloudInsight, wrong, "firing (unnamed) 90000001");
     let control = changed(ALARM, "/resourceName", Some(json!("a\u{1b}[31m")));
-    check(CloudInsight, control, "quarantined - label `resource_name`: expected a name and a value without");
+    check(CloudInsight, control, "firing hung-windows 90000001");
     assert!(read(CloudInsight, ALARM).unwrap().truncated == 0);
 }

@@ -5,9 +5,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::testing::{LIMITS, changed, check, read, told};
+use super::testing::{LIMITS, changed, check, only, read, told};
 use crate::config::SourceKind::{self, Alertmanager, CloudInsight, Grafana};
-use crate::domain::alert::Parsed;
+use crate::domain::alert::{AlertStatus, Parsed};
 
 const KINDS: [SourceKind; 3] = [Alertmanager, Grafana, CloudInsight];
 const SAMPLE: &str = include_str!("../../tests/samples/alertmanager/v0.34-firing.json");
@@ -24,11 +24,12 @@ fn what_is_not_one_sound_json_object_is_refused_by_every_dialect() {
         (b"\xef\xbb\xbf{}".to_vec(), "400"),
         (br#"{"version":"4""#.to_vec(), "400"),
         (br"{} {}".to_vec(), "400"),
-        (
-            b"{\"version\":\"\xff\"}".to_vec(),
-            "400 the body is not readable JSON: invalid UTF-8 after byte 12",
-        ),
-        (br#"{"a":"\ud800"}"#.to_vec(), "400"),
+        (b"{\"version\":\xff}".to_vec(), "400 the body is not readable JSON: invalid UTF-8 after byte 11"),
+        (b"\x1f\x8b\x08\0".to_vec(), "400"),
+        // Text that cannot be decoded is no reason to refuse what stands beside it.
+        (b"{\"version\":\"\xff\"}".to_vec(), "422"),
+        (br#"{"a":"\ud800"}"#.to_vec(), "422"),
+        (b"{\"a\":\"line\nline\"}".to_vec(), "422"),
         (br#"{"a":1e999}"#.to_vec(), "400 the body is not readable JSON: number out of range"),
         (br#"{"a":NaN}"#.to_vec(), "400"),
         (deep(128).into_bytes(), "400 the body is not readable JSON: recursion limit exceeded"),
@@ -66,11 +67,7 @@ fn a_sound_body_of_the_wrong_shape_names_its_field() {
         ("/alerts/0/labels", None, "quarantined c2b6a1f05d7e4931 missing field `labels`"),
         ("/alerts/0/labels", Some(json!(null)), "quarantined c2b6a1f05d7e4931 `labels`: expected an object"),
         ("/alerts/0/labels", Some(json!([])), "quarantined c2b6a1f05d7e4931 `labels`: expected an object"),
-        (
-            "/alerts/0/labels",
-            Some(json!({"a": null})),
-            "quarantined c2b6a1f05d7e4931 `labels.a`: expected a string",
-        ),
+        ("/alerts/0/labels", Some(json!({"a": null, "b": 1, "c": [{}]})), "firing (unnamed) -"),
         ("/alerts/0/fingerprint", Some(json!(7)), "quarantined - `fingerprint`: expected a string"),
     ] {
         check(Alertmanager, changed(SAMPLE, place, value), expected);
@@ -93,14 +90,12 @@ fn labels_have_limits_and_any_script() {
     let set =
         |name: &str, value: &str| changed(SAMPLE, &format!("/alerts/0/labels/{name}"), Some(json!(value)));
     for value in ["a\nb", "a\u{0}b", "\u{1b}[31m", "\u{7f}", "\u{85}"] {
-        check(
-            Alertmanager,
-            set("note", value),
-            "quarantined c2b6a1f05d7e4931 label `note`: expected a name and",
-        );
+        // Whoever reads the label may not decide by it; that is not known here.
+        check(Alertmanager, set("note", value), "firing WindowsVmHung 90000001");
     }
-    check(Alertmanager, set("no\u{7}te", "a"), "label `no\u{fffd}te`");
-    check(Alertmanager, set("", "a"), "quarantined");
+    check(Alertmanager, set("no\u{7}te", &"a".repeat(5_000)), "label `no\u{fffd}te`");
+    check(Alertmanager, set("", "a"), "firing WindowsVmHung");
+    check(Alertmanager, set("alertname", "a\nb"), "firing a\u{fffd}b 90000001");
     check(
         Alertmanager,
         set("note", &"x".repeat(100_000)),
@@ -127,7 +122,6 @@ fn a_key_given_twice_inside_an_alert_quarantines_that_alert() {
       "labels""#,
             r#""status": "resolved", "status": "firing", "labels""#,
         ),
-        (r#""summary""#, r#""summary": "x", "summary""#),
     ] {
         let body = SAMPLE.replacen(from, to, 1);
         assert_ne!(body, SAMPLE);
@@ -154,6 +148,146 @@ fn no_text_of_the_sender_reaches_a_message_uncleaned() {
             assert!(!told.contains(['\u{202e}', '\u{1b}', '\r']) && told.lines().count() == 1, "{told:?}");
         }
     }
+}
+
+const ENDED: &str = include_str!("../../tests/samples/grafana/resolved.json");
+
+/// The sample as a delivery that says its alert is over.
+fn ended() -> String {
+    changed(SAMPLE, "/alerts/0/status", Some(json!("resolved")))
+}
+
+#[test]
+fn what_decides_nothing_spoils_nothing() {
+    let whole = only(Alertmanager, SAMPLE);
+    for (place, value) in [
+        ("annotations", json!({"value": 3, "note": null})),
+        ("annotations", json!({"long": "x".repeat(1_000_000)})),
+        ("annotations", json!(["a"])),
+        ("annotations", json!("text")),
+        ("annotations", json!(null)),
+        ("generatorURL", json!({"a": 1})),
+        ("generatorURL", json!("\u{0}")),
+    ] {
+        assert_eq!(only(Alertmanager, changed(SAMPLE, &format!("/alerts/0/{place}"), Some(value))), whole);
+    }
+    let torn = SAMPLE.replacen(r#""summary": ""#, r#""summary": "\ud83d and \ude00\ud83d\ude00 "#, 1);
+    assert_ne!(torn, SAMPLE);
+    assert_eq!(only(Alertmanager, torn), whole);
+    let twice = SAMPLE.replacen(r#""summary""#, r#""summary": "x", "summary""#, 1);
+    assert_eq!(only(Alertmanager, twice), whole);
+    let label = SAMPLE.replacen(r#""severity": ""#, r#""severity": "a\ud83d\udca9b\udca9"#, 1);
+    assert!(only(Alertmanager, label).labels["severity"].starts_with("a\u{1f4a9}b\u{fffd}"));
+}
+
+#[test]
+fn an_end_is_read_whatever_else_is_wrong_with_it() {
+    let firing = only(Alertmanager, SAMPLE);
+    let ended = ended();
+    for (place, value) in [
+        ("startsAt", json!(7)),
+        ("endsAt", json!({})),
+        ("annotations", json!(["a"])),
+        ("labels", json!(null)),
+        ("labels", json!({"alertname": 1})),
+        (
+            "labels",
+            json!((0..200).map(|n| (format!("l{n}"), "x")).collect::<std::collections::BTreeMap<_, _>>()),
+        ),
+        ("labels", json!({"note": "x".repeat(100_000)})),
+        ("labels", json!({"note": "a\u{0}b"})),
+    ] {
+        let end = only(Alertmanager, changed(&ended, &format!("/alerts/0/{place}"), Some(value)));
+        assert_eq!((end.status, &end.fingerprint), (AlertStatus::Resolved, &firing.fingerprint), "{place}");
+        assert!(super::wire::check_labels(&end.labels, &LIMITS).is_ok());
+    }
+    for fingerprint in [None, Some(json!(7)), Some(json!("a b\n")), Some(json!(""))] {
+        let end = only(Alertmanager, changed(&ended, "/alerts/0/fingerprint", fingerprint));
+        assert!(end.status == AlertStatus::Resolved && end.is_named_by_its_labels());
+        assert_eq!(end.labels, firing.labels);
+    }
+    let twice = ended.replacen(r#""severity""#, r#""severity":"x","severity""#, 1);
+    assert_eq!(only(Alertmanager, twice).fingerprint, firing.fingerprint);
+    for not_an_end in [json!({"status": "resolved"}), json!({"status": ["resolved"], "fingerprint": "a"})] {
+        check(Alertmanager, changed(&ended, "/alerts", Some(json!([not_an_end]))), "quarantined");
+    }
+}
+
+#[test]
+fn the_ends_of_a_body_that_cannot_be_read_are_found() {
+    let ended = ended();
+    let alert = serde_json::from_str::<Value>(&ended).unwrap()["alerts"][0].clone();
+    let found = |kind: SourceKind, body: &[u8]| {
+        assert!(read(kind, body).is_err(), "{}", String::from_utf8_lossy(body));
+        let ends =
+            super::ends(&super::testing::source(kind), &LIMITS, body, None, super::testing::received_at());
+        let each = ends.iter().map(|parsed| match parsed {
+            Parsed::Alert(alert) => format!("{} {}", alert.status.as_str(), alert.name),
+            Parsed::Quarantined { why, .. } => panic!("{why}"),
+        });
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let end = "resolved WindowsVmHung";
+    let whole = changed(&ended, "/truncatedAlerts", Some(json!(0)));
+    let two = changed(&whole, "/alerts", Some(json!([alert.clone(), alert.clone()])));
+    let cut = |text: &str, from_end: usize| text.split_at(text.len() - from_end).0.to_owned();
+    let behind = whole.len() - whole.find("}],").unwrap();
+    for (body, expected) in [
+        (cut(&whole, 1), end.to_owned()),
+        (cut(&whole, behind - 1), end.to_owned()),
+        (cut(&two, two.len() - two.rfind("\"status\":\"resolved\"").unwrap()), end.to_owned()),
+        (changed(&whole, "/version", Some(json!("3"))), end.to_owned()),
+        (changed(&whole, "/truncatedAlerts", Some(json!(-1))), end.to_owned()),
+        (whole.replacen('{', "{\"receiver\":\"again\",", 1), end.to_owned()),
+        (format!("[{whole}]"), end.to_owned()),
+        (SAMPLE.replacen('{', "{\"receiver\":\"again\",", 1), String::new()),
+        (format!("{{\"a\":{}", "{\"a\":".repeat(100_000)), String::new()),
+        ("{\"".repeat(100_000), String::new()),
+    ] {
+        assert_eq!(found(Alertmanager, body.as_bytes()), expected);
+    }
+    let many = changed(&whole, "/alerts", Some(json!(vec![alert; LIMITS.alerts_max + 1])));
+    assert_eq!(found(Alertmanager, many.as_bytes()).split(", ").count(), LIMITS.alerts_max);
+    assert_eq!(found(Grafana, cut(ENDED.trim_end(), 1).as_bytes()), end);
+    let quote = include_str!("../../tests/samples/cloud-insight/broken-unescaped-quote.txt");
+    assert_eq!(found(CloudInsight, quote.as_bytes()), "");
+    let over = include_str!("../../tests/samples/cloud-insight/edited-resolve.json");
+    let over = over.replacen("\"hung-windows\"", "\"disk \"C:\" full\"", 1);
+    assert_eq!(found(CloudInsight, over.as_bytes()), "resolved (unnamed)");
+}
+
+#[test]
+fn a_zero_time_says_none_in_whatever_zone_it_is_written() {
+    for zero in ["0001-01-01T00:00:00Z", "0001-01-01T08:27:52+08:27", "0000-12-31T19:03:58-04:56"] {
+        let body = changed(SAMPLE, "/alerts/0/startsAt", Some(json!(zero)));
+        let alert = only(Alertmanager, changed(&body, "/alerts/0/endsAt", Some(json!(zero))));
+        assert_eq!((alert.starts_at, alert.ends_at), (None, None), "{zero}");
+    }
+}
+
+#[test]
+fn a_test_comes_without_the_key_of_a_group() {
+    let keyed = |sample: &str, key: Option<Value>| changed(sample, "/groupKey", key);
+    let firing = include_str!("../../tests/samples/grafana/firing.json");
+    for key in [
+        r#"{alertname="WindowsVmHung", server_instance_no="90000001"}2026-10-30 18:30:10.5 +0900 KST m=+9.1"#,
+        r#"{a="}:{", alertname="WindowsVmHung"}2026-10-30 18:30:10.5 +0900 KST m=+9.1"#,
+        "webhook-57c6d9296de2ad39-1793352610",
+        "}:{",
+        "",
+    ] {
+        for (kind, sample) in [(Grafana, firing), (Alertmanager, SAMPLE)] {
+            check(kind, keyed(sample, Some(json!(key))), "never: a test of the contact point");
+        }
+    }
+    for key in ["{}:{}", "{}/{}:{a=\"b\"}", "{}/{severity=\"critical\"}/{team=~\"a|b\"}:{alertname=\"X\"}"] {
+        for (kind, sample) in [(Grafana, firing), (Alertmanager, SAMPLE)] {
+            assert_eq!(only(kind, keyed(sample, Some(json!(key)))).never_actionable, None, "{key}");
+        }
+    }
+    // Grafana always gives one; what else speaks Alertmanager's language may not.
+    assert!(only(Grafana, keyed(firing, None)).never_actionable.is_some());
+    assert_eq!(only(Alertmanager, keyed(SAMPLE, None)).never_actionable, None);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A text, or a number as its text; `null` is the empty text.
+/// A text, or a number as its text; anything else is the empty text, which stands for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Loose(String);
 
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Loose {
 
 struct TextOrNumber;
 
-impl Visitor<'_> for TextOrNumber {
+impl<'de> Visitor<'de> for TextOrNumber {
     type Value = Loose;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +62,20 @@ impl Visitor<'_> for TextOrNumber {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Loose, E> {
+        Ok(Loose::default())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Loose, E> {
+        Ok(Loose::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Loose::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Loose::default())
     }
 }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use crate::config::{ServerConfig, SourceConfig, SourceKind};
-use crate::domain::alert::Envelope;
+use crate::domain::alert::{Envelope, Parsed};
 
 mod alertmanager;
 mod cloud_insight;
@@ -83,13 +83,29 @@ pub fn parse(
     received_at: Timestamp,
 ) -> Result<Envelope, Unreadable> {
     match source.kind {
-        SourceKind::Alertmanager => alertmanager::parse(wire::object(body)?, limits, sender_time),
-        SourceKind::Grafana => grafana::parse(wire::object(body)?, limits, sender_time),
+        SourceKind::Alertmanager => alertmanager::parse(&wire::object(body)?, limits, sender_time),
+        SourceKind::Grafana => grafana::parse(&wire::object(body)?, limits, sender_time),
         SourceKind::CloudInsight => cloud_insight::parse(source, limits, body, sender_time, received_at),
         SourceKind::Guest => Err(Unreadable::WrongShape(
             "a source of kind guest sends no alerts; it posts to /api/v1/servers/{no}/attestations"
                 .to_owned(),
         )),
+    }
+}
+
+/// What a body that could not be read says of alerts that are over. Their ends are applied all the same, and nothing else of it.
+pub fn ends(
+    source: &SourceConfig,
+    limits: &ParseLimits,
+    body: &[u8],
+    sender_time: Option<Timestamp>,
+    received_at: Timestamp,
+) -> Vec<Parsed> {
+    let text = wire::mended(body);
+    match source.kind {
+        SourceKind::Alertmanager | SourceKind::Grafana => skeleton::ends(&text, limits, sender_time),
+        SourceKind::CloudInsight => cloud_insight::ends(&text, source, limits, sender_time, received_at),
+        SourceKind::Guest => Vec::new(),
     }
 }
 

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{self, OnceMap};
+use super::wire::{self, Fields, LabelSet, LabelText};
 use super::{ParseLimits, Unreadable};
-use crate::domain::alert::{Alert, AlertStatus, Envelope, Labels, Parsed};
+use crate::domain::alert::{Alert, AlertStatus, Envelope, Labels, Parsed, fingerprint_of_labels};
 use crate::domain::notice::OWN_LABEL;
 
 /// What tells one sender of this skeleton from the other.
@@ -18,9 +18,15 @@ pub(super) struct Dialect {
     pub(super) version: &'static str,
     /// What to do when the version differs.
     pub(super) advice: &'static str,
-    /// Why an alert with these labels and annotations measured nothing.
-    pub(super) unmeasured: fn(&Labels, &Labels) -> Option<String>,
+    /// Why an alert with these labels, and these annotations as they came, measured nothing.
+    pub(super) unmeasured: fn(&Labels, Option<&RawValue>) -> Option<String>,
+    /// A delivery without a group key is believed: older senders, bridges and hands leave it out.
+    pub(super) keyless: bool,
 }
+
+/// Why a delivery that did not come from a group of alerts never acts.
+const TEST: &str =
+    "a test of the contact point: real alerts come with the key of their group, {matchers}:{labels}";
 
 /// Alerts stay raw here, so that each one is judged by itself.
 #[derive(Deserialize)]
@@ -29,17 +35,19 @@ struct Body<'a> {
     version: String,
     #[serde(default)]
     truncated_alerts: Option<u64>,
+    #[serde(default, borrow)]
+    group_key: Option<&'a RawValue>,
     #[serde(borrow)]
     alerts: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct Entry<'a> {
     status: String,
-    labels: OnceMap<String>,
-    #[serde(default)]
-    annotations: Option<OnceMap<String>>,
+    labels: LabelSet,
+    #[serde(default, borrow)]
+    annotations: Option<&'a RawValue>,
     #[serde(default)]
     starts_at: Option<String>,
     #[serde(default)]
@@ -71,14 +79,85 @@ pub(super) fn parse(
     if body.alerts.len() > limits.alerts_max {
         return Err(Unreadable::TooManyAlerts { count: body.alerts.len(), max: limits.alerts_max });
     }
+    let is_test = body.group_key.map_or(!dialect.keyless, |key| !is_key_of_a_group(key.get()));
     let judge = |raw: &&RawValue| match entry(raw.get(), dialect, limits, sender_time) {
+        Ok(alert) if is_test => {
+            Parsed::Alert(Box::new(Alert { never_actionable: Some(TEST.to_owned()), ..alert }))
+        }
         Ok(alert) => Parsed::Alert(Box::new(alert)),
-        Err(why) => Parsed::Quarantined { fingerprint: identity(raw.get()), why },
+        Err(why) => match end(raw.get(), limits, sender_time) {
+            Some(end) => Parsed::Alert(Box::new(end)),
+            None => Parsed::Quarantined { fingerprint: identity(raw.get()), why },
+        },
     };
     Ok(Envelope {
         alerts: body.alerts.iter().map(judge).collect(),
         truncated: body.truncated_alerts.unwrap_or(0),
     })
+}
+
+/// The key of a real group is made of its route and its labels, `{}/{team="a"}:{alertname="b"}`. A test has none: Grafana
+/// writes the labels and the time, `{alertname="b"}2026-10-30 …`, or since 12.3 `webhook-57c6d9296de2ad39-1793352610`.
+fn is_key_of_a_group(raw: &str) -> bool {
+    raw.starts_with("\"{") && raw.ends_with("}\"") && raw.contains("}:{")
+}
+
+/// The ends in a body that is otherwise unreadable, no more than one delivery may hold.
+pub(super) fn ends(text: &str, limits: &ParseLimits, sender_time: Option<Timestamp>) -> Vec<Parsed> {
+    let mut ends = Vec::new();
+    wire::objects(text, |object| {
+        let end = end(object, limits, sender_time).filter(|_| ends.len() < limits.alerts_max);
+        let taken = end.is_some();
+        ends.extend(end.map(|end| Parsed::Alert(Box::new(end))));
+        taken
+    });
+    ends
+}
+
+/// An alert that says only that it is over, whatever else is wrong with it: its fingerprint names it, else its labels.
+fn end(text: &str, limits: &ParseLimits, sender_time: Option<Timestamp>) -> Option<Alert> {
+    let Fields(fields) = serde_json::from_str(text).ok()?;
+    let all =
+        |name: &'static str| fields.iter().filter(move |(field, _)| field == name).map(|(_, raw)| raw.get());
+    let word = |raw: &str| serde_json::from_str::<String>(raw).ok();
+    let mut statuses = all("status").map(|raw| word(raw).and_then(|word| AlertStatus::parse(&word)));
+    let resolved = statuses.next()? == Some(AlertStatus::Resolved);
+    if !resolved || statuses.any(|status| status != Some(AlertStatus::Resolved)) {
+        return None;
+    }
+    let mut labels = Labels::new();
+    for set in all("labels").filter_map(|raw| serde_json::from_str::<Fields<'_>>(raw).ok()) {
+        for (name, raw) in set.0 {
+            if let Ok(LabelText(value)) = serde_json::from_str(raw.get()) {
+                labels.entry(name).or_insert(value);
+            }
+        }
+    }
+    wire::keep_within(&mut labels, limits);
+    let given = all("fingerprint").find_map(|raw| wire::fingerprint(word(raw).as_deref()).ok().flatten());
+    if given.is_none() && labels.is_empty() {
+        return None;
+    }
+    let time = |name| all(name).find_map(|raw| readable_end(word(raw).as_deref()).ok().flatten());
+    Some(Alert {
+        fingerprint: given.unwrap_or_else(|| fingerprint_of_labels(&labels)),
+        status: AlertStatus::Resolved,
+        name: name_in(&labels),
+        starts_at: time("startsAt"),
+        ends_at: time("endsAt"),
+        sender_time,
+        never_actionable: None,
+        labels,
+    })
+}
+
+/// The rule's name, fit for a message.
+fn name_in(labels: &Labels) -> String {
+    match labels.get("alertname").filter(|name| !name.is_empty()) {
+        Some(name) if name.contains(char::is_control) => wire::clean(name),
+        Some(name) => name.clone(),
+        None => "(unnamed)".to_owned(),
+    }
 }
 
 fn entry(
@@ -87,7 +166,7 @@ fn entry(
     limits: &ParseLimits,
     sender_time: Option<Timestamp>,
 ) -> Result<Alert, String> {
-    let entry: Entry = wire::typed(text)?;
+    let entry: Entry<'_> = wire::typed(text)?;
     let labels = entry.labels.0;
     wire::check_labels(&labels, limits)?;
     // Per alert: the envelope says "firing" as soon as one of its alerts fires.
@@ -105,18 +184,15 @@ fn entry(
             (starts_at, readable_end(entry.ends_at.as_deref()).ok().flatten())
         }
     };
-    let fingerprint = wire::fingerprint(entry.fingerprint.as_deref())?.unwrap_or_else(|| {
-        wire::fingerprint_of(labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
-    });
-    let name = labels.get("alertname").filter(|name| !name.is_empty());
+    let fingerprint =
+        wire::fingerprint(entry.fingerprint.as_deref())?.unwrap_or_else(|| fingerprint_of_labels(&labels));
     let own = labels.get(OWN_LABEL.0).is_some_and(|value| value == OWN_LABEL.1);
     let own = own.then(|| "an alert of unhang itself that came back".to_owned());
-    let never_actionable =
-        own.or_else(|| (dialect.unmeasured)(&labels, &entry.annotations.unwrap_or_default().0));
+    let never_actionable = own.or_else(|| (dialect.unmeasured)(&labels, entry.annotations));
     Ok(Alert {
         fingerprint,
         status,
-        name: name.map_or_else(|| "(unnamed)".to_owned(), String::clone),
+        name: name_in(&labels),
         starts_at,
         ends_at,
         sender_time,

@@ -3,16 +3,17 @@
 //!
 //! Never: knows a dialect, or repeats a sender's text without cleaning it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use sha2::{Digest as _, Sha256};
+use serde_json::value::RawValue;
 
 use super::{ParseLimits, Unreadable};
-use crate::domain::alert::Labels;
+use crate::domain::alert::{Labels, UNREADABLE};
 
 /// Fields at the top of a body; the largest sender has 12.
 const TOP_FIELDS_MAX: usize = 256;
@@ -22,9 +23,85 @@ const CLEAN_CHARS_MAX: usize = 64;
 const TEXT_DIRECTION: [std::ops::RangeInclusive<char>; 3] =
     ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
-/// The text of a body that is one sound JSON object: UTF-8, no deeper than 128, every number finite,
-/// no key twice at its top. After this, only shapes can be wrong.
-pub(super) fn object(body: &[u8]) -> Result<&str, Unreadable> {
+/// The text of a body that is one sound JSON object: no deeper than 128, every number finite, no key twice at its top.
+/// After this, only shapes can be wrong. What is no text inside a string is read as U+FFFD.
+pub(super) fn object(body: &[u8]) -> Result<Cow<'_, str>, Unreadable> {
+    match sound(body) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(refused @ Unreadable::NotJson(_)) => {
+            let text = mended(body);
+            if sound(text.as_bytes()).is_ok() { Ok(Cow::Owned(text)) } else { Err(refused) }
+        }
+        Err(refused) => Err(refused),
+    }
+}
+
+/// The body as text: what cannot be decoded becomes U+FFFD, and a bare control character inside a string is escaped.
+pub(super) fn mended(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut mended = String::with_capacity(text.len());
+    let (mut rest, mut inside) = (text.as_ref(), false);
+    while let Some(c) = rest.chars().next() {
+        let (kept, used) = match c {
+            '\\' if inside => escape(rest),
+            c if inside && c < ' ' => (None, 1),
+            _ => (Some(c.len_utf8()), c.len_utf8()),
+        };
+        inside ^= c == '"';
+        match kept.and_then(|kept| rest.get(..kept)) {
+            Some(kept) => mended.push_str(kept),
+            None if c == '\\' => mended.push_str("\\ufffd"),
+            None => write!(mended, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
+        }
+        rest = rest.get(used..).unwrap_or_default();
+    }
+    mended
+}
+
+/// The length of the escape that a text begins with, twice; half a pair of surrogates is nothing to keep.
+fn escape(text: &str) -> (Option<usize>, usize) {
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    match (unit(0), unit(6)) {
+        (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (Some(12), 12),
+        (Some(0xd800..=0xdfff), _) => (None, 6),
+        (Some(_), _) => (Some(6), 6),
+        (None, _) => {
+            let length = 1 + text.chars().nth(1).map_or(0, char::len_utf8);
+            (Some(length), length)
+        }
+    }
+}
+
+/// Every object that can be read whole, outermost first, in a text that cannot; `take` says whether it was what is looked
+/// for, and nothing is then looked for inside it. Reads the text no more than 16 times over.
+pub(super) fn objects<'t>(text: &'t str, mut take: impl FnMut(&'t str) -> bool) {
+    let (mut at, mut left) = (0, text.len().saturating_mul(16));
+    while let Some(rest) = text.get(at..).and_then(|rest| rest.get(rest.find('{')?..)) {
+        let start = text.len() - rest.len();
+        let mut reader = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        let (used, taken) = match reader.next() {
+            Some(Ok(raw)) => (raw.get().len(), take(raw.get())),
+            Some(Err(error)) => (offset(rest, &error), false),
+            None => return,
+        };
+        at = start + if taken { used.max(1) } else { 1 };
+        left = left.saturating_sub(used);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+/// How far a text was read before the error.
+fn offset(text: &str, error: &serde_json::Error) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>().saturating_add(error.column())
+}
+
+fn sound(body: &[u8]) -> Result<&str, Unreadable> {
     if body.trim_ascii().is_empty() {
         return Err(Unreadable::NotJson(
             "it is empty; a sender that follows a redirect loses its body, so call this address directly"
@@ -68,14 +145,14 @@ pub(super) struct OnceMap<T>(pub(super) BTreeMap<String, T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OnceMap<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OnceEach::<T>(std::marker::PhantomData)).map(Self)
+        deserializer.deserialize_map(OnceEach::<T, T>(std::marker::PhantomData)).map(Self)
     }
 }
 
-struct OnceEach<T>(std::marker::PhantomData<T>);
+struct OnceEach<T, K>(std::marker::PhantomData<(T, K)>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OnceEach<T> {
-    type Value = BTreeMap<String, T>;
+impl<'de, T: Deserialize<'de> + Into<K>, K> Visitor<'de> for OnceEach<T, K> {
+    type Value = BTreeMap<String, K>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -87,13 +164,110 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OnceEach<T> {
             if found.contains_key(&key) {
                 return Err(A::Error::custom(format!("`{}` is given twice", clean(&key))));
             }
-            found.insert(key, map.next_value()?);
+            found.insert(key, map.next_value::<T>()?.into());
         }
         Ok(found)
     }
 }
 
-/// Checks a label set against the limits. Text of any script passes; control characters do not.
+/// Reads a label set. A value that is no text stands as what no policy may decide by.
+pub(super) struct LabelSet(pub(super) Labels);
+
+impl<'de> Deserialize<'de> for LabelSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OnceEach::<LabelText, String>(std::marker::PhantomData)).map(Self)
+    }
+}
+
+/// A label's value.
+pub(super) struct LabelText(pub(super) String);
+
+impl From<LabelText> for String {
+    fn from(text: LabelText) -> Self {
+        text.0
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyLabel)
+    }
+}
+
+struct AnyLabel;
+
+macro_rules! no_text {
+    ($($name:ident: $kind:ty),+) => {
+        $(fn $name<E: serde::de::Error>(self, given: $kind) -> Result<LabelText, E> {
+            Ok(LabelText(format!("{UNREADABLE}{given}")))
+        })+
+    };
+}
+
+impl<'de> Visitor<'de> for AnyLabel {
+    type Value = LabelText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    no_text!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LabelText, E> {
+        Ok(LabelText(text.to_owned()))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<LabelText, E> {
+        Ok(LabelText(UNREADABLE.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<LabelText, A::Error> {
+        Walk.visit_seq(seq).and_then(|()| self.visit_unit())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LabelText, A::Error> {
+        Walk.visit_map(map).and_then(|()| self.visit_unit())
+    }
+}
+
+/// Every field of an object in its order, also one that is given twice.
+pub(super) struct Fields<'t>(pub(super) Vec<(String, &'t RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EachField)
+    }
+}
+
+struct EachField;
+
+impl<'de> Visitor<'de> for EachField {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// Takes away what is beyond the limits: the labels of an end decide nothing but which alert it ends.
+pub(super) fn keep_within(labels: &mut Labels, limits: &ParseLimits) {
+    let mut left = limits.labels_max;
+    labels.retain(|name, value| {
+        let kept = left > 0 && name.len().max(value.len()) <= limits.label_bytes_max;
+        left -= usize::from(kept);
+        kept
+    });
+}
+
+/// Checks the size of a label set. Any text passes: a policy that reads a label asks whether it is sound.
 pub(super) fn check_labels(labels: &Labels, limits: &ParseLimits) -> Result<(), String> {
     if labels.len() > limits.labels_max {
         let (count, max) = (labels.len(), limits.labels_max);
@@ -102,18 +276,12 @@ pub(super) fn check_labels(labels: &Labels, limits: &ParseLimits) -> Result<(), 
         ));
     }
     for (name, value) in labels {
-        let shown = clean(name);
         let long = name.len().max(value.len());
         if long > limits.label_bytes_max {
-            let max = limits.label_bytes_max;
+            let (shown, max) = (clean(name), limits.label_bytes_max);
             return Err(format!(
                 "label `{shown}`: {long} bytes, at most {max} are read; move long texts to an annotation or raise \
                  server.label_bytes_max"
-            ));
-        }
-        if name.is_empty() || name.chars().chain(value.chars()).any(char::is_control) {
-            return Err(format!(
-                "label `{shown}`: expected a name and a value without control characters; correct the rule"
             ));
         }
     }
@@ -132,25 +300,18 @@ pub(super) fn fingerprint(raw: Option<&str>) -> Result<Option<String>, String> {
     }
 }
 
-/// A fingerprint of our own: the first 16 hex characters of the SHA-256 over the parts, each after its length.
-pub(super) fn fingerprint_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(format!("{}:", part.len()));
-        hash.update(part);
-    }
-    let mut text = hex::encode(hash.finalize());
-    text.truncate(16);
-    text
-}
+/// Go's zero time, `0001-01-01T00:00:00Z`, in seconds.
+const ZERO_TIME: i64 = -62_135_596_800;
 
-/// Reads an RFC 3339 time. Go's zero time, `0001-01-01T00:00:00Z`, says "none".
+/// Reads an RFC 3339 time. Go's zero time says "none", in whatever zone it is written; zones of those days were no whole
+/// minutes, so a writer may be some seconds off.
 pub(super) fn time(field: &str, raw: Option<&str>) -> Result<Option<Timestamp>, String> {
     let Some(raw) = raw.filter(|raw| !raw.is_empty() && !raw.starts_with("0001-01-01T00:00:00")) else {
         return Ok(None);
     };
     let time: Option<Timestamp> = raw.parse().ok();
-    time.map(Some).ok_or_else(|| {
+    let is_zero = |time: &Timestamp| (time.as_second() - ZERO_TIME).abs() < 86_400;
+    time.map(|time| Some(time).filter(|time| !is_zero(time))).ok_or_else(|| {
         format!("`{field}`: expected a time as in 2026-11-01T09:30:00Z; send the default payload")
     })
 }

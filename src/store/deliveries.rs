@@ -204,6 +204,18 @@ impl Tx {
         }))
     }
 
+    /// The alerts that a delivery said were over.
+    pub async fn ends_of(&mut self, id: &DeliveryId) -> Result<Vec<String>, StoreError> {
+        let rows = query(
+            "SELECT fingerprint FROM alert WHERE delivery_id = ? AND decision = 'resolved' AND fingerprint IS NOT NULL",
+        )
+        .bind(id.as_str())
+        .fetch_all(self.db().await?)
+        .await
+        .doing("reading what a delivery ended")?;
+        rows.iter().map(|row| row.text("fingerprint")).collect()
+    }
+
     /// Whether this body of this source was kept before, unreadable as it was.
     pub async fn was_unreadable(&mut self, source: &str, body_sha256: &str) -> Result<bool, StoreError> {
         let count: i64 = query_scalar(

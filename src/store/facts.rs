@@ -31,6 +31,8 @@ pub struct FactsWanted {
     pub server: Option<(RegionCode, ServerNo)>,
     /// Fingerprint whose newest end counts.
     pub fingerprint: String,
+    /// Fingerprints that the alert's delivery says are over; empty where that is not asked.
+    pub ends: Vec<String>,
     /// How far the source is believed now.
     pub trust: Option<Trust>,
     /// Remediation whose joined alerts count; `None` before there is one.
@@ -131,6 +133,13 @@ pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Resu
         Some(id) => joined_end(ground.db().await?, id).await?,
         None => None,
     };
+    let ended_in_delivery = match &wanted.server {
+        Some((region, no)) if !wanted.ends.is_empty() => {
+            let known = fingerprints_of(ground.db().await?, region, no).await?;
+            known.iter().any(|fingerprint| wanted.ends.contains(fingerprint))
+        }
+        Some(_) | None => false,
+    };
     let live = match &wanted.server {
         Some((region, no)) => image::live(ground, region, no).await?,
         None => None,
@@ -168,6 +177,7 @@ pub(super) async fn facts(ground: &mut impl Ground, wanted: FactsWanted) -> Resu
     Ok(Facts {
         target: wanted.target,
         newest_resolved_end,
+        ended_in_delivery,
         trust: wanted.trust,
         joined_end,
         live,
@@ -232,6 +242,24 @@ async fn incident_opened_at(
             .await
             .doing("reading the beginning of the incident")?;
     row.map(|row| row.time("opened_at")).transpose()
+}
+
+/// Every alert that ever opened or joined a remediation of the server.
+async fn fingerprints_of(
+    connection: &mut Connection,
+    region: &RegionCode,
+    no: &ServerNo,
+) -> Result<Vec<String>, StoreError> {
+    let rows = query(
+        "SELECT DISTINCT a.fingerprint FROM remediation r JOIN remediation_alert a ON a.remediation_id = r.id \
+         WHERE r.server_no = ? AND r.region_code = ?",
+    )
+    .bind(no.as_str())
+    .bind(region.as_str())
+    .fetch_all(connection)
+    .await
+    .doing("reading which alerts joined")?;
+    rows.iter().map(|row| row.text("fingerprint")).collect()
 }
 
 /// When the newest end was noticed of an alert that had opened or joined the remediation by then.

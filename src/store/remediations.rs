@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::alert::Alert;
+use crate::domain::alert::{Alert, Labels};
 use crate::domain::claim::Waiting;
 use crate::domain::guard::Reason;
 use crate::domain::ids::{DeliveryId, IncidentId, RemediationId};
@@ -14,7 +14,8 @@ use crate::domain::server::Server;
 use super::db::{Row, built, query, query_scalar};
 use super::image::{self, Part};
 use super::open::Store;
-use super::rows::{Columns, decision_hash, json, ms, ms_opt};
+use super::packed::Long as _;
+use super::rows::{Columns, decision_hash, from_json, json, ms, ms_opt};
 use super::waiting::RemediationRow;
 use super::writer::Tx;
 use super::{Doing, StoreError};
@@ -231,6 +232,24 @@ impl Tx {
             .await
             .doing("looking for remediations to cancel")?;
         rows.iter().map(read).collect()
+    }
+
+    /// The fingerprint of an alert with these labels that opened or joined a remediation before its intent.
+    pub async fn waiting_for(&mut self, labels: &Labels) -> Result<Option<String>, StoreError> {
+        let rows = query(
+            "SELECT a.alert, a.alert_packed FROM remediation r JOIN alert a ON a.incident_id = r.incident_id \
+             WHERE r.state IN ('settling', 'awaiting_approval', 'queued') AND a.status = 'firing' AND a.fingerprint IN \
+             (SELECT fingerprint FROM remediation_alert WHERE remediation_id = r.id)",
+        )
+        .fetch_all(self.db().await?)
+        .await
+        .doing("looking for an alert by its labels")?;
+        let mut known = Vec::new();
+        for row in rows {
+            let alert: Alert = from_json(&row.long_text("alert", "alert_packed")?, "alert")?;
+            known.extend(Some(alert).filter(|alert| alert.labels == *labels).map(|alert| alert.fingerprint));
+        }
+        Ok(known.into_iter().min())
     }
 
     /// Moves a remediation. The row must still be in the state and version that were read; otherwise, and for an

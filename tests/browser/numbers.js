@@ -28,7 +28,7 @@ function delivery(alerts) {
     });
   }
   return JSON.stringify({
-    version: "4", groupKey: String(told), truncatedAlerts: 0, status: "firing", receiver: "r", groupLabels: {}, commonLabels: {},
+    version: "4", groupKey: `{}:{n="${told}"}`, truncatedAlerts: 0, status: "firing", receiver: "r", groupLabels: {}, commonLabels: {},
     commonAnnotations: {}, externalURL: "http://a", alerts: all,
   });
 }

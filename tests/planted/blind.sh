@@ -8,7 +8,7 @@ plant heartbeat-may-be-older src/domain/standing.rs \
   's/age <= \*within && //' \
   --lib domain::claim
 plant end-of-a-heartbeat-is-life src/intake/heartbeat.rs \
-  's/Parsed::Alert\(alert\) if alert.status == AlertStatus::Firing => Some\(alert\),\n        Parsed::Alert\(_\) \| /Parsed::Alert(alert) => Some(alert),\n        /' \
+  's/    if alert.status == AlertStatus::Resolved \{\n        return None;\n    \}\n//' \
   --test service faults::while_its_source
 plant heartbeat-event-each-time src/intake/heartbeat.rs \
   's/if before.is_some_and\(.*?\) <= heartbeat.within\) \{/if before.is_some_and(|at| now < at) {/' \

@@ -49,3 +49,24 @@ plant unread-body-drained-for-ever src/http/linger.rs \
 plant any-credential-will-do src/sources/credential.rs \
   's/Err\(other\) => reason = reason.max\(other\)/Err(other) => { reason = reason.max(other); verified = Some(Verified { index, sender_time: None, signature: None }); }/' \
   --lib sources::credential
+plant alerts-decided-as-they-stand src/domain/alert.rs \
+  's/place\(self\).cmp\(&place\(other\)\).then_with\(\|\| self.cmp\(other\)\)/std::cmp::Ordering::Equal/' \
+  --lib http::tests::ends::the_order
+plant firing-beside-its-end-opens src/intake/alerts.rs \
+  's/ends: told.ends.to_vec\(\),/ends: Vec::new(),/' \
+  --lib http::tests::ends::the_order
+plant ends-of-a-broken-body-lost src/http/webhooks.rs \
+  's/let ends = ends\(source, &limits, &bytes, verified.sender_time, now\);/let ends = Vec::new();/' \
+  --lib http::tests::ends::an_end
+plant end-without-a-fingerprint-lost src/intake/alerts.rs \
+  's/cancellable.is_empty\(\) && alert.is_named_by_its_labels\(\)/false/' \
+  --lib http::tests::ends::an_end
+plant odd-end-quarantined src/sources/skeleton.rs \
+  's/Some\(end\) => Parsed::Alert\(Box::new\(end\)\),\n            None/Some(_) | None/' \
+  --lib http::tests::ends::an_end
+plant test-told-by-its-name-alone src/sources/skeleton.rs \
+  's/body.group_key.map_or\(!dialect.keyless, \|key\| !is_key_of_a_group\(key.get\(\)\)\)/false/' \
+  --lib http::tests::ends::a_test
+plant matched-label-may-be-unsound src/domain/decision.rs \
+  's/alert.is_unsound\(label\) && reads\(label\)/alert.is_unsound(label) \&\& reads(label) \&\& label.is_empty()/' \
+  --lib domain::decision

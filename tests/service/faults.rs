@@ -78,7 +78,7 @@ fn while_its_source_is_silent_it_waits_and_a_heartbeat_lets_it_go() {
 
     // The end of a heartbeat is no sign of life.
     let (status, answer) = service.deliver(&heartbeat("resolved", "over")).unwrap();
-    assert_eq!((status, &answer["alerts"][0]["decision"]), (202, &json!("ignored")), "{answer}");
+    assert_eq!((status, &answer["alerts"][0]["decision"]), (202, &json!("resolved")), "{answer}");
     assert_eq!(heard(&service), 0);
     assert!(cloud.running.ledger().is_empty());
 

@@ -6,6 +6,7 @@ mod backtest;
 pub(super) mod contract;
 mod deliveries;
 mod document;
+mod ends;
 mod pages;
 mod pages_policies;
 mod pages_records;

@@ -126,6 +126,7 @@ impl Judge {
         Facts {
             target: TargetFact::Found(Box::new(self.server(server, state.boots[usize::from(server)]))),
             newest_resolved_end: state.resolved[usize::from(server)].map(|end| instant(end, 0)),
+            ended_in_delivery: false,
             trust: Some(Trust::Act),
             joined_end: None,
             live,

@@ -229,6 +229,7 @@ impl World {
         let mut facts = Facts {
             target,
             newest_resolved_end: self.store.resolved.get(fingerprint).map(|(end, _)| at(*end)),
+            ended_in_delivery: false,
             joined_end: rem.and_then(|rem| self.joined_end(rem)),
             trust: Some(Trust::Act),
             live,

@@ -432,6 +432,7 @@ impl Case {
     async fn facts(&self) -> Result<Facts, Fault> {
         let server = &servers()[0];
         let wanted = FactsWanted {
+            ends: Vec::new(),
             target: TargetFact::Found(Box::new(server.clone())),
             server: Some((server.region.clone(), server.no.clone())),
             fingerprint: notice(0).fingerprint(),

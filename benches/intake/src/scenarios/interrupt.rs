@@ -95,7 +95,7 @@ pub(super) async fn some(unhang: &Unhang, fleet: &Fleet, first: u32, count: u32)
 
 fn request(server: &str) -> String {
     let body = json!({
-        "version": "4", "groupKey": "{}", "truncatedAlerts": 0, "status": "firing", "receiver": "bench",
+        "version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "status": "firing", "receiver": "bench",
         "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://bench.example",
         "alerts": [{
             "status": "firing", "labels": { "alertname": "WindowsVmHungNow", "server_instance_no": server },
