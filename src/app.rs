@@ -101,7 +101,9 @@ pub struct App {
 /// Opens the store, takes the lock, and starts every room. Needs a tokio runtime.
 pub async fn start(config: Config) -> Result<App, StartError> {
     Store::make_folder(&config.store.path)?;
-    let lock = DataLock::take(&config.store.path)?;
+    let alone = !config.store.place.is_shared();
+    let lock = if alone { DataLock::take } else { DataLock::take_folder };
+    let lock = lock(&config.store.path)?;
     let metrics = Metrics::new();
     let (seconds, jobs) = (metrics.commit_seconds.clone(), metrics.commit_batch.clone());
     let (store, writer) = Store::open_at(&config.store.place, config.audit.key.clone(), move |stats| {
@@ -109,6 +111,7 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         jobs.observe(f64::from(u32::try_from(stats.jobs).unwrap_or(u32::MAX)));
     })
     .await?;
+    lock.still_there()?;
     let (tasks, sends) = (TaskTracker::new(), TaskTracker::new());
     let writer = tasks.spawn(writer);
     replica::may_join(&store, &replica::this(&config), config.audit.key.is_some()).await?;
@@ -121,7 +124,8 @@ pub async fn start(config: Config) -> Result<App, StartError> {
     });
     let latest = store.latest_time().await.map_err(|error| StartError::Store(chain(&error)))?;
     let journal = Arc::new(Journal::open(&config.store.journal));
-    let alone = !config.store.place.is_shared();
+    let watched_journal = Arc::clone(&journal);
+    store.also_watch(move || watched_journal.taken_away());
     let lease =
         if alone { Lease::alone(begin(&store, &config, clock.now()).await?) } else { Lease::standby() };
     let certificates = config.server.tls.as_ref().map(Certificates::open).transpose()?;
@@ -159,7 +163,8 @@ pub async fn start(config: Config) -> Result<App, StartError> {
         ));
     }
     let (ops_addr, epoch) = (ops_addr.map(tracing::field::display), service.lease.epoch());
-    tracing::info!(%addr, ops_addr, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
+    let store = service.config().store.place.shown();
+    tracing::info!(%addr, ops_addr, store, tls = certificates.is_some(), epoch, version = env!("CARGO_PKG_VERSION"), "unhang is ready");
     Ok(App { addr, service, certificates, cloud, servers, rooms, sends, writer, answer_within, lock })
 }
 
@@ -192,7 +197,8 @@ fn working_rooms(service: &Arc<Service>, cloud: &Arc<Clients>, sends: &TaskTrack
 async fn take_over(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<(), StoreError> {
     outbox::begin(service).await?;
     traces::begin(service).await?;
-    quarantine::begin(service, latest).await?;
+    let newest_head = heads::newest(&service.config().audit.heads_file).await;
+    quarantine::begin(service, latest, newest_head.map_err(|error| chain(&error))).await?;
     let left = dispatcher::rescue(service).await?;
     if left > 0 {
         tracing::error!(
@@ -387,13 +393,15 @@ impl App {
 /// Leaves the store as the next start likes to find it. False when something of it failed.
 async fn tidy(service: Arc<Service>, writer: JoinHandle<()>) -> bool {
     let ended = end(&service).await.is_ok();
-    if service.lease.is_held() {
+    // What was taken away underneath is not written to any more, nor told of as if it were whole.
+    let is_whole = service.look_at_files().is_none();
+    if service.lease.is_held() && is_whole {
         let _late = tokio::time::timeout(LAST_STAMP, quarantine::stamp(&service)).await;
         heads::record(&service).await;
     }
     let store = service.store.clone();
     drop(service);
-    if let Err(error) = store.fold_log().await {
+    if is_whole && let Err(error) = store.fold_log().await {
         tracing::warn!(error = %chain(&error), "the log stays beside the store; the next start reads it");
     }
     drop(store);

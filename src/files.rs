@@ -7,6 +7,8 @@ use std::io::{Error, ErrorKind, Read as _, Result};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 /// What is there is a pipe, a device, a folder.
 #[derive(Debug, thiserror::Error)]
 #[error("not a regular file")]
@@ -24,7 +26,16 @@ pub fn open(path: &Path) -> Result<File> {
 
 /// Opens a file in another way.
 pub fn open_with(options: &mut OpenOptions, path: &Path) -> Result<File> {
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    opened(options, OFlags::empty(), path)
+}
+
+/// Opens a file of the service's own: its name leads nowhere else, and one that is made is for its owner only.
+pub fn open_own(options: &mut OpenOptions, path: &Path) -> Result<File> {
+    opened(options.mode(0o600), OFlags::NOFOLLOW, path)
+}
+
+fn opened(options: &mut OpenOptions, more: OFlags, path: &Path) -> Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | more;
     let flags = i32::try_from(flags.bits()).map_err(Error::other)?;
     let file = options.custom_flags(flags).open(path)?;
     // Asked of what was opened: under the name there may be something else by now.
@@ -73,6 +84,18 @@ mod tests {
         assert!(open_with(OpenOptions::new().append(true).create(true), &pipe).is_err());
         assert!(is_irregular(&open_with(OpenOptions::new().read(true).append(true), &pipe).unwrap_err()));
         assert!(!is_irregular(&open(&dir.path().join("none")).unwrap_err()));
+    }
+
+    #[test]
+    fn a_file_of_ones_own_is_never_reached_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(open_own(OpenOptions::new().append(true).create(true), &link).is_err());
+        assert!(!target.exists());
+        drop(open_own(OpenOptions::new().append(true).create(true), &target).unwrap());
+        assert!(open_own(OpenOptions::new().read(true), &link).is_err());
+        open_own(OpenOptions::new().read(true), &target).unwrap();
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub async fn append(
 
 /// The newest head of a file; `None` where there is no file or no head in it. For whoever sends heads elsewhere.
 pub async fn newest(path: &Path) -> Result<Option<Head>, HeadError> {
-    on_disk(path, |path| match files::open(path) {
+    on_disk(path, |path| match files::open_own(OpenOptions::new().read(true), path) {
         Ok(mut file) => last_head(&mut file).map(|(head, _)| head),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -192,7 +192,7 @@ async fn on_disk<T: Send + 'static>(
 /// Opens the file to append, for us alone until it is closed: a command may write a head beside the service.
 fn open_locked(path: &Path) -> std::io::Result<File> {
     let is_new = !path.exists();
-    let file = files::open_with(OpenOptions::new().read(true).append(true).create(true), path)?;
+    let file = files::open_own(OpenOptions::new().read(true).append(true).create(true), path)?;
     file.lock()?;
     if is_new {
         files::sync_folder(path)?;

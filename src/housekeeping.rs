@@ -1,4 +1,5 @@
-//! Housekeeping: keeps the ballast where there is room for it, and shows that the hold file can be looked at.
+//! Housekeeping: keeps the ballast where there is room for it, shows that the hold file can be looked at, and looks
+//! whether the files of the store are still there while nobody writes.
 //!
 //! Never: decides anything, or makes or removes a hold.
 
@@ -9,16 +10,21 @@ use jiff::Timestamp;
 
 use crate::service::{Service, hold_file};
 
+/// Gap between two looks at the files of the store.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Gap between two looks at the ballast.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const BALLAST_AGAIN: Duration = Duration::from_secs(5);
 /// Gap between two self-checks of the hold file.
 const SELF_CHECK: Duration = Duration::from_hours(24);
 
 /// Runs until the service stops.
 pub async fn run(service: Arc<Service>) {
-    let mut checked: Option<Instant> = None;
-    while !service.stopping.is_cancelled() {
-        keep_ballast(&service).await;
+    let (mut checked, mut kept): (Option<Instant>, Option<Instant>) = (None, None);
+    while !service.stopping.is_cancelled() && service.look_at_files().is_none() {
+        if kept.is_none_or(|at| at.elapsed() >= BALLAST_AGAIN) {
+            keep_ballast(&service).await;
+            kept = Some(Instant::now());
+        }
         if checked.is_none_or(|at| at.elapsed() >= SELF_CHECK) {
             check_hold_file(&service);
             checked = Some(Instant::now());

@@ -8,7 +8,7 @@ mod lines;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +20,8 @@ pub use lines::{
 };
 
 use crate::domain::limits::earlier;
-use crate::files;
+use crate::durable::{self, Half};
+use crate::files::{self, sync_folder};
 use crate::telemetry::chain;
 
 /// How long intents and answers are kept.
@@ -130,6 +131,22 @@ impl Journal {
     pub fn away(&self, wall: Timestamp) -> Option<SignedDuration> {
         let stamp = self.told().stamp.clone()?;
         Some(away_since(&stamp, wall))
+    }
+
+    /// What became of the file underneath; `None` while it is as it was left. Waits for no disk: a line that is being
+    /// written finds out by itself.
+    pub fn taken_away(&self) -> Option<String> {
+        let inner = self.inner.try_lock().ok()?;
+        inner.file.as_ref()?;
+        let bytes = match inner
+            .ours(&self.path)
+            .and_then(|file| file.metadata().map_err(io(&self.path, "looking at it")))
+        {
+            Ok(meta) => meta.len(),
+            Err(error) => return Some(chain(&error)),
+        };
+        let as_left = if inner.dirty { bytes >= inner.len } else { bytes == inner.len };
+        (!as_left).then(|| chain(&unfit(&self.path, "was cut, or written by somebody else")))
     }
 
     /// Writes a line and waits until the disk has it.
@@ -276,7 +293,7 @@ impl Inner {
             return Err(unfit(path, "could not be opened; put it right, then restart"));
         };
         let own = file.metadata().map_err(io(path, "looking at it"))?;
-        let there = std::fs::metadata(path).map_err(io(path, "looking whether it is still there"))?;
+        let there = std::fs::symlink_metadata(path).map_err(io(path, "looking whether it is still there"))?;
         if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
             return Err(unfit(path, "was replaced while the service ran; put the old one back, or restart"));
         }
@@ -290,18 +307,10 @@ impl Inner {
         for entry in self.known.lines(earlier(now, KEPT), now) {
             text.push_str(&lines::text_of(&entry).ok_or_else(|| unfit(path, "cannot hold this line"))?);
         }
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
-        let trouble = |doing| io(&new, doing);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let mut file = files::open_with(&mut options, &new).map_err(trouble("making it anew"))?;
-        file.write_all(text.as_bytes()).map_err(trouble("writing it anew"))?;
-        file.sync_all().map_err(trouble("syncing it"))?;
-        lock(&file, &new)?;
-        std::fs::rename(&new, path).map_err(trouble("putting it in place"))?;
-        sync_folder(path)?;
+        let mut half = Half::of(path).map_err(io(path, "making it anew"))?;
+        half.file().write_all(text.as_bytes()).map_err(io(path, "writing it anew"))?;
+        lock(half.file(), path)?;
+        let file = half.replace().map_err(io(path, "putting it in place"))?;
         (self.file, self.len, self.dirty) = (Some(file), length(text.as_bytes()), false);
         let (known, _) = parse(text.as_bytes());
         self.known = known;
@@ -312,19 +321,24 @@ impl Inner {
 fn open(path: &Path) -> Result<Inner, JournalError> {
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(io(path, "making its folder"))?;
+    let there = std::fs::symlink_metadata(path);
+    if there.as_ref().is_ok_and(std::fs::Metadata::is_symlink) {
+        return Err(unfit(path, "is a symbolic link; set store.journal to the file itself"));
+    }
+    let is_new = there.is_err();
     let mut options = OpenOptions::new();
-    let is_new = std::fs::symlink_metadata(path).is_err();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = files::open_with(&mut options, path).map_err(|error| match error {
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = files::open_own(&mut options, path).map_err(|error| match error {
         error if files::is_irregular(&error) => {
             unfit(path, "is no regular file; set store.journal to another path")
         }
         error => io(path, "opening it")(error),
     })?;
     lock(&file, path)?;
+    durable::sweep(path).map_err(io(path, "removing what was left half-written"))?;
     if is_new {
         file.sync_all().map_err(io(path, "syncing it"))?;
-        sync_folder(path)?;
+        sync_folder(path).map_err(io(path, "syncing its folder"))?;
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(io(path, "reading it"))?;
@@ -358,8 +372,11 @@ fn parse(bytes: &[u8]) -> (Known, u64) {
 fn keep_damaged(path: &Path, now: Timestamp) -> Result<(), JournalError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".damaged-{}", now.as_millisecond()));
-    std::fs::copy(path, PathBuf::from(name)).map_err(io(path, "keeping the damaged one"))?;
-    sync_folder(path)
+    let trouble = || io(path, "keeping the damaged one");
+    let mut half = Half::of(Path::new(&name)).map_err(trouble())?;
+    let mut damaged = files::open_own(OpenOptions::new().read(true), path).map_err(trouble())?;
+    std::io::copy(&mut damaged, half.file()).map_err(trouble())?;
+    half.create().map(drop).map_err(trouble())
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
@@ -374,11 +391,6 @@ fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn sync_folder(path: &Path) -> Result<(), JournalError> {
-    let synced = files::sync_folder(path);
-    synced.map_err(io(path, "syncing its folder"))
 }
 
 fn length(bytes: &[u8]) -> u64 {

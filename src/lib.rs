@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod dispatcher;
 pub mod domain;
+pub mod durable;
 pub mod export;
 pub mod files;
 pub mod hands;

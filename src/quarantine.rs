@@ -1,4 +1,4 @@
-//! Quarantine: what attempt journal and store know of each other, compared at the start; the stop that follows when the
+//! Quarantine: what attempt journal, heads and store know of each other, compared at the start; the stop that follows when the
 //! store knows less; and the time stamps that the comparison rests on.
 //!
 //! Never: makes the two agree by itself. Only a person ends a quarantine.
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::domain::audit::{Actor, AuditEvent};
+use crate::domain::audit_head;
 use crate::domain::facts::Gap;
 use crate::domain::limits::{WATCH_GAP_MIN, later};
 use crate::domain::remediation::Outcome;
@@ -203,19 +204,19 @@ fn find_lost(findings: &mut Vec<String>, journal: &Known, store: &History, missi
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         findings.push(format!("the store does not know attempt {}{more}", named.join(", ")));
     }
-    if let Some(head) = &journal.head {
-        match &store.audit_hash {
-            // An export holds it, and another replica dispatched when it was pruned.
-            None if head.seq < store.audit_begin => {}
-            None => findings.push(format!(
-                "the journal has seen audit row {}, the store ends at {}",
-                head.seq, store.audit_end
-            )),
-            Some(hash) if *hash != head.hash => {
-                findings.push(format!("audit row {} is not the one that the journal has seen", head.seq));
-            }
-            Some(_) => {}
+    findings.extend(journal.head.as_ref().and_then(|head| lost_row("the journal", head, store)));
+}
+
+/// A row of the audit that somebody outside the store has seen, and the store does not have. `store` was asked for it.
+fn lost_row(who: &str, head: &Head, store: &History) -> Option<String> {
+    match &store.audit_hash {
+        // An export holds it, and another replica dispatched when it was pruned.
+        None if head.seq < store.audit_begin => None,
+        None => Some(format!("{who} has seen audit row {}, the store ends at {}", head.seq, store.audit_end)),
+        Some(hash) if *hash != head.hash => {
+            Some(format!("audit row {} is not the one that {who} has seen", head.seq))
         }
+        Some(_) => None,
     }
 }
 
@@ -239,9 +240,29 @@ pub async fn comparison(service: &Service) -> Result<Comparison, StoreError> {
     Ok(compare(&known, &history, &At::of(&service.store).await?))
 }
 
-/// At the start, before the door opens: compares, opens a quarantine where the two do not agree, and notes how long
-/// nobody watched. `latest` is the newest time in the store as it was found.
-pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<(), StoreError> {
+/// What the store lacks of what its newest head outside knows.
+async fn find_behind_heads(
+    store: &Store,
+    newest: Result<Option<audit_head::Head>, String>,
+) -> Result<Option<String>, StoreError> {
+    match newest {
+        Ok(None) => Ok(None),
+        Ok(Some(newest)) => {
+            let history = store.history(i64::MAX, newest.seq).await?;
+            let head = Head { seq: newest.seq, hash: newest.hash };
+            Ok(lost_row("the newest head of the heads file", &head, &history))
+        }
+        Err(why) => Ok(Some(format!("nobody can tell what the heads of the audit know: {why}"))),
+    }
+}
+
+/// At the start, before the door opens: compares, opens a quarantine where store, journal and the newest head do not
+/// agree, and notes how long nobody watched. `latest` is the newest time in the store as it was found.
+pub async fn begin(
+    service: &Arc<Service>,
+    latest: Option<Timestamp>,
+    newest_head: Result<Option<audit_head::Head>, String>,
+) -> Result<(), StoreError> {
     let now = service.clock.now();
     let known = service.journal.known();
     let (from_attempt, audit_seq) = wanted(&known);
@@ -249,6 +270,7 @@ pub async fn begin(service: &Arc<Service>, latest: Option<Timestamp>) -> Result<
     let at = At::of(&service.store).await?;
     let mut findings = compare(&known, &history, &at).findings;
     let machine = at.machine;
+    findings.extend(find_behind_heads(&service.store, newest_head).await?);
     findings.extend(service.journal.trouble());
     // Of several replicas any may have watched: the store tells until when, and not the journal of this one.
     let watched = if at.is_shared { Known::default() } else { known.clone() };

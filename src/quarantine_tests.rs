@@ -202,7 +202,7 @@ async fn a_first_start_and_a_process_that_was_frozen_are_noted_once() {
     let journal = Arc::new(Journal::open(&config.store.journal));
     let service =
         Arc::new(Service::new(store, journal, Clock::default(), config, Metrics::new(), Lease::alone(1)));
-    begin(&service, None).await.unwrap();
+    begin(&service, None, Ok(None)).await.unwrap();
     let gaps = async || {
         let facts = FactsWanted {
             ends: Vec::new(),
@@ -221,7 +221,7 @@ async fn a_first_start_and_a_process_that_was_frozen_are_noted_once() {
         service.store.clone().facts(facts).await.unwrap().unwatched.len()
     };
     assert_eq!(gaps().await, 1, "before its first start a store saw nothing");
-    begin(&service, Some(service.clock.now())).await.unwrap();
+    begin(&service, Some(service.clock.now()), Ok(None)).await.unwrap();
     sign_of_life(&service).await;
     assert_eq!(gaps().await, 1, "the second start");
     let long_ago = service.clock.wall() - SignedDuration::from_mins(11);

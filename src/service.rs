@@ -167,6 +167,22 @@ impl Service {
         }
     }
 
+    /// Whether this process does what only one may do, and can.
+    pub fn dispatches(&self) -> bool {
+        self.lease.is_held() && !self.store.has_ended()
+    }
+
+    /// What was taken away underneath, or why nothing can be written any more. The first time that it is seen everything
+    /// stops: what is promised from then on nobody would find again.
+    pub fn look_at_files(&self) -> Option<String> {
+        let why = self.store.doubt().or_else(|| self.store.taken_away())?;
+        if !self.stopping.is_cancelled() {
+            self.halt("store", &why);
+            self.stopping.cancel();
+        }
+        Some(why)
+    }
+
     /// Whether this process may send. Asked anew each time: nothing of it is remembered but what was told in the log.
     pub fn health(&self) -> Health {
         if !self.lease.is_held() {
@@ -174,6 +190,7 @@ impl Service {
             return Health { halted: self.lease.why_not(), disk: self.full_disk(), ..Health::default() };
         }
         let halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned();
+        let halted = halted.or_else(|| self.store.doubt());
         let stopping = self.stopping.is_cancelled().then(|| "the service is stopping".to_owned());
         let clock = self.clock_watch.fault(Moment::now(), self.date_demand(), self.clock.behind_ms());
         let health = Health {

@@ -27,6 +27,7 @@ const FLOORS: [(&str, u8); 33] = [
     ("clock", 1),
     ("telemetry", 1),
     ("config", 1),
+    ("durable", 1),
     ("store", 2),
     ("ncloud", 2),
     ("tls", 2),

@@ -2,7 +2,7 @@
 //!
 //! Never: overwrites a file, calls the cloud, or touches a store that a running service owns but to read it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::place::{CERTIFICATE, ConfigArgs, StoreArgs};
 use super::store::walk;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, check_report};
-use crate::files;
+use crate::durable::Half;
 use crate::ncloud::{InterruptClient, Reader};
 use crate::store::Store;
 use crate::telemetry::chain;
@@ -122,27 +122,25 @@ pub(super) async fn backup(args: BackupArgs, out: &mut Out) -> Result<(), Failur
     }
     let mut progress = Out::stderr();
     progress.progress(format_args!("copying {} MiB", store.size_bytes().await? >> 20))?;
-    store.backup(&args.to).await?;
-    sync(&args.to)
-        .map_err(|error| Failure::unreachable(format!("cannot sync {}: {error}", args.to.display())))?;
-    let copy = Store::open_read_only(&args.to).await?;
+    let trouble =
+        |error: std::io::Error| Failure::unreachable(format!("cannot write {}: {error}", args.to.display()));
+    // An empty file is written into; until it is whole and verified it has no name that anybody would restore from.
+    let half = Half::of(&args.to).map_err(trouble)?;
+    store.backup(half.path()).await?;
+    let copy = Store::open_read_only(half.path()).await?;
     let ring = args.store.config_if_any()?.map(|config| config.audit.ring()).unwrap_or_default();
     let report = walk(&copy, &ring).await?;
     if let Some(fault) = report.fault {
         return Err(Failure::not_so(format!("the copy does not verify: row {}: {}", fault.seq, fault.what)));
     }
+    let bytes = copy.size_bytes().await?;
+    drop(copy);
+    half.create().map_err(trouble)?;
     out.line(format_args!(
-        "{}: {} bytes, {} audit rows verified, last hash {}",
+        "{}: {bytes} bytes, {} audit rows verified, last hash {}",
         args.to.display(),
-        copy.size_bytes().await?,
         report.rows,
         report.last_hash
     ))?;
     Ok(())
-}
-
-/// A copy that is not on the disk yet is none, and neither is one whose name is not.
-fn sync(path: &Path) -> std::io::Result<()> {
-    files::open(path)?.sync_all()?;
-    files::sync_folder(path)
 }

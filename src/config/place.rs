@@ -48,6 +48,16 @@ impl Place {
         }
     }
 
+    /// As it is displayed, but a path from the root on, so that it is found from anywhere.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::File(path) => {
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+            }
+            Self::Server(server) => server.url.clone(),
+        }
+    }
+
     /// The file, where it is one.
     pub fn file(&self) -> Option<&Path> {
         match self {

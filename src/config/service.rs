@@ -75,6 +75,12 @@ pub(super) fn networks(section: &mut Section<'_>, key: &'static str) -> Vec<IpNe
 pub(super) fn store(mut section: Section<'_>, vault: Vault<'_>) -> StoreConfig {
     let place = section.parsed("url", Place::EXPECTED, Place::parse);
     let place = place.unwrap_or_else(|| Place::File(PathBuf::from("data/unhang.db")));
+    if place.file().is_some_and(Path::is_relative) {
+        section.warning(
+            "url",
+            "is relative to the working directory: started in another one, the service begins a new store that knows of nothing; write sqlite:/// and an absolute path",
+        );
+    }
     let place = password(&mut section, place, vault);
     let folder = section.text("folder").map(PathBuf::from);
     if folder.is_some() && !place.is_shared() {

@@ -45,8 +45,10 @@ pub(super) struct Checks {
     /// `ok`, `failed` or `slow`.
     store: &'static str,
     stopping: bool,
-    /// It does what only one of several replicas does: it holds the lease, or is alone.
+    /// It does what only one of several replicas does: it holds the lease, or is alone; and nobody has replaced it.
     dispatches: bool,
+    /// `ok`, or why nothing is sent whatever the cloud and the clock say.
+    halted: String,
     /// `ok`, or why this replica would not take over: its configuration is not that of the one that dispatches.
     config: String,
     /// Nothing makes us blind.
@@ -112,6 +114,7 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
         Ok(Err(_)) => "failed",
         Err(_elapsed) => "slow",
     };
+    let taken_away = service.look_at_files();
     let stopping = service.stopping.is_cancelled();
     let health = service.health();
     let information =
@@ -119,7 +122,8 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
     let checks = Checks {
         store,
         stopping,
-        dispatches: service.lease.is_held(),
+        dispatches: service.dispatches() && taken_away.is_none(),
+        halted: taken_away.clone().or_else(|| health.halted.clone()).unwrap_or_else(|| "ok".to_owned()),
         config: service.lease.barred().unwrap_or_else(|| "ok".to_owned()),
         may_send: may_send(&health),
         clock: health.clock.unwrap_or_else(|| "ok".to_owned()),
@@ -128,10 +132,14 @@ pub(super) async fn readyz(door: Data<Door>) -> Result<HttpResponse, Problem> {
         queue_depth: service.store.waiting(),
         information,
     };
-    if store == "ok" && !stopping {
+    if store == "ok" && !stopping && taken_away.is_none() {
         return Ok(HttpResponse::Ok().json(Ready { ready: true, checks }));
     }
-    let why = if stopping { "the service is stopping" } else { "the store does not answer" };
+    let why = match taken_away {
+        Some(_) => "the store is not the one that was written to before",
+        None if stopping => "the service is stopping",
+        None => "the store does not answer",
+    };
     Err(Problem::new(Code::NotReady, why).with("ready", false).with("checks", json!(checks)))
 }
 
@@ -188,7 +196,7 @@ fn refresh_certificate(metrics: &Metrics, standing: &Standing) {
 async fn refresh(service: &Service, config: &Config, now: Timestamp) -> Result<(), StoreError> {
     let metrics = &service.metrics;
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    metrics.dispatches.set(i64::from(service.lease.is_held()));
+    metrics.dispatches.set(i64::from(service.dispatches()));
     metrics.queue_depth.set(number(service.store.waiting()));
     metrics.store_bytes.set(i64::try_from(service.store.size_bytes().await.unwrap_or(0)).unwrap_or(i64::MAX));
     let free = free_bytes(&service.config().store.path).unwrap_or(0);

@@ -193,6 +193,7 @@ impl Tx {
                 .fetch_one(self.db().await?)
                 .await
                 .doing("beginning an epoch")?;
+        self.own_epoch = Some(id);
         Ok(id)
     }
 

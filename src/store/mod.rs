@@ -9,6 +9,7 @@ mod db;
 mod deliveries;
 mod disk;
 mod facts;
+mod files;
 mod fires;
 mod guards;
 mod guest;
@@ -122,6 +123,12 @@ pub enum StoreError {
         /// How that is known.
         why: String,
     },
+    /// Another process has begun to own the store's file. Nothing is written.
+    #[error("another process owns the store now, as number {epoch}")]
+    Fenced {
+        /// Its number.
+        epoch: i64,
+    },
     /// It cannot be moved to another place; nothing of it was.
     #[error("the store cannot be moved: {why}")]
     Unmovable {
@@ -167,7 +174,7 @@ impl StoreError {
 
     /// Nobody knows any more what the store holds: this process must not go on with it.
     fn is_doubt(&self) -> bool {
-        matches!(self, Self::InDoubt { .. } | Self::WentBack { .. })
+        matches!(self, Self::InDoubt { .. } | Self::WentBack { .. } | Self::Fenced { .. })
     }
 
     /// It concerns every job of a batch, and would concern each of them alone.
@@ -180,6 +187,7 @@ impl StoreError {
         match self {
             Self::NotBegun { why, code } => Self::NotBegun { why: why.clone(), code: *code },
             Self::WentBack { why } => Self::WentBack { why: why.clone() },
+            Self::Fenced { epoch } => Self::Fenced { epoch: *epoch },
             other @ (Self::Query { .. }
             | Self::Unreadable { .. }
             | Self::Stopped
@@ -204,6 +212,7 @@ impl StoreError {
             | Self::NoKey { .. }
             | Self::Unwritten
             | Self::WentBack { .. }
+            | Self::Fenced { .. }
             | Self::Unmovable { .. }
             | Self::Stopped => None,
         }

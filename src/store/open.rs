@@ -16,8 +16,9 @@ use tokio::sync::watch;
 
 use super::db::{Pool, query, query_scalar};
 use super::deliveries::BodyKey;
+use super::files::Files;
 use super::wal::Wal;
-use super::writer::{Announced, CommitStats, Tx, TxFuture, Writer};
+use super::writer::{Announced, CommitStats, Target, Tx, TxFuture, Writer};
 use super::{Doing, StoreError, postgres};
 use crate::config::Place;
 use crate::domain::audit_key::AuditKey;
@@ -97,6 +98,12 @@ pub enum OpenError {
         /// What the check said.
         why: String,
     },
+    /// Its files were changed while they were opened.
+    #[error("{why}, while it was being opened; start again")]
+    Files {
+        /// What was seen.
+        why: String,
+    },
     /// Anything else that the database said.
     #[error("cannot open the store {path} while {doing}: {source}")]
     Database {
@@ -119,6 +126,8 @@ pub struct Store {
     pub(super) writer: Option<Writer>,
     pub(super) place: Place,
     pub(super) news: watch::Receiver<i64>,
+    /// Its files as they were when it was opened to write.
+    pub(super) files: Option<Files>,
 }
 
 impl Store {
@@ -160,10 +169,12 @@ impl Store {
             .await
             .map_err(|source| refusal(&shown, "looking for the end of the audit", source))?;
         let (tell, news) = watch::channel(newest);
-        let (writer, task) = Writer::new(Pool::Sqlite(pool), key, Some(Wal::of(path)), tell, observe);
+        let files = Files::of(path).map_err(|why| OpenError::Files { why })?;
+        let target = Target { pool: Pool::Sqlite(pool), key, file: Some((Wal::of(path), files.clone())) };
+        let (writer, task) = Writer::new(target, tell, observe);
         let place = Place::File(path.to_owned());
         let (readers, people) = (Pool::Sqlite(readers), Pool::Sqlite(people));
-        Ok((Self { readers, people, writer: Some(writer), place, news }, task))
+        Ok((Self { readers, people, writer: Some(writer), place, news, files: Some(files) }, task))
     }
 
     /// Makes the folder that a store of this path is kept in.
@@ -210,7 +221,8 @@ impl Store {
         // Nobody writes through it, so it has no news either.
         let (_tell, news) = watch::channel(0);
         let readers = Pool::Sqlite(readers(path, READERS).await?);
-        Ok(Self { people: readers.clone(), readers, writer: None, place: Place::File(path.to_owned()), news })
+        let place = Place::File(path.to_owned());
+        Ok(Self { people: readers.clone(), readers, writer: None, place, news, files: None })
     }
 
     /// The place of the newest audit row that this process has committed; changes with each commit that adds one.
@@ -283,6 +295,24 @@ impl Store {
     /// Whether nothing can be written any more: the writer has ended, as it does when the store is in doubt.
     pub fn has_ended(&self) -> bool {
         self.writer.as_ref().is_none_or(Writer::has_ended)
+    }
+
+    /// Why the writer has ended, where the store is in doubt.
+    pub fn doubt(&self) -> Option<String> {
+        self.writer.as_ref().and_then(Writer::doubt)
+    }
+
+    /// Has another file watched like those of the store: where it is not as it was left, nobody is answered any more.
+    pub fn also_watch(&self, witness: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        if let Some(writer) = &self.writer {
+            writer.also_watch(Box::new(witness));
+        }
+    }
+
+    /// What has been taken away underneath; `None` when all that is written to is still there.
+    pub fn taken_away(&self) -> Option<String> {
+        let files = self.files.as_ref().and_then(|files| files.are_there().err());
+        files.or_else(|| self.writer.as_ref().and_then(Writer::witness))
     }
 
     /// The latest time that the store knows of; the clock must not run behind it.

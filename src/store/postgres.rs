@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::db::{Pool, answered, silent};
 use super::open::{OpenError, PEOPLE, Store};
-use super::writer::{self, CommitStats, Writer};
+use super::writer::{self, CommitStats, Target, Writer};
 use crate::config::{Place, Server};
 use crate::domain::audit_key::AuditKey;
 
@@ -68,13 +68,14 @@ pub(super) async fn open(
         .map_err(fail("looking for the end of the audit"))?;
     let (tell, news) = watch::channel(newest);
     let listener = listen(options, tell.clone());
-    let (writer, task) = Writer::new(Pool::Postgres(pool), key, None, tell, observe);
+    let (writer, task) = Writer::new(Target { pool: Pool::Postgres(pool), key, file: None }, tell, observe);
     let store = Store {
         readers: Pool::Postgres(readers),
         people: Pool::Postgres(people),
         writer: Some(writer),
         place: Place::Server(server.clone()),
         news,
+        files: None,
     };
     let both = async move {
         tokio::select! {
@@ -98,7 +99,8 @@ pub(super) async fn open_read_only(server: &Server) -> Result<Store, OpenError> 
     }
     let (_tell, news) = watch::channel(0);
     let readers = Pool::Postgres(readers);
-    Ok(Store { people: readers.clone(), readers, writer: None, place: Place::Server(server.clone()), news })
+    let place = Place::Server(server.clone());
+    Ok(Store { people: readers.clone(), readers, writer: None, place, news, files: None })
 }
 
 fn options(server: &Server) -> Result<PgConnectOptions, OpenError> {

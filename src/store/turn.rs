@@ -18,8 +18,10 @@ pub(super) struct Turn {
     server: Option<String>,
     /// The transaction of the turn before did not come to its end here.
     ended_badly: bool,
-    /// PostgreSQL: the newest audit row that was written here, and its hash.
+    /// The newest audit row that was written here, and its hash.
     head: Option<(i64, String)>,
+    /// SQLite: our number as the owner of the file, once we have one.
+    epoch: Option<i64>,
 }
 
 impl Turn {
@@ -34,9 +36,9 @@ impl Turn {
         Self { ended_badly: true, ..self.clone() }
     }
 
-    /// The same, with the newest audit row that was written in it.
-    pub(super) fn with_head(self, head: Option<(i64, String)>) -> Self {
-        Self { head: head.or(self.head), ..self }
+    /// The same, with what was written in it: the newest audit row, and our number where it was given.
+    pub(super) fn with(self, head: Option<(i64, String)>, epoch: Option<i64>) -> Self {
+        Self { head: head.or(self.head), epoch: epoch.or(self.epoch), ..self }
     }
 
     /// Whether the store has gone back behind that turn: a standby that had not heard of all was promoted, or a copy
@@ -63,7 +65,12 @@ pub(super) async fn take(pool: &Pool, before: &Turn) -> Result<(Connection, Turn
                 .fetch_one(&mut inner)
                 .await
                 .doing("asking whether anybody else has written")?;
-            Ok((inner, Turn { count, ..Turn::default() }))
+            let turn = Turn { count, server: None, ended_badly: false, ..before.clone() };
+            if !turn.follows(before) {
+                still_there(&mut inner, before).await?;
+                still_ours(&mut inner, before).await?;
+            }
+            Ok((inner, turn))
         }
         Pool::Postgres(pool) => {
             let mut inner = Connection::PostgresTx(pool.begin_with("BEGIN").await.map_err(not_begun)?);
@@ -73,7 +80,7 @@ pub(super) async fn take(pool: &Pool, before: &Turn) -> Result<(Connection, Turn
                     .fetch_one(&mut inner)
                     .await
                     .map_err(not_begun)?;
-            let turn = Turn { count, server: Some(server), ended_badly: false, head: before.head.clone() };
+            let turn = Turn { count, server: Some(server), ended_badly: false, ..before.clone() };
             if let Some(why) = turn.went_back(before) {
                 return Err(StoreError::WentBack { why });
             }
@@ -104,6 +111,17 @@ async fn still_there(inner: &mut Connection, before: &Turn) -> Result<(), StoreE
         return Ok(());
     }
     Err(StoreError::WentBack { why: format!("audit row {seq}, which was written here, is not in it") })
+}
+
+/// Of a file only one is the owner, and whoever begins has a larger number. On a server each replica writes, and the
+/// database itself refuses an intent of an older number.
+async fn still_ours(inner: &mut Connection, before: &Turn) -> Result<(), StoreError> {
+    let Some(own) = before.epoch else { return Ok(()) };
+    let epoch: i64 = query_scalar("SELECT coalesce(max(epoch), 0) FROM owner")
+        .fetch_one(inner)
+        .await
+        .doing("asking who owns the store")?;
+    if epoch > own { Err(StoreError::Fenced { epoch }) } else { Ok(()) }
 }
 
 /// Ends a turn and keeps what was written. `newest`: the last audit row, which other replicas are told of.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::SqlitePool;
 
+use super::lock::beside;
+
 /// Above this the log is folded when nobody waits for the writer.
 const FOLD_IDLE_BYTES: u64 = 16 << 20;
 /// Above this it is folded between two batches: readers that follow each other without a gap keep SQLite from beginning
@@ -15,10 +17,12 @@ const FOLD_BUSY_BYTES: u64 = 32 << 20;
 /// Pause after a fold that readers were in the way of.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What became of the connection.
+/// What was done, and what became of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Folded {
-    /// It is as it was.
+    /// Nothing was folded.
+    Nothing,
+    /// Something was folded, or not all of it; the connection is as it was.
     ConnectionKept,
     /// It was closed; the next one is another.
     ConnectionClosed,
@@ -34,9 +38,7 @@ pub(super) struct Wal {
 impl Wal {
     /// The log that belongs to a store.
     pub(super) fn of(store: &Path) -> Self {
-        let mut path = store.as_os_str().to_owned();
-        path.push("-wal");
-        Self { path: PathBuf::from(path), not_before: None }
+        Self { path: beside(store, "-wal"), not_before: None }
     }
 
     /// Its size in bytes; 0 when there is none.
@@ -49,7 +51,7 @@ impl Wal {
         let bytes = self.bytes();
         let large = bytes > if idle { FOLD_IDLE_BYTES } else { FOLD_BUSY_BYTES };
         if !large || self.not_before.is_some_and(|at| Instant::now() < at) {
-            return Folded::ConnectionKept;
+            return Folded::Nothing;
         }
         match truncate(pool).await {
             Ok(true) => self.not_before = None,

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
 use super::db::{Connection, Pool};
 use super::deliveries::BodyKey;
+use super::files::Files;
 use super::image::{Image, Part};
 use super::turn::{self, Turn};
 use super::waiting::Waiting;
@@ -43,6 +44,8 @@ pub struct Tx {
     pub(super) audit_head: Option<(i64, String)>,
     /// What the audit is hashed with.
     pub(super) audit_key: Option<AuditKey>,
+    /// Our number as the owner, where it was given in this transaction.
+    pub(super) own_epoch: Option<i64>,
     /// Bodies that no delivery had, as far as this transaction knows.
     pub(super) first_of_body: BTreeSet<BodyKey>,
 }
@@ -89,6 +92,33 @@ struct Job {
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
     waiting: Arc<AtomicUsize>,
+    told: Arc<Told>,
+}
+
+/// Says what is wrong with a file that must be as it was left.
+type Witness = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the writer is told from outside, and tells.
+#[derive(Default)]
+struct Told {
+    /// Asked after each commit, before the answers.
+    witness: OnceLock<Witness>,
+    /// Why the writer has ended, where the store is in doubt.
+    doubt: OnceLock<String>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Told").field("doubt", &self.doubt).finish_non_exhaustive()
+    }
+}
+
+/// What a writer writes to.
+pub(super) struct Target {
+    pub(super) pool: Pool,
+    pub(super) key: Option<AuditKey>,
+    /// The log and the files, where they are ours.
+    pub(super) file: Option<(Wal, Files)>,
 }
 
 impl std::fmt::Debug for Job {
@@ -109,15 +139,30 @@ pub struct CommitStats {
 impl Writer {
     /// A writer and the task that must be spawned to run it. It ends when every handle is dropped.
     pub(super) fn new(
-        pool: Pool,
-        key: Option<AuditKey>,
-        wal: Option<Wal>,
+        target: Target,
         news: watch::Sender<i64>,
         observe: impl Fn(CommitStats) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, inbox) = mpsc::channel(BATCH_MAX * 16);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        (Self { jobs, waiting: Arc::clone(&waiting) }, run(pool, key, wal, news, inbox, waiting, observe))
+        let writer = Self { jobs, waiting: Arc::default(), told: Arc::default() };
+        let (waiting, told) = (Arc::clone(&writer.waiting), Arc::clone(&writer.told));
+        (writer, run(target, news, inbox, waiting, told, observe))
+    }
+
+    /// Something else must be as it was left before anybody is answered.
+    pub(super) fn also_watch(&self, witness: Witness) {
+        // One journal in a process: the first stays.
+        drop(self.told.witness.set(witness));
+    }
+
+    /// What that finds now.
+    pub(super) fn witness(&self) -> Option<String> {
+        self.told.witness.get().and_then(|ask| ask())
+    }
+
+    /// Why it has ended, where the store is in doubt.
+    pub(super) fn doubt(&self) -> Option<String> {
+        self.told.doubt.get().cloned()
     }
 
     /// Jobs that wait for a commit.
@@ -160,16 +205,17 @@ impl Writer {
 }
 
 async fn run(
-    pool: Pool,
-    key: Option<AuditKey>,
-    mut wal: Option<Wal>,
+    target: Target,
     news: watch::Sender<i64>,
     mut inbox: mpsc::Receiver<Job>,
     waiting: Arc<AtomicUsize>,
+    told: Arc<Told>,
     observe: impl Fn(CommitStats) + Send,
 ) {
+    let Target { pool, key, file } = target;
+    let (mut wal, files) = file.unzip();
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    let mut kept = Kept::default();
+    let mut kept = Kept { image: Image::default(), turn: Turn::default(), files, told };
     let most = match pool {
         Pool::Sqlite(_) => BATCH_MAX,
         Pool::Postgres(_) => BATCH_MAX_ON_A_SERVER,
@@ -194,14 +240,22 @@ async fn run(
         observe(CommitStats { jobs, seconds: begun.elapsed().as_secs_f64() });
         if let Some(error) = doubt {
             // Nobody knows what the store holds now. Whoever starts next reads it anew.
-            tracing::error!(error = %chain(&error), "the writer ends: the store is in doubt");
+            let why = chain(&error);
+            tracing::error!(error = why, "the writer ends: the store is in doubt");
+            drop(kept.told.doubt.set(why));
             return;
         }
-        if let (Some(wal), Pool::Sqlite(pool)) = (&mut wal, &pool)
-            && wal.fold(pool, inbox.is_empty()).await == Folded::ConnectionClosed
-        {
-            // The version that a connection tells is its own.
-            kept = Kept::default();
+        if let (Some(wal), Pool::Sqlite(pool)) = (&mut wal, &pool) {
+            match wal.fold(pool, inbox.is_empty()).await {
+                Folded::Nothing => {}
+                Folded::ConnectionKept => kept.leave_files(),
+                Folded::ConnectionClosed => {
+                    // The version that a connection tells is its own.
+                    kept.image = Image::default();
+                    kept.turn = kept.turn.ended_badly();
+                    kept.leave_files();
+                }
+            }
         }
     }
 }
@@ -261,7 +315,11 @@ async fn in_time(
     kept: &mut Kept,
     jobs: &mut [Job],
 ) -> Result<Option<i64>, StoreError> {
-    match pool {
+    let went_back = |why| StoreError::WentBack { why };
+    if let Some(files) = &kept.files {
+        files.are_as_left().map_err(went_back)?;
+    }
+    let done = match pool {
         Pool::Sqlite(_) => commit(pool, key, kept, jobs).await,
         Pool::Postgres(_) if jobs.iter().any(|job| job.announced.takes_long) => {
             commit(pool, key, kept, jobs).await
@@ -270,14 +328,33 @@ async fn in_time(
             Ok(done) => done,
             Err(_elapsed) => Err(StoreError::InDoubt { source: sqlx::Error::PoolTimedOut }),
         },
+    };
+    let left = kept.files.as_mut().map_or(Ok(()), |files| files.leave(false));
+    let newest = done?;
+    // What was committed into a file that nobody finds again is not promised to anybody.
+    left.map_err(went_back)?;
+    match kept.told.witness.get().and_then(|ask| ask()) {
+        None => Ok(newest),
+        Some(why) => Err(went_back(why)),
     }
 }
 
 /// What lasts from one batch to the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     image: Image,
     turn: Turn,
+    files: Option<Files>,
+    told: Arc<Told>,
+}
+
+impl Kept {
+    /// A fault is found again before the next transaction.
+    fn leave_files(&mut self) {
+        if let Some(files) = &mut self.files {
+            drop(files.leave(true));
+        }
+    }
 }
 
 /// Runs all jobs in one transaction, while nobody else writes. Any error ends the transaction; nothing of it stays, nor
@@ -301,6 +378,7 @@ async fn commit(
         waiting: Waiting::default(),
         audit_head: None,
         audit_key: key.cloned(),
+        own_epoch: None,
         first_of_body: BTreeSet::new(),
     };
     if let Err(error) = run_all(&mut tx, jobs).await {
@@ -310,7 +388,7 @@ async fn commit(
     // The head is read for an append and for nothing else.
     let newest = tx.audit_head.as_ref().map(|(seq, _)| *seq);
     turn::end(tx.inner, newest).await?;
-    *kept = Kept { image: tx.image, turn: turn.with_head(tx.audit_head) };
+    (kept.image, kept.turn) = (tx.image, turn.with(tx.audit_head, tx.own_epoch));
     Ok(newest)
 }
 

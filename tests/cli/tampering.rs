@@ -392,6 +392,30 @@ fn a_changed_or_foreign_export_does_not_verify() {
 }
 
 #[test]
+fn a_copy_that_does_not_verify_is_left_nowhere_and_stands_in_nobodys_way() {
+    let site = Site::new(false, false);
+    let (store, copy) = (site.text("unhang.db"), site.text("copy.db"));
+    let names = || {
+        let entries = std::fs::read_dir(site.folder.path()).unwrap().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    // What a command that was killed has left behind.
+    std::fs::write(site.path(".copy.db.killed.half"), "half").unwrap();
+    let before = names();
+    sql(&site.path("unhang.db"), &["UPDATE audit SET at = at + 1 WHERE seq = 2"]);
+    let output = run(&["backup", "--store", &store, &copy]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("the copy does not verify: row 2"), "{}", stderr(&output));
+    assert_eq!(names(), before);
+    sql(&site.path("unhang.db"), &["UPDATE audit SET at = at - 1 WHERE seq = 2"]);
+    let output = run(&["backup", "--store", &store, &copy]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(names().len(), before.len() + 1, "the copy and nothing else: {:?}", names());
+}
+
+#[test]
 fn a_checkpoint_wants_the_service_stopped_and_a_whole_audit() {
     let site = Site::new(true, true);
     let export = site.text("old.ndjson");

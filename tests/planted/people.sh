@@ -14,7 +14,7 @@ plant silences-without-end src/hands.rs \
   's/if let Err\(why\) = hold::room_for\(&new\.matchers, &tx\.silences\(now\)\.await\?\) \{/if let Err(why) = hold::room_for(&new.matchers, &[]) {/' \
   --test service people::silences
 plant opened-with-waiting src/files.rs \
-  's/let flags = rustix::fs::OFlags::NONBLOCK \| rustix::fs::OFlags::NOCTTY;/let flags = rustix::fs::OFlags::NOCTTY;/' \
+  's/let flags = OFlags::NONBLOCK \| OFlags::NOCTTY/let flags = OFlags::NOCTTY/' \
   --test service people::no_file
 plant a-hanging-room-holds-the-stop src/app.rs \
   's/const ROOMS_END_WITHIN: Duration = Duration::from_secs\(6\);/const ROOMS_END_WITHIN: Duration = Duration::from_secs(60);/' \

@@ -179,6 +179,67 @@ fn a_store_that_lost_only_alerts_is_found_by_its_audit() {
     stands_still(&service, &cloud, "audit row");
 }
 
+/// Takes the store away, as a volume that is lost does.
+fn lose(site: &Site) {
+    for end in ["", "-wal", "-shm"] {
+        let mut name = site.store().into_os_string();
+        name.push(end);
+        let _not_there = std::fs::remove_file(PathBuf::from(name));
+    }
+}
+
+#[test]
+fn a_store_that_is_older_than_its_newest_head_is_a_quarantine_though_the_journal_went_back_with_it() {
+    let cloud = Cloud::start(fleet(3));
+    let site = site(&cloud);
+    let service = started(&site, 3);
+    interrupted(&service, SECOND);
+    assert_eq!(service.stop().0, 0);
+    let older = site.dir.path().join("older");
+    std::fs::copy(site.store(), older.with_extension("db")).unwrap();
+    std::fs::copy(journal(&site), older.with_extension("journal")).unwrap();
+    let service = started(&site, 3);
+    interrupted(&service, FIRST);
+    assert_eq!(service.stop().0, 0);
+
+    // Store and journal are rolled back together; only the heads lie elsewhere.
+    restore(&site, &older.with_extension("db"));
+    std::fs::copy(older.with_extension("journal"), journal(&site)).unwrap();
+    let service = started(&site, 3);
+    stands_still(&service, &cloud, "newest head");
+    let why = json!({ "reason": "the first server was interrupted, its dump is there" });
+    assert_eq!(service.post("/api/v1/quarantine/clear", LEAD, &why).0, 200);
+    assert_eq!(service.stop().0, 0);
+    let service = started(&site, 3);
+    assert_eq!(quarantine(&service)["quarantine"], Value::Null, "a person has looked");
+    assert_eq!(service.stop().0, 0);
+
+    // The same with nothing left of either.
+    lose(&site);
+    std::fs::remove_file(journal(&site)).unwrap();
+    let service = started(&site, 3);
+    stands_still(&service, &cloud, "newest head");
+    service.kill();
+    assert_eq!(cloud.effects().values().copied().collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn an_empty_store_beside_a_journal_that_knows_more_is_a_quarantine() {
+    let cloud = Cloud::start(fleet(3));
+    let site = site(&cloud);
+    let service = started(&site, 3);
+    interrupted(&service, SECOND);
+    assert_eq!(service.stop().0, 0);
+    lose(&site);
+    for file in std::fs::read_dir(site.store().parent().unwrap()).unwrap().flatten() {
+        if file.file_name().to_string_lossy().ends_with(".heads") {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    let service = started(&site, 3);
+    stands_still(&service, &cloud, "does not know attempt 1");
+}
+
 #[test]
 fn a_journal_that_is_missing_or_of_another_store_is_a_quarantine() {
     let cloud = Cloud::start(fleet(3));
@@ -356,24 +417,24 @@ fn an_answer_that_was_read_and_not_stored_is_taken_from_the_journal_for_its_own_
 }
 
 #[test]
-fn while_the_journal_cannot_be_written_nothing_is_sent_and_then_it_is() {
+fn without_its_journal_a_service_ends_and_with_it_all_goes_on() {
     let cloud = Cloud::start(fleet(3));
     let site = site(&cloud);
     let service = started(&site, 3);
     let away = site.dir.path().join("away");
     std::fs::rename(journal(&site), &away).unwrap();
     std::fs::create_dir(journal(&site)).unwrap();
-    assert_eq!(fire(&service, FIRST)["decision"], "remediate");
-    let waiting = eventually("the remediation to wait", || {
-        service.remediations().into_iter().find(|one| one["reason"] == "blind")
-    });
-    assert_eq!(waiting["state"], "queued", "{waiting}");
-    let (_, ready) = service.get("/readyz", VIEWER);
-    assert_eq!(ready["checks"]["maySend"], false, "{ready}");
-    fire(&service, SECOND);
+    // Whether or not it has noticed by itself by now: nothing is promised.
+    let starts_at = now_text();
+    let answer = service.deliver(&delivery(&[alert(FIRST, "firing", &starts_at)], &starts_at));
+    assert!(answer.as_ref().is_none_or(|(status, _)| *status == 503), "{answer:?}");
+    assert_eq!(eventually("the process to end", || service.ended()), 3);
     assert_eq!(cloud.running.ledger().len(), 0);
     std::fs::remove_dir(journal(&site)).unwrap();
     std::fs::rename(&away, journal(&site)).unwrap();
+    let service = started(&site, 3);
+    fire(&service, FIRST);
+    fire(&service, SECOND);
     for server in [FIRST, SECOND] {
         service.wait_for(server, &["accepted", "confirmed"]);
         assert_eq!(cloud.requests(server), 1);

@@ -35,6 +35,7 @@ mod people;
 mod postgres;
 mod rebooted;
 mod receiver;
+mod replaced;
 mod replicas;
 mod rotation;
 mod senders;

@@ -21,8 +21,9 @@ use crate::config::Place;
 use crate::domain::audit::{Actor, AuditEvent};
 use crate::domain::audit_key::AuditKey;
 use crate::domain::chain::{CHECKPOINT, Checkpoint, Inspection};
+use crate::durable::Half;
 use crate::export;
-use crate::files::{self, sync_folder};
+use crate::files;
 use crate::journal::Journal;
 use crate::store::{DataLock, Store, inspect};
 use crate::telemetry::chain;
@@ -98,8 +99,11 @@ pub(super) async fn run(args: CheckpointArgs, out: &mut Out) -> Result<(), Failu
         });
         return Err(Failure::not_so(format!("no row is older than {}{why}", args.before)));
     };
-    write_export(&store, last_seq, &args.export).await?;
-    let mut checkpoint = read_back(&store, &witness, &args.export, last_seq).await?;
+    let half = write_export(&store, last_seq, &args.export).await?;
+    let mut checkpoint = read_back(&store, &witness, half.path(), last_seq).await?;
+    checkpoint.export_name = args.export.file_name().map(|name| name.to_string_lossy().into_owned());
+    half.create()
+        .map_err(|error| Failure::unreachable(format!("cannot write {}: {error}", args.export.display())))?;
     drop(store);
     checkpoint.before = args.before;
     checkpoint.pruned = args.prune;
@@ -130,22 +134,20 @@ async fn first_to_stay(store: &Store, args: &StoreArgs) -> Result<Option<i64>, F
     Ok(named.into_iter().chain(newest).min())
 }
 
-async fn write_export(store: &Store, last_seq: i64, path: &Path) -> Result<(), Failure> {
+async fn write_export(store: &Store, last_seq: i64, path: &Path) -> Result<Half, Failure> {
     let trouble =
         |error: std::io::Error| Failure::unreachable(format!("cannot write {}: {error}", path.display()));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut half = tempfile::NamedTempFile::new_in(folder).map_err(trouble)?;
+    let mut half = Half::of(path).map_err(trouble)?;
     let mut after = 0;
     loop {
         let page = store.audit_between(after, last_seq, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.seq;
         let text = export::ndjson(&page).map_err(|error| Failure::not_so(chain(&error)))?;
-        half.write_all(&text).map_err(trouble)?;
+        half.file().write_all(&text).map_err(trouble)?;
     }
-    half.as_file().sync_all().map_err(trouble)?;
-    half.persist_noclobber(path).map_err(|error| trouble(error.error))?;
-    sync_folder(path).map_err(trouble)
+    half.file().sync_all().map_err(trouble)?;
+    Ok(half)
 }
 
 /// Reads the file as it is on the disk now: every row, its place in the chain, and its end beside the store's.
@@ -175,7 +177,7 @@ async fn read_back(
         last_hash: end.hash,
         keyed: end.key_id.is_some(),
         export_sha256: sha256,
-        export_name: path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        export_name: None,
         before: Timestamp::UNIX_EPOCH,
         pruned: false,
     })

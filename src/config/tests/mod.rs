@@ -136,14 +136,20 @@ fn odd_things_are_warned_about() {
     check_warns(&SOURCE.replace("AM_SECRET", "WEAK"), "sources[0].auth[0].secret_env");
     check_warns("eligibility = { XEN = [] }", "eligibility");
     check_warns("[storm]\nshare = 0.6", "storm.share");
+    check_warns("", "store.url");
+    check_warns("[store]\nurl = \"sqlite://data/u.db\"", "store.url");
     check_warns("", "store.journal");
     check_warns("[store]\njournal = \"elsewhere/JOURNAL\"", "store.journal");
 }
 
 #[test]
 fn a_journal_on_another_file_system_is_not_warned_about() {
-    let config = loaded("[store]\njournal = \"/proc/nowhere/JOURNAL\"");
-    assert!(config.warnings.iter().all(|warning| warning.key != "store.journal"), "{:#?}", config.warnings);
+    let config = loaded("[store]\nurl = \"sqlite:///var/u.db\"\njournal = \"/proc/nowhere/JOURNAL\"");
+    assert!(
+        config.warnings.iter().all(|warning| !warning.key.starts_with("store.")),
+        "{:#?}",
+        config.warnings
+    );
     assert_eq!(config.config.store.journal, Path::new("/proc/nowhere/JOURNAL"));
 }
 

@@ -3,7 +3,7 @@
 //! Never: leaves a person without a way to stop everything. Where the store does not take a hold, the hold file does.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -118,11 +118,9 @@ pub(in super::super) async fn set(req: HttpRequest, door: Data<Door>, payload: P
 /// Stops everything by the hold file: the store is in trouble, and whoever pressed the button meant it.
 fn by_file(door: &Door, person: &str, reason: &str) -> Option<()> {
     let path = door.service.config().store.hold_file.clone();
-    // Whatever lies there holds already.
-    if std::fs::symlink_metadata(&path).is_ok() {
-        return Some(());
-    }
-    match files::open_with(OpenOptions::new().create(true).append(true), &path) {
+    match files::open_own(OpenOptions::new().write(true).create_new(true), &path) {
+        // One that is there already holds as well, and keeps its own words.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Some(()),
         Ok(mut file) => {
             // It holds by being there; on a full disk its words are lost, and nothing else.
             let told = writeln!(file, "{} {person}: {reason}", door.service.clock.now());
