@@ -221,7 +221,9 @@ fn ask_all(
     let policy = ask_policy(&mut trace, waiting, rules);
     ask_source(&mut trace, waiting, facts);
     ask_resolved(&mut trace, waiting, facts);
-    waiting.decided().ask_inventory(&mut trace, &facts.target);
+    if let Some(policy) = policy {
+        waiting.decided().ask_inventory(&mut trace, policy, &facts.target);
+    }
     if let Some(policy) = policy {
         let (alert, source) = (&waiting.alert, waiting.source.as_str());
         let hang = hang(waiting, facts, stall);

@@ -413,7 +413,7 @@ fn a_decision_is_compared_whole_where_it_has_an_event_and_by_its_words_where_onl
         let mut fold = Fold::default();
         fold.take(1, &own);
         fold.take(2, &repeat);
-        for alert in alerts.iter() {
+        for alert in alerts {
             fold.compare_alert(alert);
         }
         let delivery = |one: &String| !one.starts_with("delivery y");

@@ -112,11 +112,12 @@ impl Decided<'_> {
     }
 
     /// Asks it of what the inventory knew when the facts were read. It may stop; only the cloud's answer lets go.
-    pub fn ask_inventory(&self, trace: &mut Trace, known: &TargetFact) {
+    pub fn ask_inventory(&self, trace: &mut Trace, policy: &Policy, known: &TargetFact) {
         let ours = format!("server {} alone", self.server.no);
         match known {
             TargetFact::Found(found) if found.no != self.server.no => {
-                let seen = format!("the inventory knows it as server {}", found.no);
+                let name = self.names(policy).map_or_else(String::new, |(name, _)| name.to_string());
+                let seen = format!("{name} is server {}", found.no);
                 trace.note(Reason::TargetChanged, Verdict::Stop, seen, ours, None);
             }
             TargetFact::Ambiguous { named, numbers } => {

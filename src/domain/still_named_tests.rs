@@ -32,14 +32,14 @@ fn named(name: &str) -> TargetName {
     TargetName::Name(ServerName::new(name))
 }
 
-fn read(name: TargetName, servers: &[Server]) -> Option<Resolved> {
-    Some(Resolved { name, servers: Ok(servers.to_vec()) })
+fn read(name: TargetName, servers: &[Server]) -> Resolved {
+    Resolved { name, servers: Ok(servers.to_vec()) }
 }
 
-fn check(labels: &[(&str, &str)], resolved: Option<Resolved>, expected: &str) {
+fn check(labels: &[(&str, &str)], resolved: Option<&Resolved>, expected: &str) {
     let (waiting, rules) = waiting(&TARGETS, labels);
     let seen = PreflightSeen::Server(Box::new(testing::server()));
-    let preflight = Preflight { read_at: at(0), seen, named: resolved.clone(), signals: Vec::new() };
+    let preflight = Preflight { read_at: at(0), seen, named: resolved.cloned(), signals: Vec::new() };
     let (verdict, trace) =
         claim(&waiting, &rules, &testing::facts(), Some(&preflight), &Health::default(), at(1));
     let said = match verdict {
@@ -57,15 +57,15 @@ fn check(labels: &[(&str, &str)], resolved: Option<Resolved>, expected: &str) {
 fn an_address_must_still_lead_to_the_server_and_to_it_alone() {
     let labels = [("instance", "10.0.0.1:9182")];
     let (ours, theirs) = (testing::server(), other("90000002", "win-app-02"));
-    check(&labels, read(ip(), &[ours.clone()]), "go");
-    check(&labels, read(ip(), &[theirs.clone()]), "cancel target_changed");
-    check(&labels, read(ip(), &[]), "cancel target_changed");
-    check(&labels, read(ip(), &[ours.clone(), theirs]), "cancel target_changed");
+    check(&labels, Some(&read(ip(), std::slice::from_ref(&ours))), "go");
+    check(&labels, Some(&read(ip(), std::slice::from_ref(&theirs))), "cancel target_changed");
+    check(&labels, Some(&read(ip(), &[])), "cancel target_changed");
+    check(&labels, Some(&read(ip(), &[ours.clone(), theirs])), "cancel target_changed");
     let made_anew = Server { created_at: at(-10), ..ours.clone() };
-    check(&labels, read(ip(), &[made_anew]), "cancel target_changed");
+    check(&labels, Some(&read(ip(), &[made_anew])), "cancel target_changed");
     check(&labels, None, "wait blind");
-    check(&labels, read(TargetName::Ip("10.0.0.2".parse().unwrap()), &[ours]), "wait blind");
-    check(&labels, Some(Resolved { name: ip(), servers: Err("503".into()) }), "wait blind");
+    check(&labels, Some(&read(TargetName::Ip("10.0.0.2".parse().unwrap()), &[ours])), "wait blind");
+    check(&labels, Some(&Resolved { name: ip(), servers: Err("503".into()) }), "wait blind");
 }
 
 #[test]
@@ -74,17 +74,17 @@ fn a_name_must_still_lead_to_the_server_and_to_it_alone() {
     let whole = other("90000002", "win-app-01.corp.example");
     for name in ["WIN-APP-01", "win-app-01.corp.example"] {
         let labels = [("host", name)];
-        check(&labels, read(named(name), &[ours.clone()]), "go");
-        check(&labels, read(named(name), &[]), "cancel target_changed");
+        check(&labels, Some(&read(named(name), std::slice::from_ref(&ours))), "go");
+        check(&labels, Some(&read(named(name), &[])), "cancel target_changed");
         check(
             &labels,
-            read(named(name), &[ours.clone(), other("90000002", "WIN-APP-01")]),
+            Some(&read(named(name), &[ours.clone(), other("90000002", "WIN-APP-01")])),
             "cancel target_changed",
         );
         check(&labels, None, "wait blind");
     }
     let labels = [("host", "win-app-01.corp.example")];
-    check(&labels, read(named("win-app-01.corp.example"), &[ours, whole]), "cancel target_changed");
+    check(&labels, Some(&read(named("win-app-01.corp.example"), &[ours, whole])), "cancel target_changed");
 }
 
 #[test]
@@ -95,19 +95,19 @@ fn a_number_needs_no_second_read_and_no_other_label_may_name_another_server() {
     check(&[("no", "90000002")], None, "cancel target_changed");
     let with_address = [("no", OURS), ("instance", "10.0.0.1")];
     check(&with_address, None, "wait blind");
-    check(&with_address, read(ip(), &[ours.clone()]), "go");
-    check(&with_address, read(ip(), &[ours.clone(), theirs.clone()]), "go");
-    check(&with_address, read(ip(), &[]), "go");
-    check(&with_address, read(ip(), &[theirs.clone()]), "cancel target_ambiguous");
+    check(&with_address, Some(&read(ip(), std::slice::from_ref(&ours))), "go");
+    check(&with_address, Some(&read(ip(), &[ours.clone(), theirs.clone()])), "go");
+    check(&with_address, Some(&read(ip(), &[])), "go");
+    check(&with_address, Some(&read(ip(), std::slice::from_ref(&theirs))), "cancel target_ambiguous");
     let with_name = [("no", OURS), ("host", "win-app-02")];
     check(&with_name, None, "wait blind");
-    check(&with_name, read(named("win-app-02"), &[theirs]), "cancel target_ambiguous");
-    check(&with_name, read(named("win-app-02"), &[]), "go");
+    check(&with_name, Some(&read(named("win-app-02"), &[theirs])), "cancel target_ambiguous");
+    check(&with_name, Some(&read(named("win-app-02"), &[])), "go");
     let (waiting, mut rules) =
         waiting(&["label:host as name", "label:no"], &[("host", "win-app-01"), ("no", "7")]);
     rules.policies[0].mode = Mode::Auto;
     let mut trace = Trace::default();
-    waiting.decided().ask(&mut trace, &rules.policies[0], read(named("win-app-01"), &[ours]).as_ref());
+    waiting.decided().ask(&mut trace, &rules.policies[0], Some(&read(named("win-app-01"), &[ours])));
     assert_eq!(trace.first(Verdict::Stop).unwrap().guard, Reason::TargetAmbiguous);
 }
 

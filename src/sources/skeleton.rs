@@ -97,7 +97,7 @@ pub(super) fn parse(
 }
 
 /// The key of a real group is made of its route and its labels, `{}/{team="a"}:{alertname="b"}`. A test has none: Grafana
-/// writes the labels and the time, `{alertname="b"}2026-10-30 …`, or since 12.3 `webhook-57c6d9296de2ad39-1793352610`.
+/// writes the labels and the time, `{alertname="b"}2026-10-30 …`, or in newer versions `webhook-57c6d9296de2ad39-1793352610`.
 fn is_key_of_a_group(raw: &str) -> bool {
     raw.starts_with("\"{") && raw.ends_with("}\"") && raw.contains("}:{")
 }

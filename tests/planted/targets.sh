@@ -18,7 +18,7 @@ plant wrong-region-is-an-unknown-target src/domain/decision.rs \
   --test service targets::
 plant moved-address-still-acts src/domain/still_named.rs \
   's/\(Reason::TargetChanged, same\)/(Reason::TargetChanged, same || wanted == name)/' \
-  --test service targets::an_address_that_moves
+  --lib domain::still_named
 plant other-labels-not-resolved src/domain/still_named.rs \
   's/!wanted\.contradicts\(self\.server, &fact\)/true/' \
   --lib domain::still_named

@@ -93,7 +93,6 @@ fn slow_readers_delay_nothing(path: &str) {
     });
     let later = interrupt(&cloud, &service, "91000004");
     let grown = resident_kib(&service).saturating_sub(before);
-    println!("{path}: alone {alone:?}, beside {beside:?}, later {later:?}, grown {grown} KiB");
     for delayed in [beside, later] {
         assert!(delayed < alone + DELAY_MAX, "{path}: an interrupt took {delayed:?} instead of {alone:?}");
     }

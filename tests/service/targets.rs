@@ -42,7 +42,7 @@ fn decided(service: &Service, labels: &[(&str, &str)]) -> (String, String, Value
 fn started(settings: &Settings, cloud: &Cloud) -> (Site, Service) {
     let site = Site::new(&Settings { endpoint: cloud.running.endpoint(), ..settings.clone() });
     let service = site.start();
-    service.wait_for_inventory(cloud.running.servers().len().try_into().unwrap());
+    service.wait_for_inventory(cloud.running.servers().len());
     (site, service)
 }
 
