@@ -361,7 +361,7 @@ fn delivered(fold: &mut Fold, fact: &Fact<'_>) {
         ("seal", fact.told("seal")),
     ];
     fold.made("delivery", id, &fields);
-    alerts::repeated(fold, fact);
+    alerts::told_by_delivery(fold, fact);
     guards::renewed(fold, fact);
 }
 

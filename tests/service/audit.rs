@@ -96,6 +96,8 @@ fn sql(path: &Path, statements: &[&'static str]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
+        // Folding the log into the file would be seen, and end the service.
+        let options = options.pragma("wal_autocheckpoint", "0");
         let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
         let triggers: Vec<String> =
             sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'")

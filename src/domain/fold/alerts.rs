@@ -121,17 +121,20 @@ pub(super) fn decided(fold: &mut Fold, fact: &Fact<'_>) {
     }
 }
 
-/// A byte-identical repeat: its alerts have no events of their own, unless they lead somewhere.
-pub(super) fn repeated(fold: &mut Fold, fact: &Fact<'_>) {
-    let Some(delivery) = fact.event.delivery_id.as_deref().filter(|_| fact.event.kind == "delivery_repeated")
-    else {
-        return;
-    };
+/// What a delivery's own event tells: of a byte-identical repeat every alert, of any other its heartbeats. The rest have
+/// events of their own.
+pub(super) fn told_by_delivery(fold: &mut Fold, fact: &Fact<'_>) {
+    let Some(delivery) = fact.event.delivery_id.as_deref() else { return };
+    let repeated = fact.event.kind == "delivery_repeated";
     let decisions = fact.detail.get("decisions").and_then(Value::as_array).into_iter().flatten();
     for (idx, words) in decisions.enumerate() {
         let word = |place: usize| words.get(place).and_then(Value::as_str).map(str::to_owned);
         let judged =
             Judged { decision: word(0), reason: word(1), remediation_id: word(2), ..Judged::default() };
+        let heartbeat = judged.decision.as_deref() == Some("ignored") && judged.reason.is_none();
+        if !(repeated || heartbeat) {
+            continue;
+        }
         let entry = Entry { seq: fact.seq, seal: None, judged: judged.words().bytes(), whole: false };
         fold.alerts.0.insert(mark(&format!("{delivery}/{idx}")), entry);
     }
