@@ -134,7 +134,7 @@ async fn forbidden(place: &Place) {
         (
             "INSERT INTO remediation SELECT 'r2', incident_id, 'settling', 1, server_no, region_code, server, policy, \
              policy_hash, config_hash, source, alert, 0, NULL, NULL, NULL, 't', 0, 0, 0, NULL, 0, 0, NULL, NULL, NULL, \
-             NULL, '', NULL FROM remediation",
+             NULL, '', NULL, NULL FROM remediation",
             "UNIQUE",
         ),
     ] {

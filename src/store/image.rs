@@ -346,7 +346,9 @@ pub(super) async fn holds(ground: &mut impl Ground, now: Timestamp) -> Result<Ve
 }
 
 pub(super) async fn silences(ground: &mut impl Ground, now: Timestamp) -> Result<Arc<[Silence]>, StoreError> {
-    if let Some(known) = ground.image().silences.as_ref().filter(|known| known.covers(now, now)) {
+    let lasts = |known: &&AsOf<Arc<[Silence]>>| known.value.iter().all(|silence| silence.ends_at > now);
+    if let Some(known) = ground.image().silences.as_ref().filter(|known| known.covers(now, now)).filter(lasts)
+    {
         // A copy would have to warm up its patterns with each alert.
         return Ok(Arc::clone(&known.value));
     }

@@ -237,8 +237,10 @@ impl Tx {
     /// The fingerprint of an alert with these labels that opened or joined a remediation before its intent.
     pub async fn waiting_for(&mut self, labels: &Labels) -> Result<Option<String>, StoreError> {
         let rows = query(
-            "SELECT a.alert, a.alert_packed FROM remediation r JOIN alert a ON a.incident_id = r.incident_id \
-             WHERE r.state IN ('settling', 'awaiting_approval', 'queued') AND a.status = 'firing' AND a.fingerprint IN \
+            // The live ones first: they are few, and alerts are many.
+            "SELECT a.alert, a.alert_packed FROM remediation r CROSS JOIN alert a \
+             WHERE r.finished_at IS NULL AND r.state IN ('settling', 'awaiting_approval', 'queued') \
+             AND a.incident_id = r.incident_id AND a.status = 'firing' AND a.fingerprint IN \
              (SELECT fingerprint FROM remediation_alert WHERE remediation_id = r.id)",
         )
         .fetch_all(self.db().await?)

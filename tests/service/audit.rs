@@ -371,7 +371,7 @@ fn shown(service: &Service, path: &str) -> String {
 }
 
 #[test]
-fn a_broken_chain_is_told_on_every_page_while_the_service_works_on() {
+fn a_broken_chain_is_told_on_every_page_and_nothing_is_promised_after_a_cut() {
     let (_cloud, site) = stage();
     let service = site.start();
     service.wait_for_inventory(6);
@@ -392,7 +392,11 @@ fn a_broken_chain_is_told_on_every_page_while_the_service_works_on() {
     eventually("the cut shows", || (figure(&service, "unhang_audit_broken")? == 1).then_some(()));
     let page = shown(&service, "/audit");
     assert!(page.contains("the end was cut off") || page.contains("does not continue"), "{page}");
-    fire(&service, &[alert(&server(4), "firing", &now_text())], "two");
+    // Nothing is promised into a store that has lost what was written: the sender tries again, and the process ends.
+    let (status, said) =
+        service.deliver(&delivery(&[alert(&server(4), "firing", &now_text())], "two")).unwrap();
+    assert_eq!(status, 503, "{said}");
+    eventually("the service to end", || service.ended());
     drop(service);
 
     // A row in the middle that was changed while nobody looked.
