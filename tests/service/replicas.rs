@@ -384,11 +384,14 @@ fn a_read_that_gets_no_answer_ends_and_those_after_the_cut_are_answered() {
     let shared = postgres::server();
     let url = shared.new_database();
     let database = url.rsplit('/').next().unwrap();
-    let direct = replica(&cloud, &url, "direct", "").start();
+    // A service whose folder goes ends: the folders outlive them.
+    let direct_site = replica(&cloud, &url, "direct", "");
+    let direct = direct_site.start();
     eventually("it to dispatch", || dispatches(&direct).then_some(()));
     let wire = Wire::to(shared.port());
     let through = url.replace(&shared.port().to_string(), &wire.port.to_string());
-    let standby = replica(&cloud, &through, "standby", "").start();
+    let standby_site = replica(&cloud, &through, "standby", "");
+    let standby = standby_site.start();
 
     // More reads than there are connections, and as many as two people may have at once, all of them under way as the wire
     // is cut.
