@@ -48,7 +48,9 @@ impl Half {
     /// Gives it its name, in the place of whoever had it; durable when this returns.
     pub fn replace(self) -> io::Result<File> {
         self.file.as_file().sync_all()?;
-        let file = self.file.persist(&self.to)?;
+        let (file, half) = self.file.keep().map_err(|kept| kept.error)?;
+        // What cannot be renamed lies there until it is swept.
+        std::fs::rename(half, &self.to)?;
         sync_folder(&self.to)?;
         Ok(file)
     }
